@@ -12,7 +12,6 @@ import html
 import json
 import logging
 import os
-import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date
@@ -32,14 +31,11 @@ from piwheels.builder.file_cache import FileCache
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import MissingFileError, SimpleIndex
 from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
+from piwheels.media_types import SIMPLE_JSON, accepts_json
 from piwheels.model import Struct
 
 log = logging.getLogger(__name__)
 
-_JSON = "application/vnd.pypi.simple.v1+json"
-_ACCEPTS_JSON = re.compile(
-    r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
-)
 _MOST_PAGES = 2000  # of one build; far more than any real one needs
 _MOST_FILES = 100_000  # on all pages together: they are kept in memory
 _MAX_CONCURRENT_PAGES = 4
@@ -134,8 +130,8 @@ class IndexProxy:
         if not offers:
             return PlainTextResponse(f"no project {project}\n", 404)
         headers = {"Vary": "Accept"}
-        if _ACCEPTS_JSON.search(request.headers.get("Accept", "")):
-            return Response(_json_page(project, offers), media_type=_JSON, headers=headers)
+        if accepts_json(request.headers.get("Accept", "")):
+            return Response(_json_page(project, offers), media_type=SIMPLE_JSON, headers=headers)
         return Response(_html_page(offers), media_type="text/html", headers=headers)
 
     async def _list_files(self, project: str) -> list[_ListedFile]:

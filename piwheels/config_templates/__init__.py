@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.config import Config, LoadedConfig
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
+from piwheels.media_types import JSON_ACCEPT
 from piwheels.webroot import SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
@@ -25,8 +26,6 @@ _NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
 _PAGE_MAX_AGE_S = 60  # pip respects it: the delay until a new wheel is seen
 _FILE_MAX_AGE_S = 31_536_000
-#: An Accept header that names JSON and does not give it the quality 0.
-_JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
 #: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
 _NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
 _ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -97,7 +96,7 @@ def render_web_server_config(
         any_name=_ANY_NAME,
         respelled=_UNNORMALIZED_NAME,
         letters=string.ascii_uppercase,
-        json_accept=_JSON_ACCEPT,
+        json_accept=JSON_ACCEPT,
         page_max_age_s=_PAGE_MAX_AGE_S,
         file_max_age_s=_FILE_MAX_AGE_S,
         security_headers=SECURITY_HEADERS,

@@ -8,11 +8,12 @@ from urllib.parse import urljoin
 from piwheels.errors import RejectedError
 from piwheels.index_client.filenames import may_be_file
 from piwheels.index_client.raw_page import RawEntry, RawPage, first_present
+from piwheels.media_types import SIMPLE_HTML
 from piwheels.sanitize import truncate_line
 
 HTML_TYPES = (
     "text/html",
-    "application/vnd.pypi.simple.v1+html",
+    SIMPLE_HTML,
     "application/vnd.pypi.simple.latest+html",
     "application/xhtml+xml",
 )

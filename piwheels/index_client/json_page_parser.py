@@ -6,10 +6,11 @@ from typing import Any
 
 from piwheels.errors import RejectedError
 from piwheels.index_client.raw_page import RawEntry, RawPage, first_present
+from piwheels.media_types import SIMPLE_JSON
 from piwheels.sanitize import truncate_line
 
 JSON_TYPES = (
-    "application/vnd.pypi.simple.v1+json",
+    SIMPLE_JSON,
     "application/vnd.pypi.simple.latest+json",
     "application/json",
 )

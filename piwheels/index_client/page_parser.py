@@ -30,16 +30,14 @@ from piwheels.index_client.html_page_parser import HTML_TYPES, read_html_page
 from piwheels.index_client.json_page_parser import JSON_TYPES, read_json_page
 from piwheels.index_client.page import IndexFile, ProjectPage
 from piwheels.index_client.raw_page import SERIAL_HEADER, RawEntry, RawPage, first_present
+from piwheels.media_types import SIMPLE_HTML, SIMPLE_JSON
 from piwheels.sanitize import truncate_line
 
 _V = TypeVar("_V")
 _D = TypeVar("_D")
 
 MAX_PROBLEMS = 10  # that a page keeps; problem_count counts all
-ACCEPT = (
-    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, "
-    "text/html;q=0.1"
-)
+ACCEPT = f"{SIMPLE_JSON}, {SIMPLE_HTML};q=0.5, text/html;q=0.1"
 _MAX_AGE_S = 30 * 86400
 
 

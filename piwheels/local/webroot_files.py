@@ -19,16 +19,12 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Scope
 
+from piwheels.media_types import SIMPLE_JSON, accepts_json
 from piwheels.webroot import gz_path
 
-_JSON_TYPE = "application/vnd.pypi.simple.v1+json"
-#: JSON is for clients that name it and do not give it the weight 0.
-_ACCEPTS_JSON = re.compile(
-    r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
-)
 _TYPES = {
     ".html": "text/html",
-    ".v1_json": _JSON_TYPE,
+    ".v1_json": SIMPLE_JSON,
     ".json": "application/json",
     ".metadata": "text/plain",
     ".txt": "text/plain",
@@ -126,8 +122,8 @@ def _redirect_of(url_path: str) -> str:
 
 
 def _index_name(folder: str, scope: Scope) -> str:
-    accepts_json = _ACCEPTS_JSON.search(Headers(scope=scope).get("accept", ""))
-    return "index.v1_json" if folder == "simple" and accepts_json else "index.html"
+    wants_json = accepts_json(Headers(scope=scope).get("accept", ""))
+    return "index.v1_json" if folder == "simple" and wants_json else "index.html"
 
 
 def _media_type(file: Path) -> str:

@@ -33,7 +33,7 @@ def test_a_backup_overwrites_no_file(dsn: str, tmp_path: Path) -> None:
 def test_a_restore_into_a_database_with_tables_is_rejected(dsn: str, tmp_path: Path) -> None:
     file = tmp_path / "farm.dump"
     backup_database(dsn, file)
-    with pytest.raises(DumpError, match="already exists"):
+    with pytest.raises(DumpError, match=r"the database is not empty .*; restore into an empty one"):
         restore_database(dsn, file)
 
 

@@ -5,7 +5,7 @@ from math import nan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.tui.model.sweep_chart import RollingSeries, nice_ceiling, sweep_chart
+from piwheels.tui.model.sweep_chart import nice_ceiling, sweep_chart
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=60), st.integers(2, 30), st.booleans())
@@ -39,11 +39,3 @@ def test_the_scale_is_round_and_above_all_values() -> None:
     assert [nice_ceiling(value) for value in (0, 1, 1.1, 3, 7, 10.5, 480)] == [
         1, 1, 2, 5, 10, 20, 500,
     ]  # fmt: skip
-
-
-def test_a_series_keeps_the_latest_values() -> None:
-    series = RollingSeries(length=4)
-    for value in (9, 1, 2, 3, 4):
-        series.add(value)
-    assert series.highest == 4
-    assert series.strip(8, ceiling=4, ascii_only=True) == " :=*#   "

@@ -5,7 +5,6 @@ is drawn like a heart monitor: values stay in place, and the newest replaces the
 gap that moves from left to right and starts over.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -58,27 +57,3 @@ def nice_ceiling(highest: float) -> float:
             if ceiling >= highest:
                 break
     return ceiling
-
-
-class RollingSeries:
-    """The latest values of something that is sampled regularly, for a chart."""
-
-    def __init__(self, length: int = 240) -> None:
-        self._values: deque[float] = deque(maxlen=length)
-        self._total = 0
-
-    def add(self, value: float) -> None:
-        """Add a value."""
-        self._values.append(value)
-        self._total += 1
-
-    @property
-    def highest(self) -> float:
-        """The highest of the latest values; 0 when there is none."""
-        return max(self._values, default=0.0)
-
-    def strip(self, width: int, *, ceiling: float = 0.0, ascii_only: bool = False) -> str:
-        """The chart in `width` cells; without a ceiling, it has a round one above all values."""
-        top = ceiling or nice_ceiling(self.highest)
-        values = list(self._values)
-        return sweep_chart(values, self._total, width, ceiling=top, ascii_only=ascii_only)
