@@ -32,6 +32,7 @@ from piwheels.builder.index_proxy import IndexProxy
 from piwheels.builder.job_tries import JobTries, try_rules
 from piwheels.builder.missing_packages import package_index
 from piwheels.builder.package_rounds import MAX_ROUNDS, MakeLayer, add_packages
+from piwheels.builder.pip_bytecode import compile_pip
 from piwheels.builder.pip_provider import Pip, PipProvider
 from piwheels.builder.process_runner import Limits, ProcessResult
 from piwheels.builder.recipe_steps import (
@@ -248,6 +249,7 @@ class _BuildTask:
             raise BuildFailedError(
                 Outcome.FETCH_FAILED, "the sdist was not downloaded in time"
             ) from None
+        await compile_pip(pip, self.interpreter, self.system, self.options.sandbox)
         if self.system.missing_toolchain(self.interpreter):
             self.without_compiler = await needs_compiler(sdist)
         if self.recipe and self.recipe.packages:
@@ -351,6 +353,7 @@ class _BuildTask:
         paths["patches"] = "\n".join(
             self._path_inside(f"patches/{patch.name}") for patch in patches
         )
+        paths["requirements"] = "\n".join(self.tries.current.requirements)
         task.write_text(json.dumps({"pip": str(pip.script), **paths}))
         python = self.interpreter.executable
         entry = self._path_inside("sandbox_entry.py")

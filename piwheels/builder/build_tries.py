@@ -106,5 +106,11 @@ def deciding_try(failures: Sequence[FailedTry]) -> int:
         return len(failures) - 1
     numbers = range(len(failures))
     lacking = [number for number in numbers if failures[number].failure_class in LACKS_PACKAGES]
-    of_today = [number for number in numbers if failures[number].tried.day is None]
+    of_today = [number for number in numbers if _is_informative(failures[number])]
     return (lacking or of_today)[-1]
+
+
+def _is_informative(failed: FailedTry) -> bool:
+    """Whether it was tried with the index of today, and what was added to it could be had."""
+    unavailable = failed.failure_class is C.BUILD_REQUIREMENT and failed.tried.requirements
+    return failed.tried.day is None and not unavailable

@@ -11,6 +11,7 @@ from piwheels.builder.build_tries import FailedTry, Try, TryRules, deciding_try,
 from piwheels.builder.download_errors import NoUploadTimesError
 from piwheels.builder.period_tools import compiler_released_on, period_days
 from piwheels.builder.process_runner import ProcessResult
+from piwheels.builder.undeclared import undeclared_project
 from piwheels.model import FailureClass, Interpreter, Job, Recipe
 
 
@@ -39,6 +40,7 @@ class JobTries:
         failed = FailedTry(
             tried=self.current,
             failure_class=error.failure_class or FailureClass.UNKNOWN,
+            undeclared=_undeclared(error),
             packages=system.inputs,
             day_refused=isinstance(error.__cause__, NoUploadTimesError),
         )
@@ -59,6 +61,12 @@ class JobTries:
             yield f"try {number}: {failure.failed.tried}: {failure.failed.failure_class}"
         if not self.have_ended:
             yield f"try {len(self.failures) + 1}: {self.current}"
+
+
+def _undeclared(error: BuildFailedError) -> str:
+    if error.failure_class is not FailureClass.UNDECLARED_REQUIREMENT or error.cause is None:
+        return ""
+    return undeclared_project(error.cause.missing)
 
 
 def try_rules(

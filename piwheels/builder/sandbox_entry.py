@@ -8,15 +8,18 @@ path of a JSON file:
     venv       where to create a new virtual environment
     wheels     where pip writes wheels
     socket     the Unix socket of the index proxy
-    source     where to unpack the sdist if there are patches
+    source     where to unpack the sdist if it is changed
     patches    the paths of patches to apply, one a line
+    requirements    projects to add to its build requirements, one a line
 
 A loopback port is forwarded to that socket, because pip supports HTTP over TCP only. Lines that
 begin with PHASE_PREFIX report the phase to the builder; the exit status is the result.
 """
 
+import importlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +29,7 @@ import threading
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 PHASE_PREFIX = "--- piwheels: "
 FAILED = 1
@@ -34,6 +38,15 @@ VENV_FAILED = 91
 PATCH_FAILED = 92
 
 _CHUNK_BYTES = 65536
+#: The start of the list of build requirements (PEP 518).
+_REQUIRES = re.compile(
+    r"(?ms)^\s*\[\s*build-system\s*\][^\n]*\n(?:(?!^\s*\[\s*[\w\"]).)*?^\s*requires\s*=\s*\["
+)
+#: What pip assumes for a project without one.
+_DEFAULT_BUILD_SYSTEM = """[build-system]
+requires = [{}"setuptools>=40.8.0"]
+build-backend = "setuptools.build_meta:__legacy__"
+"""
 _READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
 
 
@@ -110,8 +123,44 @@ def _unpack(sdist: str, folder: Path) -> Path:
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
-def _apply_patches(task: "dict[str, str]") -> "str | None":
-    """The folder of the patched sdist; None if a patch does not apply."""
+def _parse_toml(text: str, pip: str) -> "dict[str, Any]":
+    """Parse TOML; Python 3.10 and older have no parser, so it is pip's own."""
+    try:
+        toml = importlib.import_module("tomllib")
+    except ImportError:
+        sys.path.append(str(Path(pip).parents[1]))
+        toml = importlib.import_module("pip._vendor.tomli")
+    return dict(toml.loads(text))
+
+
+def _with_requirements(text: str, projects: "list[str]", pip: str) -> str:
+    """A pyproject.toml whose build requirements have further projects.
+
+    Raises ValueError if it is invalid, or written in a way that is not understood.
+    """
+    listed = "".join(f'"{project}", ' for project in projects)
+    before = _parse_toml(text, pip)
+    if "build-system" not in before:
+        return f"{text}\n{_DEFAULT_BUILD_SYSTEM.format(listed)}"
+    changed = _REQUIRES.sub(lambda found: found[0] + listed, text, count=1)
+    before["build-system"]["requires"] = [*projects, *before["build-system"].get("requires", ())]
+    if _parse_toml(changed, pip) != before:
+        raise ValueError("its list of build requirements is not found")
+    return changed
+
+
+def _add_requirements(folder: Path, projects: "list[str]", pip: str) -> None:
+    """Add projects to the build requirements of a source tree; prints why it cannot."""
+    file = folder / "pyproject.toml"
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        file.write_text(_with_requirements(text, projects, pip), encoding="utf-8")
+    except (OSError, TypeError, ValueError, AttributeError) as error:
+        print(f"{', '.join(projects)} cannot be required in pyproject.toml: {error}", flush=True)
+
+
+def _change_source(task: "dict[str, str]") -> "str | None":
+    """The folder of the changed sdist; None if a patch does not apply."""
     try:
         folder = _unpack(task["sdist"], Path(task["source"]))
         for patch in task["patches"].splitlines():
@@ -119,6 +168,8 @@ def _apply_patches(task: "dict[str, str]") -> "str | None":
             if subprocess.call(command, cwd=folder, stdin=subprocess.DEVNULL) != 0:
                 print(f"the patch {Path(patch).name} does not apply", flush=True)
                 return None
+        if task["requirements"]:
+            _add_requirements(folder, task["requirements"].splitlines(), task["pip"])
     except (shutil.ReadError, *_READ_ERRORS) as error:
         print(f"the sdist cannot be patched: {' '.join(str(error).split())}", flush=True)
         return None
@@ -150,7 +201,8 @@ def main(task: "dict[str, str]") -> int:
     port = _forward_port(Path(task["socket"]))
     if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
         return VENV_FAILED
-    source = _apply_patches(task) if task["patches"] else task["sdist"]
+    is_changed = task["patches"] or task["requirements"]
+    source = _change_source(task) if is_changed else task["sdist"]
     if source is None:
         return PATCH_FAILED
     _print_phase("building")

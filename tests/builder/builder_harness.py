@@ -17,6 +17,7 @@ from piwheels.builder.sandbox import Sandbox
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import Interpreter, Job
 from piwheels.protocol.messages import BuildFinished
+from tests.session_cache import persistent_cache
 from tests.timeouts import WAIT_S
 
 _HOST = HostSystem()
@@ -65,7 +66,7 @@ class BuilderHarness:
 def builder_for(index: SimpleIndex, folder: Path, sandbox: Sandbox) -> BuilderHarness:
     """A builder that keeps everything below a folder."""
     cache = FileCache(folder / "cache", max_bytes=1 << 28, max_file_bytes=1 << 26)
-    pips = PipProvider(index, cache, folder / "pip")
+    pips = PipProvider(index, cache, persistent_cache("unpacked-pips", (), lambda _: None))
     (folder / "jobs").mkdir()
     return BuilderHarness(
         folder / "jobs",

@@ -113,6 +113,7 @@ def test_every_job_ends(failure_class: C, rules: TryRules) -> None:
         ([TOO_NEW, failed(THEN, C.MISSING_PACKAGE), failed(LONG_AGO, C.UNKNOWN)], 1),
         ([TOO_NEW, failed(THEN, C.INDEX_FAULT)], 1),
         ([failed(NOW, C.UNDECLARED_REQUIREMENT), failed(NUMPY, C.COMPILER_ERROR)], 1),
+        ([failed(NOW, C.UNDECLARED_REQUIREMENT), failed(NUMPY, C.BUILD_REQUIREMENT)], 0),
         ([TOO_NEW, failed(THEN, C.UNKNOWN), failed(NOW, C.COMPILER_ERROR, "deb a")], 2),
     ],
 )
