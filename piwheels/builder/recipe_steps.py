@@ -5,6 +5,7 @@ from pathlib import Path
 
 from piwheels.model import Job, Recipe
 from piwheels.recipes import applies_to
+from piwheels.recipes.facts import recipe_facts
 
 CONSTRAINTS_FILE = "constraints.txt"
 #: Newer pips read the constraints of build requirements from the second.
@@ -47,17 +48,7 @@ def recipe_environment(recipe: Recipe, constraints: str) -> dict[str, str]:
 
 
 def describe_recipe(recipe: Recipe) -> Iterator[str]:
-    """What a recipe changes, one line each, for the log and the build's record."""
+    """A recipe, one line for each fact, for the log and the build's record."""
     yield f"recipe ({recipe.origin}) of {recipe.project}"
-    if recipe.packages:
-        yield f"recipe: packages {', '.join(recipe.packages)}"
-    if recipe.constraints or recipe.tools:
-        yield f"recipe: constraints {', '.join((*recipe.constraints, *recipe.tools))}"
-    if recipe.tools_date:
-        yield f"recipe: index as of {recipe.tools_date}"
-    for name, value in recipe.environment:
-        yield f"recipe: {name}={value}"
-    if recipe.time_limit_s:
-        yield f"recipe: time limit {recipe.time_limit_s:.0f} s"
-    for patch in recipe.patches:
-        yield f"recipe: patch {patch.name} sha256 {patch.sha256}"
+    for label, text in recipe_facts(recipe):
+        yield f"recipe: {label} {text}"

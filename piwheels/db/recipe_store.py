@@ -5,9 +5,10 @@ from datetime import datetime
 
 import msgspec
 
-from piwheels.db import job_queue, key_values
+from piwheels.db import job_queue, key_values, page_queue
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
+from piwheels.db.page_queue import PageKind
 from piwheels.model import Job, Recipe, RecipeOrigin
 
 #: What the reason of a skip begins with that a recipe asked for.
@@ -23,6 +24,12 @@ async def load_recipes(db: Database, origin: RecipeOrigin) -> dict[str, Recipe]:
     values = await key_values.get_values(db, _prefix(origin))
     decoded = {project: job_queue.decode_recipe(text) for project, text in values.items()}
     return {project: recipe for project, recipe in decoded.items() if recipe is not None}
+
+
+async def project_recipes(db: Database, project: str) -> tuple[Recipe, ...]:
+    """The recipes of a project: the written one, then the learned one."""
+    found = [await _load_recipe(db, origin, project) for origin in RecipeOrigin]
+    return tuple(recipe for recipe in found if recipe is not None)
 
 
 async def read_recipes(dsn: str, origin: RecipeOrigin) -> dict[str, Recipe]:
@@ -45,6 +52,7 @@ async def store_recipe(
     text = msgspec.json.encode(recipe).decode() if recipe else None
     # The claim of a job reads it by the same key (`job_queue`).
     await key_values.set_value(db, f"{_prefix(origin)}{project}", text)
+    await page_queue.invalidate(db, PageKind.PROJECT, [project])
     if origin is RecipeOrigin.LEARNED:
         return 0
     await lock_projects(db, [project])

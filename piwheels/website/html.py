@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from piwheels import formatting
 from piwheels.causes.explanation import summarize_build
+from piwheels.recipes.facts import recipe_facts
 from piwheels.website import assets, filters
 
 
@@ -51,6 +52,7 @@ def _environment() -> Environment:
         pip_trust=filters.trusted_host,
         uv_options=filters.uv_options,
         failure_summary=summarize_build,
+        recipe_facts=recipe_facts,
     )
     return environment
 

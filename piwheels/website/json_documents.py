@@ -8,7 +8,7 @@ from msgspec import Meta, field
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_cause
-from piwheels.model import FileSummary, ReleaseStatusRow, TargetStatusRow, projection
+from piwheels.model import FileSummary, Recipe, ReleaseStatusRow, TargetStatusRow, projection
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.website import filters
 from piwheels.website.page_data import ProjectData, Site
@@ -93,6 +93,42 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
     files: Annotated[tuple[FileJson, ...], Meta(description="its wheels")]
 
 
+class PatchJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A patch of a recipe."""
+
+    name: Annotated[str, Meta(description="file name")]
+    sha256: Annotated[str, Meta(description="of its text, in hex")]
+
+
+class RecipeJson(msgspec.Struct, frozen=True, kw_only=True):
+    """What the builds of a project need."""
+
+    origin: Annotated[str, Meta(description="written (by operators), or learned (from builds)")]
+    learned_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null if it was written")]
+    packages: Annotated[tuple[str, ...], Meta(description="Debian packages that builds get")]
+    constraints: Annotated[
+        tuple[str, ...], Meta(description="limits on versions of build requirements (PEP 508)")
+    ]
+    tools: Annotated[
+        tuple[str, ...], Meta(description="limits on versions of build tools (PEP 508)")
+    ]
+    tools_date: Annotated[
+        date | None, Meta(description="builds see the upstream index as it was on this day")
+    ]
+    environment: Annotated[dict[str, str], Meta(description="variables that builds get")]
+    patches: Annotated[tuple[PatchJson, ...], Meta(description="patches of the source")]
+    memory_class: Annotated[
+        str | None, Meta(description="memory that a build needs: small, medium, large, huge")
+    ]
+    time_limit_s: Annotated[float, Meta(description="seconds; 0 is the builder's limit")]
+    versions: Annotated[str, Meta(description="versions that it applies to (PEP 440); '' is all")]
+    targets: Annotated[
+        tuple[str, ...], Meta(description="targets that it applies to, as patterns; [] is all")
+    ]
+    skip: Annotated[str, Meta(description="why nothing is built; '' if it is")]
+    contact: Annotated[str, Meta(description="whom to ask; '' if unknown")]
+
+
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     """A project: `project/<name>/json`."""
 
@@ -110,6 +146,9 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="why the project is skipped; null if it is not")
     ] = field(name="skipped")
     names: Annotated[tuple[str, ...], Meta(description="aliases")]
+    recipes: Annotated[
+        tuple[RecipeJson, ...], Meta(description="what its builds need; written, then learned")
+    ]
     downloads: Annotated[int, Meta(description="of all its wheels, all time")]
     downloads_30_days: Annotated[int, _LAST_30_DAYS]
     downloads_by_day: Annotated[
@@ -171,6 +210,7 @@ def project_json(site: Site, content: ProjectData) -> bytes:
         format=FORMAT_VERSION,
         url=f"{site.url}project/{filters.url_segment(facts.project)}/",
         names=content.aliases,
+        recipes=tuple(_recipe_json(recipe) for recipe in content.recipes),
         downloads=content.downloads.downloads,
         downloads_30_days=content.downloads.last_30_days,
         downloads_by_day={item.day.isoformat(): item.downloads for item in content.days},
@@ -182,6 +222,16 @@ def project_json(site: Site, content: ProjectData) -> bytes:
         ),
     )
     return encode(document)
+
+
+def _recipe_json(recipe: Recipe) -> RecipeJson:
+    return projection(
+        RecipeJson,
+        recipe,
+        learned_at=formatting.format_rfc3339(recipe.learned_at) if recipe.learned_at else None,
+        environment=dict(recipe.environment),
+        patches=tuple(projection(PatchJson, patch) for patch in recipe.patches),
+    )
 
 
 def encode(document: msgspec.Struct) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from piwheels.db import downloads, status_queries, target_queries
+from piwheels.db import downloads, recipe_store, status_queries, target_queries
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.db.downloads import (
@@ -42,6 +42,7 @@ async def load_project(
         files=await site_db.project_files(db, name),
         builds=await site_db.project_builds(db, name, _FEED_BUILDS),
         aliases=await site_db.aliases_of(db, name),
+        recipes=await recipe_store.project_recipes(db, name),
         status_context=status_context,
         builds_per_hour=builds_per_hour,
         written_at=datetime.now(UTC),

@@ -11,6 +11,7 @@ from piwheels.model import (
     ProjectDay,
     ProjectDownloads,
     ProjectStatusRow,
+    Recipe,
     Struct,
 )
 from piwheels.release_status import StatusContext
@@ -33,6 +34,7 @@ class ProjectData(Struct, frozen=True, kw_only=True):
     files: tuple[FileSummary, ...]  # of the newest release first
     builds: tuple[BuildSummary, ...]  # newest first
     aliases: tuple[str, ...]
+    recipes: tuple[Recipe, ...]  # the written one, then the learned one
     status_context: StatusContext
     builds_per_hour: dict[str, float]  # by target
     written_at: datetime  # the base of expected times; not shown

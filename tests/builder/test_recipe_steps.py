@@ -81,7 +81,7 @@ async def test_environment_constraints_and_patches_reach_the_build(
     assert "the constraints are ['numpy<2', 'wheel<9']" in log
     assert "the patch was applied" in log
     assert "recipe: constraints numpy<2, wheel<9" in result.build_inputs
-    assert "--- piwheels: recipe: ANSWER=fourty-two ---" in log
+    assert "--- piwheels: recipe: variable ANSWER=fourty-two ---" in log
 
 
 async def test_a_constraint_that_no_file_meets_fails_the_build(

@@ -15,9 +15,11 @@ from piwheels.model import (
     FarmTotals,
     FileSummary,
     Outcome,
+    Patch,
     ProjectDay,
     ProjectDownloads,
     ProjectStatusRow,
+    Recipe,
     ReleaseStatusRow,
     Struct,
     TargetStatusRow,
@@ -135,6 +137,7 @@ def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
         "files": (),
         "builds": (),
         "aliases": (),
+        "recipes": (),
         "status_context": StatusContext(served_targets=frozenset({CP311, CP313})),
         "builds_per_hour": {},
         "written_at": NOW,
@@ -205,6 +208,7 @@ def hostile_project() -> ProjectData:
         ),
         builds=(hostile_build(),),
         aliases=(HOSTILE,),
+        recipes=(hostile_recipe(),),
         wheel_downloads={},
     )
 
@@ -216,6 +220,20 @@ def a_cause(*missing: str, packages: tuple[str, ...] = ()) -> FailureCause:
         missing=missing,
         packages=packages,
         line_number=231,
+    )
+
+
+def hostile_recipe() -> Recipe:
+    return Recipe(
+        project="demo",
+        packages=(HOSTILE,),
+        constraints=(HOSTILE,),
+        environment=((HOSTILE, HOSTILE),),
+        patches=(Patch(name=HOSTILE, sha256=HOSTILE, text=HOSTILE),),
+        versions=HOSTILE,
+        targets=(HOSTILE,),
+        skip=HOSTILE,
+        contact=HOSTILE,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from html import unescape
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,7 +10,15 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from piwheels.model import Outcome, ProjectStatus, TargetStatusRow, UpstreamPage
+from piwheels.model import (
+    Outcome,
+    Patch,
+    ProjectStatus,
+    Recipe,
+    RecipeOrigin,
+    TargetStatusRow,
+    UpstreamPage,
+)
 from piwheels.release_status import StatusContext
 from piwheels.website import json_documents
 from piwheels.website.project_page import (
@@ -122,6 +130,43 @@ def test_the_table_of_builds_and_the_feed_tell_why_a_build_failed() -> None:
     assert "). Final: no builder of this target could add it" in summary
     terms = [category.get("term") for category in entry.findall(f"{ATOM}category")]
     assert terms == ["failed", "missing-package"]
+
+
+# --- recipes ---
+
+
+def test_the_page_and_the_json_have_the_recipes_of_a_project() -> None:
+    written = Recipe(
+        project="demo",
+        constraints=("cython<3",),
+        tools_date=date(2021, 8, 1),
+        environment=(("CFLAGS", "-O1"),),
+        patches=(Patch(name="gcc.patch", sha256="ab" * 32, text="a patch"),),
+        time_limit_s=7200.0,
+        contact="wheels@example.org",
+    )
+    learned = Recipe(
+        project="demo", origin=RecipeOrigin.LEARNED, packages=("libpq-dev",), learned_at=NOW
+    )
+    content = a_project(recipes=(written, learned))
+    text = " ".join(page(content).text.split())
+    for told in (
+        "The operators of this farm wrote what builds of this project need",
+        "cython<3", "2021-08-01", "CFLAGS=-O1", f"gcc.patch sha256 {'ab' * 32}", "2h",
+        "wheels@example.org",
+        "The farm learned from builds on 25 November 2026 what this project needs", "libpq-dev",
+    ):  # fmt: skip
+        assert told in text
+    first, second = json.loads(render_project(SITE, content)["json"])["recipes"]
+    assert first["tools_date"] == "2021-08-01"
+    assert first["patches"] == [{"name": "gcc.patch", "sha256": "ab" * 32}]
+    assert (first["contact"], first["environment"]) == ("wheels@example.org", {"CFLAGS": "-O1"})
+    assert (second["origin"], second["packages"]) == ("learned", ["libpq-dev"])
+    assert second["learned_at"] == "2026-11-25T16:40:00Z"
+
+
+def test_a_project_without_recipes_shows_none() -> None:
+    assert "Recipe" not in page(built_project()).text
 
 
 # --- the page ---

@@ -5,7 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from piwheels.db import catalog, job_queue, page_queue
-from piwheels.model import Outcome
+from piwheels.db.recipe_store import store_recipe
+from piwheels.model import Outcome, Recipe, RecipeOrigin
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -100,6 +101,17 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await catalog.skip_project(site.db, "alpha", None)
     await mark_yanked(site.db, "alpha", "1.0", "too slow")
     await shows("yanked", "too slow")
+
+
+async def test_a_page_follows_the_recipes_of_its_project(site: SiteHarness) -> None:
+    await site.publish("alpha")
+    learned = Recipe(project="alpha", origin=RecipeOrigin.LEARNED, packages=("libpq-dev",))
+    await store_recipe(site.db, RecipeOrigin.LEARNED, "alpha", learned)
+    await site.write_all()
+    assert "libpq-dev" in site.shown("project/alpha/index.html")
+    await store_recipe(site.db, RecipeOrigin.LEARNED, "alpha", None)
+    await site.write_all()
+    assert "libpq-dev" not in site.shown("project/alpha/index.html")
 
 
 async def test_the_pages_of_a_removed_project_are_removed(site: SiteHarness) -> None:
