@@ -28,6 +28,7 @@ class Context:
             (missing.kind, missing.name),
             (MissingKind.SOFTWARE, missing.name),
             (MissingKind.PKG_CONFIG, bare),
+            (MissingKind.SOFTWARE, bare),
         ):
             if found := self.packages.find_packages(kind, name):
                 return found

@@ -11,18 +11,33 @@ from piwheels.causes import missing_files, missing_modules
 from piwheels.causes.context import Context, Judgment
 from piwheels.causes.findings import Finding
 from piwheels.causes.log_text import Line, PlainLog
-from piwheels.causes.missing import Missing, MissingKind
+from piwheels.causes.missing import SYSTEM_KINDS, Missing, MissingKind
+from piwheels.causes.rule import Rank
 from piwheels.causes.rules import network
 from piwheels.causes.rules.prose import named_in, software_in
+from piwheels.causes.tracebacks import traceback_above
 from piwheels.causes.uninformative_lines import is_uninformative
 from piwheels.model import FailureClass as C
 
 _CMAKE_HEADER = re.compile(r"CMake Error (?:at|in) .*:$")
 _CMAKE_NO_PACKAGE = ("A required package was not found", "The following required packages were not")
+_LISTED_WORDS = re.compile(r"\*\s+([\w+.-]+(?:, *[\w+.-]+)*)$")
 _LISTED = re.compile(r"- (?P<name>[A-Za-z0-9][\w.+-]*)(?:[<>=]\S*)?$")
 _EXCEPTION_HEADER = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit):?$")
 _URL = re.compile(r"(?:https?|git|ssh|ftp)://(?:[\w.-]+@)?(?P<host>[A-Za-z0-9][\w-]*(?:\.[\w-]+)+)")
 _MAX_LINES_TO_URL = 40
+#: Other words of a message are names of libraries only by chance.
+_LIBRARY_WORD = re.compile(r"lib\w|\w*[\d_+]")
+_LINES_ABOVE_TRACEBACK = 15
+#: Exceptions that show that an interface has changed.
+_USED_WRONGLY = re.compile(r"(?:Attribute|Type|Name|Import)Error: ")
+_FRAME_FILE = re.compile(r'^\s*File "([^"]+)", line \d+, in ', re.MULTILINE)
+_FILE_OF_TOOLS = re.compile(
+    r"/site-packages/(?:setuptools|pkg_resources|Cython|wheel|skbuild|mesonpy|hatchling|poetry|flit_core"
+    r"|pbr|numpy/f2py)/|/_?distutils/"
+)
+_MAX_LINES_TO_FRAME = 120
+_DOWNLOADS_SETUPTOOLS = re.compile(r"/(?:ez_setup|distribute_setup)\.py\"")
 _MACROS_OF_PYTHON = re.compile(r"\bPy_(?:TYPE|SIZE|REFCNT)\b")
 _PANIC_HEADER = re.compile(r"panicked at \S+:\d+:\d+:$")
 _MAX_MESSAGE_LINES = 6
@@ -42,10 +57,21 @@ def _by_rule(context: Context, finding: Finding) -> Judgment:
 
 
 def _host(context: Context, finding: Finding) -> Judgment:
-    """A host that cannot be reached, as the line or the lines around it name it."""
+    """A host that cannot be reached, as the line or the lines around it name it.
+
+    Scripts that were common before pip download a setuptools if they do not find pkg_resources.
+    """
+    if _downloads_setuptools(context.log, finding.line):
+        missing_module = Missing(MissingKind.MODULE, "pkg_resources")
+        return Judgment(C.TOOLS_TOO_NEW, (missing_module,), finding.line)
     hosts = [finding.name] if finding.name else _hosts_near(context.log, finding.line)
     missing = tuple(Missing(MissingKind.HOST, host) for host in hosts[:1])
     return Judgment(C.NEEDS_NETWORK, missing, finding.line)
+
+
+def _downloads_setuptools(log: PlainLog, line: Line) -> bool:
+    frames = (*log.before(line, _MAX_LINES_TO_FRAME), *log.after(line, _MAX_LINES_TO_FRAME))
+    return any(_DOWNLOADS_SETUPTOOLS.search(each.text) for each in frames)
 
 
 def _hosts_near(log: PlainLog, line: Line) -> list[str]:
@@ -60,6 +86,8 @@ def _hosts_near(log: PlainLog, line: Line) -> list[str]:
 
 def _source_error(context: Context, finding: Finding) -> Judgment:
     """An error in the source; macros of the C API that became functions are not assigned to."""
+    if _is_generated_by_cython(context.log, finding.line):
+        return _generated_source(context, finding)
     failure_class = C.COMPILER_ERROR
     if "lvalue required" in finding.line.text:
         quoted = " ".join(line.text for line in context.log.after(finding.line, 3))
@@ -92,8 +120,19 @@ def _by_message(context: Context, finding: Finding) -> Judgment:
         ]
         if before:
             return judge(context, before[-1])
-    missing = _named(context, [each.text for each in lines[1:] or lines])
+    missing = _named(context, [each.text for each in lines[1:] or lines], finding.line)
+    if not missing and _is_raised_by_tools(context.log, finding.line):
+        return Judgment(C.TOOLS_TOO_NEW, (), line)
     return Judgment(C.MISSING_PACKAGE if missing else C.UNKNOWN, missing, line)
+
+
+def _is_raised_by_tools(log: PlainLog, line: Line) -> bool:
+    """Whether an exception comes from code of build tools that the project uses in a wrong way."""
+    traceback = traceback_above(log, line) if _USED_WRONGLY.match(line.text) else None
+    if traceback is None:
+        return False
+    frames = _FRAME_FILE.findall(traceback.frames)
+    return bool(frames) and _FILE_OF_TOOLS.search(frames[-1]) is not None
 
 
 def _message_lines(log: PlainLog, line: Line) -> list[Line]:
@@ -112,8 +151,8 @@ def _message_lines(log: PlainLog, line: Line) -> list[Line]:
     return [line]
 
 
-def _named(context: Context, texts: Sequence[str]) -> tuple[Missing, ...]:
-    """The software that a message names as missing."""
+def _named(context: Context, texts: Sequence[str], line: Line) -> tuple[Missing, ...]:
+    """The software that a message on a line names as missing."""
     text = " ".join(texts)
     words = named_in(text)
     if words is None:
@@ -123,9 +162,30 @@ def _named(context: Context, texts: Sequence[str]) -> tuple[Missing, ...]:
         return (Missing(MissingKind.HEADER, headers[0]),)
     if known := software_in(text):
         return known
+    return _found_missing_above(context, line) or _known_files(context, words)
+
+
+def _found_missing_above(context: Context, line: Line) -> tuple[Missing, ...]:
+    """What programs did not find just before an exception that does not name it."""
+    traceback = traceback_above(context.log, line)
+    if traceback is None:
+        return ()
+    near = list(context.log.before(context.log.line_at(traceback.start), _LINES_ABOVE_TRACEBACK))
+    for hint in reversed(context.findings):
+        if hint.rule.kind in SYSTEM_KINDS and hint.rank is Rank.HINT and hint.line in near:
+            missing = judge(context, hint).missing
+            if any(context.candidates(each) for each in missing):
+                return missing
+    return ()
+
+
+def _known_files(context: Context, words: Sequence[str]) -> tuple[Missing, ...]:
+    """The first word that is the name of a library, or of a file of one."""
     for word in words:
         for kind in (MissingKind.PKG_CONFIG, MissingKind.LIBRARY, MissingKind.HEADER):
             if kind is MissingKind.HEADER and "." not in word:
+                continue
+            if kind is MissingKind.LIBRARY and not _LIBRARY_WORD.match(word):
                 continue
             missing = Missing(
                 kind, missing_files.library_name(word) if kind is MissingKind.LIBRARY else word
@@ -133,6 +193,32 @@ def _named(context: Context, texts: Sequence[str]) -> tuple[Missing, ...]:
             if context.packages and context.packages.find_packages(kind, missing.name):
                 return (missing,)
     return ()
+
+
+def _c_api(context: Context, finding: Finding) -> Judgment:
+    if _is_generated_by_cython(context.log, finding.line):
+        return _generated_source(context, finding)
+    return Judgment(C.PYTHON_TOO_NEW, (), finding.line)
+
+
+def _is_generated_by_cython(log: PlainLog, line: Line) -> bool:
+    near = (line, *log.before(line, 1), *log.after(line, 6))
+    return any("__pyx_" in each.text or "__Pyx_" in each.text for each in near)
+
+
+def _generated_source(_: Context, finding: Finding) -> Judgment:
+    """An sdist with C files of an older Cython: a newer one may generate better ones."""
+    return Judgment(C.PYTHON_TOO_NEW, (Missing(MissingKind.MODULE, "Cython"),), finding.line)
+
+
+def _required_packages(context: Context, finding: Finding) -> Judgment:
+    """A list of what a project requires and did not find, on the next line."""
+    for line in context.log.after(finding.line, 1):
+        if words := _LISTED_WORDS.match(line.text):
+            names = [name.strip() for name in words[1].split(",")]
+            missing = tuple(Missing(MissingKind.SOFTWARE, name) for name in names if name)
+            return Judgment(C.MISSING_PACKAGE, missing, line)
+    return Judgment(C.MISSING_PACKAGE, (), finding.line)
 
 
 def _software(_: Context, finding: Finding) -> Judgment:
@@ -171,7 +257,9 @@ _JUDGES: Mapping[str, Judge] = {
     "no-matching-distribution": missing_modules.judge_requirement,
     "no-version": missing_modules.judge_requirement,
     "software": _software,
+    "required-packages": _required_packages,
     "conflict": missing_modules.judge_conflict,
+    "c-api": _c_api,
     "source-error": _source_error,
     "cmake-find-package": missing_files.judge_cmake_module,
     "meson-too-old": missing_files.judge_meson_version,

@@ -47,6 +47,7 @@ _REPORTS_ERROR = re.compile(
     r"fail|compil|build|exit|status|error(?!:)|returned|abort|cmake|\bmake\b|meson|ninja|install|^\w+$",
     re.IGNORECASE,
 )
+_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit): ")
 _IMPORT_ERROR = re.compile(r"(?:ModuleNotFound|Import)Error: ")
 
 
@@ -147,7 +148,7 @@ def _hint_above(log: PlainLog, before: Sequence[Finding], exception: Finding) ->
 def _original_of(log: PlainLog, step: Sequence[Finding], last: Finding) -> Finding:
     """The exception that a chain of exceptions began with, if it tells more than the last."""
     chain = [last]
-    exceptions = of_rank(step, Rank.EXCEPTION)
+    exceptions = [finding for finding in step if _is_exception(finding)]
     for finding in reversed(exceptions[: exceptions.index(last)]):
         traceback = traceback_above(log, chain[-1].line)
         if traceback is None or not traceback.chained:
@@ -155,6 +156,13 @@ def _original_of(log: PlainLog, step: Sequence[Finding], last: Finding) -> Findi
         if finding.line.start < traceback.start:
             chain.append(finding)
     return next((finding for finding in chain if _tells(finding, chain)), last)
+
+
+def _is_exception(finding: Finding) -> bool:
+    """Whether a line is an exception, also if a rule takes it as an error of a tool."""
+    return finding.rank is Rank.EXCEPTION or (
+        finding.rank is Rank.ERROR and _EXCEPTION.match(finding.line.text) is not None
+    )
 
 
 def _tells(finding: Finding, chain: Sequence[Finding]) -> bool:

@@ -1721,4 +1721,76 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
             "subprocess.CalledProcessError: Command '['python', 'x.py']' returned non-zero exit status 1."
         ),
     ),
+    # What other releases printed
+    sample(
+        "exec-locals",
+        "python-too-new",
+        "",
+        "KeyError: '__version__'",
+        trace("KeyError: '__version__'", "return locals()['__version__']"),
+    ),
+    sample(
+        "required-packages",
+        "missing-package",
+        "software freetype",
+        "* freetype, png",
+        """
+        freetype: no  [The C/C++ header could not be found.]
+        * The following required packages can not be built:
+        * freetype, png
+        """
+        + trace("AttributeError: module 'platform' has no attribute 'linux_distribution'"),
+    ),
+    sample(
+        "tools-used-wrongly",
+        "tools-too-new",
+        "",
+        "NameError: name 'CCompiler' is not defined. Did you mean: 'ccompiler'?",
+        """
+        Traceback (most recent call last):
+          File "<string>", line 444, in <module>
+          File "/build/tmp/pip-req-build-x/demo/distutils/ccompiler.py", line 111, in <module>
+            replace_method(CCompiler, 'find_executables', CCompiler_find_executables)
+                           ^^^^^^^^^
+        NameError: name 'CCompiler' is not defined. Did you mean: 'ccompiler'?
+        """,
+    ),
+    sample(
+        "setuptools-by-script",
+        "tools-too-new",
+        "module pkg_resources",
+        "socket.gaierror: [Errno -2] Name or service not known",
+        """
+        Traceback (most recent call last):
+          File "/build/tmp/setup.py", line 21, in <module>
+            use_setuptools()
+          File "/build/tmp/ez_setup.py", line 132, in use_setuptools
+            return _do_download(version, download_base, to_dir, download_delay)
+        socket.gaierror: [Errno -2] Name or service not known
+        """,
+    ),
+    sample(
+        "generated-by-cython",
+        "python-too-new",
+        "module Cython",
+        "demo/a.c:119:11: error: too few arguments to function 'PyCode_New'",
+        """
+        demo/a.c:119:11: error: too few arguments to function 'PyCode_New'
+          119 |           PyCode_New(a, k, l, s, f, code, c, n, v, fv, cell, fn, name, fline, lnos)
+              |           ^~~~~~~~~~
+        demo/a.c:2479:15: note: in expansion of macro '__Pyx_PyCode_New'
+        """
+        + GCC_END,
+    ),
+    sample(
+        "handled-tool-error",
+        "missing-toolchain",
+        "program rustc",
+        "SystemExit: error: can't find Rust compiler",
+        trace("distutils.errors.DistutilsPlatformError: can't find Rust compiler")
+        + "\nDuring handling of the above exception, another exception occurred:\n\n"
+        + trace("SystemExit: error: can't find Rust compiler")
+        + "\nDuring handling of the above exception, another exception occurred:\n\n"
+        + trace("ModuleNotFoundError: No module named 'pkg_resources'"),
+    ),
 ]

@@ -282,6 +282,7 @@ class Packages:
         (MissingKind.SOFTWARE, "libxslt"): ("libxslt1-dev",),
         (MissingKind.PROGRAM, "pg_config"): ("libpq-dev",),
         (MissingKind.PKG_CONFIG, "libfoo"): ("libfoo-dev",),
+        (MissingKind.LIBRARY, "valid"): ("libvalid-dev",),
         (MissingKind.HEADER, "hidapi/hidapi.h"): ("libhidapi-dev",),
     }
 
@@ -308,6 +309,11 @@ def header(name: str, quotes: str = "<>") -> str:
             ("libfoo-dev",),
         ),
         ("RuntimeError: libfoo is needed\n", ("libfoo-dev",)),
+        (
+            "Command 'pkg-config --exists libfoo' returned non-zero exit status 1.\n"
+            + trace("Exception: Can not find valid pkg-config name."),
+            ("libfoo-dev",),
+        ),
         (BY_NAME["numpy"].log, ()),
     ],
 )

@@ -45,6 +45,14 @@ _MISSING = (
 
 RULES = (
     rule(
+        "required-packages",
+        "required packages can not be built",
+        r"[Tt]he following required packages can ?not be built:",
+        C.MISSING_PACKAGE,
+        Rank.PRECISE,
+        kind=MissingKind.SOFTWARE,
+    ),
+    rule(
         "apt-install",
         ("apt-get install", "apt install", "aptitude install"),
         r"\b(?:apt|apt-get|aptitude) (?:-y |--\S+ )*install (?:-y |--\S+ )*(?P<name>[a-z0-9][\w.+-]+)",
@@ -98,6 +106,7 @@ _COMMON_WORDS = frozenset(
     must with you need error runtimeerror exception systemexit this that from version build
     building python setup make sure have been your system check are was be to of in is it or on
     support module modules configure cmake include directory path set environment variable
+    valid proper suitable any working name names pkg-config executable command output value version
     """.split()  # noqa: SIM905
 )
 _MAX_WORDS = 12

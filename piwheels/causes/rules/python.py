@@ -61,6 +61,14 @@ RULES = (
         C.PYTHON_TOO_NEW,
         Rank.EXCEPTION,
     ),
+    # exec() in a function sees its locals no more (PEP 667).
+    rule(
+        "exec-locals",
+        "KeyError: '",
+        r"^KeyError: '__?\w*version\w*__?'$",
+        C.PYTHON_TOO_NEW,
+        Rank.EXCEPTION,
+    ),
     rule(
         "syntax",
         ("SyntaxError: ", "TabError: ", "IndentationError: "),
