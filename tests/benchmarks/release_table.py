@@ -6,7 +6,7 @@ table of all results is printed at the end. A release that is built again replac
 
 import argparse
 import asyncio
-import time
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -26,6 +26,9 @@ from piwheels.sanitize import truncate_line
 
 RELEASES = Path(__file__).with_name("releases.toml")
 _TIME_LIMIT_S = 1800.0
+#: The lines of the builder in a log that tell how a round differs from the one before.
+_ADDED = re.compile(r"^--- piwheels: (.+) added ---$", re.MULTILINE)
+_TRY = re.compile(r"^--- piwheels: .* trying again with the (.+) ---$", re.MULTILINE)
 _COLUMNS = (
     "release", "date", "result", "class", "missing", "packages added", "tools", "rounds", "seconds",
     "deciding line",
@@ -53,7 +56,7 @@ class Result(Struct, frozen=True, kw_only=True):
     failure_class: str = ""
     missing: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # added in rounds
-    tools: str = ""  # the day of the index that the last round saw
+    tools: str = ""  # how the last try differed: "index as of 2021-08-31 and cython"
     rounds: int = 1
     seconds: float = 0.0
     line: str = ""
@@ -150,15 +153,13 @@ async def _build(
     name = f"{release.project}-{release.version}"
     job_dir = JobDir((folder / "jobs" / name).resolve())
     job_dir.start(job)
-    started_at = time.monotonic()
     finished = await runner.run(job, job_dir, lambda _phase: None)
-    seconds = time.monotonic() - started_at
     text = job_dir.read_log(0, 1 << 25)
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
     (logs / f"{name}.log").write_bytes(text)
     job_dir.clear()
-    return _result(release, job, finished, text.decode(errors="replace"), seconds)
+    return result_of(release, job.released_at, finished, text.decode(errors="replace"))
 
 
 async def _job(index: SimpleIndex, number: int, release: Release, target: str) -> Job:
@@ -179,22 +180,19 @@ async def _job(index: SimpleIndex, number: int, release: Release, target: str) -
     )
 
 
-def _result(
-    release: Release, job: Job, finished: BuildFinished, log: str, seconds: float
-) -> Result:
-    markers = [line[14:] for line in log.splitlines() if line.startswith("--- piwheels: ")]
-    added = [line.removesuffix(" added") for line in markers if line.endswith(" added")]
-    days = [day for line in markers for _, _, day in [line.partition("index as of ")] if day]
+def result_of(release: Release, released_at: datetime, finished: BuildFinished, log: str) -> Result:
+    """The result of a build, with what its log tells of its rounds."""
+    added, tries = _ADDED.findall(log), _TRY.findall(log)
     return Result(
         release=str(release),
-        released_at=job.released_at,
+        released_at=released_at,
         outcome=finished.outcome,
         failure_class=str(finished.failure_class or ""),
         missing=finished.evidence.missing,
         packages=tuple(name for line in added for name in line.split(", ")),
-        tools=days[-1] if days else "",
-        rounds=1 + len(added),
-        seconds=seconds,
+        tools=tries[-1] if tries else "",
+        rounds=1 + len(added) + len(tries),
+        seconds=finished.duration_s,
         line=truncate_line(finished.reason, 160),
     )
 
@@ -237,7 +235,7 @@ def _counts(releases: Sequence[Release], results: dict[str, Result]) -> Iterator
     if possible:
         yield f"built: {len(built)} ({len(built) / len(possible):.0%} of these)"
     yield f"built with packages added: {sum(bool(result.packages) for result in built)}"
-    yield f"built with build tools of another day: {sum(bool(result.tools) for result in built)}"
+    yield f"built with other build tools or requirements: {sum(bool(result.tools) for result in built)}"
 
 
 if __name__ == "__main__":
