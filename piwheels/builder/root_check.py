@@ -3,11 +3,10 @@
 import asyncio
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from piwheels.builder.kernel_features import KERNEL_FEATURES, USER_NAMESPACES
 from piwheels.builder.root_systems import Roots, describe_interpreter
 from piwheels.errors import ConfigError
 from piwheels.formatting import format_size
@@ -15,35 +14,8 @@ from piwheels.model import Struct
 from piwheels.roots.architectures import ARCHITECTURES, is_native
 from piwheels.roots.emulator import installed_emulator, registered_by_system
 
-_TIMEOUT_S = 30.0
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_NAMESPACES_REMEDY = (
-    "builds need them for the sandbox too: `sysctl -w "
-    "kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu, `sysctl -w "
-    "user.max_user_namespaces=10000` elsewhere, or a container with --privileged"
-)
-#: Mounts in a user namespace of its own: its argument is a kind of file system.
-_TRY_MOUNT = """
-import ctypes, os, sys, tempfile
-libc = ctypes.CDLL(None, use_errno=True)
-uid, gid, kind = os.geteuid(), os.getegid(), sys.argv[1]
-def check(result):
-    if result:
-        sys.exit(os.strerror(ctypes.get_errno()))
-check(libc.unshare(0x10020000))
-for name, line in ("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1"):
-    with open(f"/proc/self/{name}", "w") as file:
-        file.write(line)
-check(libc.mount(None, b"/", None, 0x44000, None))
-if kind == "overlay":
-    check(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None))
-    for name in "abc":
-        os.mkdir(f"/tmp/{name}")
-    check(libc.mount(b"overlay", b"/tmp/c", b"overlay", 1, b"lowerdir=/tmp/a:/tmp/b"))
-elif kind:
-    check(libc.mount(kind.encode(), b"/proc/sys/fs/binfmt_misc", kind.encode(), 0, None))
-"""
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -91,42 +63,12 @@ def _programs() -> Iterator[Check]:
 
 def _kernel() -> Iterator[Check]:
     release = os.uname().release
-    for kind, what, remedy in (
-        (
-            "",
-            "user namespaces",
-            _NAMESPACES_REMEDY,
-        ),
-        (
-            "overlay",
-            "overlays, for package layers",
-            "Linux 5.11 or later; without it, name packages in [root.NAME] packages",
-        ),
-        (
-            "binfmt_misc",
-            "binfmt_misc in a user namespace, for emulation",
-            "Linux 6.7 or later, or `apt install qemu-user-static` (its entries serve every root)",
-        ),
-    ):
-        problem = _try_mount(kind)
+    for feature in KERNEL_FEATURES:
+        problem = feature.problem()
         found = f"Linux {release}" + (f": {problem}" if problem else "")
-        yield Check(what=what, ok=not problem, found=found, remedy=remedy)
-
-
-def _try_mount(kind: str) -> str:
-    """The reason why a mount fails; "" if it works."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _TRY_MOUNT, kind],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "it did not end in time"
-    lines = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else (lines[-1] if lines else "it failed")
+        yield Check(what=feature.what, ok=not problem, found=found, remedy=feature.remedy)
+        if problem and feature is USER_NAMESPACES:
+            return  # the others need them
 
 
 def _emulators(roots: Roots) -> Iterator[Check]:

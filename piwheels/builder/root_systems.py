@@ -8,6 +8,7 @@ import msgspec
 
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build_system import RootSystem
+from piwheels.builder.kernel_features import BINFMT_MISC, USER_NAMESPACES, require_kernel
 from piwheels.builder.root_programs import run_inside
 from piwheels.config import BuilderSection, RootSection
 from piwheels.errors import ConfigError
@@ -62,7 +63,10 @@ class Roots:
         Raises:
             PiwheelsError: it cannot be made; a former state is kept.
         """
-        return RootMaker(self.store, self._run_inside).make(self.definition(name), on_progress)
+        definition = self.definition(name)
+        registers = not is_native(definition.arch) and not registered_by_system(definition.arch)
+        require_kernel(name, USER_NAMESPACES, *((BINFMT_MISC,) if registers else ()))
+        return RootMaker(self.store, self._run_inside).make(definition, on_progress)
 
     def system(self, name: str) -> RootSystem:
         """A root that was made, as builds use it; it is kept while this process runs.

@@ -127,6 +127,9 @@ class RootStore:
         """A new folder for a state of a root; one process at a time makes a root.
 
         Nothing is left of one that was not finished with `publish`.
+
+        Raises:
+            ConfigError: the folder cannot be written to, or is full.
         """
         self.prepare()
         with (self.folder / f".{name}.lock").open("w") as lock:
@@ -136,6 +139,11 @@ class RootStore:
             folder.mkdir()
             try:
                 yield folder
+            except OSError as error:
+                raise ConfigError(
+                    f"the root {name} cannot be written to {self.folder} (builder.roots_dir): "
+                    f"{error.strerror or error}"
+                ) from error
             finally:
                 remove_tree(folder)
 

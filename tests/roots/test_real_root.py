@@ -1,7 +1,5 @@
-"""Real roots, made from Debian's archive by the first test that needs one, and kept between runs."""
+"""Builds on real roots."""
 
-import functools
-import platform
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,16 +23,12 @@ from tests.builder import sdists
 from tests.builder.builder_harness import BuilderHarness, builder_for
 from tests.builder.conftest import tools, upstream
 from tests.fake_index import FakeIndex
-from tests.session_cache import persistent_cache
+from tests.roots.real_roots import FOREIGN, NATIVE, root_system, shared_roots
 
 pytestmark = [pytest.mark.slow, requires.requires_program("apt-get"), requires.requires_sandbox()]
 
 __all__ = ["tools", "upstream"]
 
-_NATIVE, _FOREIGN = {
-    "x86_64": ("trixie-amd64", "trixie-arm64"),
-    "aarch64": ("trixie-arm64", "trixie-riscv64"),
-}.get(platform.machine(), ("trixie-armhf", "trixie-arm64"))
 #: In no root; its header is in /usr/include.
 _YAML = "#include <yaml.h>\nconst char *v(void) { return yaml_get_version_string(); }"
 #: Imports the module whose bytes are in cext.hex.
@@ -47,52 +41,40 @@ print(cext.__name__)'
 """
 
 
-@functools.cache
-def _roots() -> Roots:
-    folder = persistent_cache("roots", "1", lambda _: None)
-    return Roots(BuilderSection(roots_dir=folder), {})
-
-
-def _system(name: str) -> RootSystem:
-    if _roots().store.find(name) is None:
-        _roots().make(name, lambda *_: None)
-    return _roots().system(name)
-
-
 @pytest.fixture(scope="module")
 def native() -> RootSystem:
-    return _system(_NATIVE)
+    return root_system(NATIVE)
 
 
 @pytest.fixture(scope="module")
 def foreign() -> RootSystem:
-    return _system(_FOREIGN)
+    return root_system(FOREIGN)
 
 
 @pytest.fixture
 async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderHarness]:
     async with SimpleIndex(upstream.simple) as index:
         made = builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
-        made.add_packages(_roots().layer)
+        made.add_packages(shared_roots().layer)
         yield made
 
 
 async def test_a_root_says_what_it_is(native: RootSystem) -> None:
-    ((interpreter, _),) = await _roots().interpreters(_NATIVE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
     assert (interpreter.os, interpreter.abi, interpreter.glibc) == ("trixie", "cp313", "2.41")
     assert native.missing_toolchain(interpreter) == ""
     assert native.has_executable(interpreter)
     record = native.root.record
     assert any(package.startswith("gcc=") for package in record.packages)
     assert native.inputs == (
-        f"root {_NATIVE} {record.key} {'; '.join(record.archive_dates)}",
+        f"root {NATIVE} {record.key} {'; '.join(record.archive_dates)}",
     )  # fmt: skip
 
 
 async def test_the_packages_of_a_recipe_are_added_and_written_down(
     builder: BuilderHarness, upstream: FakeIndex, native: RootSystem
 ) -> None:
-    ((interpreter, _),) = await _roots().interpreters(_NATIVE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
     content = sdists.extension_sdist("needy", _YAML, libraries=("yaml",))
     recipe = Recipe(project="needy", packages=("libyaml-dev",))
     job = replace(sdists.make_job(upstream, "needy", content), recipe=recipe)
@@ -110,7 +92,7 @@ async def test_the_packages_of_a_recipe_are_added_and_written_down(
 async def test_what_a_build_lacks_is_found_and_added(
     builder: BuilderHarness, upstream: FakeIndex, native: RootSystem
 ) -> None:
-    ((interpreter, _),) = await _roots().interpreters(_NATIVE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
     content = sdists.extension_sdist("needy", _YAML, libraries=("yaml",))
     job = sdists.make_job(upstream, "needy", content)
     result = await builder.build(job, interpreter, system=native)
@@ -126,16 +108,18 @@ async def test_what_a_build_lacks_is_found_and_added(
 async def test_another_processor_is_emulated(
     builder: BuilderHarness, upstream: FakeIndex, foreign: RootSystem
 ) -> None:
-    ((interpreter, _),) = await _roots().interpreters(_FOREIGN)
-    assert interpreter.arch == {"trixie-arm64": "aarch64"}.get(_FOREIGN, "riscv64")
+    ((interpreter, _),) = await shared_roots().interpreters(FOREIGN)
+    assert interpreter.arch == {"trixie-arm64": "aarch64"}.get(FOREIGN, "riscv64")
     assert foreign.slowdown == EMULATION_FACTOR
     job = sdists.make_job(upstream, "cext", sdists.extension_sdist("cext"))
     result = await builder.build(job, interpreter, system=foreign)
     assert result.outcome is Outcome.BUILT, builder.log.decode()
     assert b", emulated" in builder.log
-    assert result.files[0].filename == f"cext-1.0-cp313-cp313-linux_{interpreter.arch}.whl"
+    assert result.files[0].filename == (
+        f"cext-1.0-{interpreter.abi}-{interpreter.abi}-linux_{interpreter.arch}.whl"
+    )
     printed = await run_program(
-        _roots().sandbox,
+        shared_roots().sandbox,
         foreign.mount,
         ("sh", "-c", _IMPORT_IN_ROOT),
         files={"cext.hex": _module(builder.wheels[0]).hex()},
@@ -144,7 +128,7 @@ async def test_another_processor_is_emulated(
 
 
 async def test_memory_is_limited_under_emulation(foreign: RootSystem, tmp_path: Path) -> None:
-    sandbox, work = _roots().sandbox, tmp_path / "work"
+    sandbox, work = shared_roots().sandbox, tmp_path / "work"
     sandbox.prepare(work)
     script = "x = bytearray(600 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\nimport time; time.sleep(60)"
     command = SandboxCommand(
@@ -159,17 +143,17 @@ async def test_memory_is_limited_under_emulation(foreign: RootSystem, tmp_path: 
 
 
 def test_an_unknown_package_leaves_nothing(native: RootSystem) -> None:
-    before = sorted(_roots().store.layers_dir.iterdir())
+    before = sorted(shared_roots().store.layers_dir.iterdir())
     with pytest.raises(ConfigError, match="Unable to locate package libnothing-dev"):
-        _roots().layer(native, ("libnothing-dev",))
-    assert sorted(_roots().store.layers_dir.iterdir()) == before
-    assert _roots().layer(native, ("gcc",)) is None, "the root has it"
+        shared_roots().layer(native, ("libnothing-dev",))
+    assert sorted(shared_roots().store.layers_dir.iterdir()) == before
+    assert shared_roots().layer(native, ("gcc",)) is None, "the root has it"
 
 
 def test_a_root_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     small = Roots(BuilderSection(roots_dir=tmp_path / "roots", max_roots_mb=50), {})
     with pytest.raises(ConfigError, match=r"needs .*builder\.max_roots_mb allows"):
-        small.make(_NATIVE, lambda *_: None)
+        small.make(NATIVE, lambda *_: None)
     assert small.store.roots() == []
     assert not list(small.store.folder.glob(".*making*"))
     assert not list(small.store.archive_cache.glob("*.deb"))
