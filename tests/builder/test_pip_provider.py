@@ -19,6 +19,8 @@ from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
 from tests.fake_index import FakeIndex, fake_index
 
+pytestmark = pytest.mark.farm  # interpreters compile each pip
+
 
 def wheel(text: str, requires_python: str = "") -> bytes:
     content = BytesIO()

@@ -192,7 +192,7 @@ async def _check(many: list[Step]) -> None:
 MANY = st.lists(steps(), min_size=3, max_size=14)
 
 
-@settings(max_examples=5)
+@settings(max_examples=2)
 @given(MANY)
 def test_random_updates_give_the_same_screen_as_textual(many: list[Step]) -> None:
     asyncio.run(_check(many))

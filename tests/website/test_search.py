@@ -8,7 +8,7 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.webroot import Webroot
@@ -119,6 +119,7 @@ def test_a_search_of_few_names_finds_what_a_scan_finds(
     )
 
 
+@settings(max_examples=5)
 @given(st.permutations(many(900)))
 def test_the_files_depend_only_on_the_projects(projects: list[tuple[str, int]]) -> None:
     assert built(projects) == built(many(900))

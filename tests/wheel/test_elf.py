@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.wheel.elf import highest_version, read
@@ -152,7 +152,6 @@ def test_an_endless_table_is_rejected() -> None:
     assert read(io.BytesIO(elf(verneeds=2**32 - 1))) is None
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(4, len(elf()) - 1), st.integers(0, 255)), max_size=8))
 def test_no_changed_byte_raises_an_exception(changes: list[tuple[int, int]]) -> None:
     content = bytearray(elf())

@@ -38,6 +38,7 @@ async def test_a_rejection_names_the_wheel(tmp_path: Path) -> None:
         await read_wheel(path)
 
 
+@pytest.mark.slow
 async def test_a_slow_wheel_is_rejected_while_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
