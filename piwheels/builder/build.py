@@ -28,6 +28,7 @@ from piwheels.builder.build_tries import LACKS_PACKAGES
 from piwheels.builder.download_retries import fetch_with_retries
 from piwheels.builder.failure_classification import classify_failure, recorded_cause
 from piwheels.builder.file_cache import FileCache
+from piwheels.builder.import_check import ImportCheck, ImportPolicy, clean_system
 from piwheels.builder.index_proxy import IndexProxy
 from piwheels.builder.job_tries import JobTries, try_rules
 from piwheels.builder.missing_packages import package_index
@@ -91,6 +92,7 @@ class BuildOptions:
     farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
     speed: float = 0.0  # of this builder, as `model.BuilderCapability` defines it
     make_layer: MakeLayer | None = None  # adds packages to roots; None if there are no roots
+    import_check: ImportPolicy = ImportPolicy.OFF
 
 
 async def build(
@@ -112,7 +114,7 @@ async def build(
             everything else is removed.
         options: what all builds share.
         on_log: receives the log as it grows.
-        on_phase: receives "fetching", "preparing", "building", and "inspecting", after
+        on_phase: receives "fetching", "preparing", "building", "inspecting" and "importing", after
             "adding packages" on a root and "trying again"; with ", emulated" on a root of
             another processor.
         system: what it runs on.
@@ -132,7 +134,8 @@ async def build(
     failed: BuildFailedError | None = None
     try:
         survey = await task.run()
-        wheel_info, reason = survey.info, survey.completeness.missing
+        problems = (survey.completeness.missing, await task.import_problem(survey.info))
+        wheel_info, reason = survey.info, "; ".join(filter(None, problems))
     except BuildFailedError as error:
         failed = error
     except OSError as error:
@@ -326,8 +329,7 @@ class _BuildTask:
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
         self.sent_files = ()
-        indexes = [index for index in (options.farm, options.upstream) if index is not None]
-        proxy = IndexProxy(indexes, options.cache, day=self.day)
+        proxy = IndexProxy(self._indexes, options.cache, day=self.day)
         async with proxy.serving(self.scratch_dir / "index.sock"):
             try:
                 result = self.process_result = await options.sandbox.run(command, self.log.write)
@@ -368,13 +370,22 @@ class _BuildTask:
             mount=self.system.mount,
         )
 
-    def _environment(self) -> dict[str, str]:
-        environment = build_environment(
+    @property
+    def _indexes(self) -> list[SimpleIndex]:
+        """The indexes that a build sees, the preferred first."""
+        options = self.options
+        return [index for index in (options.farm, options.upstream) if index is not None]
+
+    def _plain_environment(self) -> dict[str, str]:
+        return build_environment(
             home=self._path_inside("home"),
             temporary_dir=self._path_inside("tmp"),
             released_at=self.job.released_at,
             arch=self.interpreter.arch,
         )
+
+    def _environment(self) -> dict[str, str]:
+        environment = self._plain_environment()
         if self.recipe is None:
             return environment
         constrained = write_constraints(self.recipe, self.scratch_dir)
@@ -423,6 +434,33 @@ class _BuildTask:
         return self.system is not system
 
     # --- inspecting ---
+
+    async def import_problem(self, wheel: WheelInfo) -> str:
+        """Why the wheel cannot be imported, in one line; "" if it can, or is not checked.
+
+        Raises:
+            BuildFailedError: it cannot, and such wheels are refused.
+        """
+        options = self.options
+        if options.import_check is ImportPolicy.OFF or self.pip is None:
+            return ""
+        self.log.enter_phase("importing")
+        await asyncio.to_thread(remove_tree, self.scratch_dir)
+        check = ImportCheck(
+            sandbox=options.sandbox,
+            system=await clean_system(self.system, wheel.needed_libraries, options.make_layer),
+            interpreter=self.interpreter,
+            pip=self.pip,
+            limits=self.limits,
+            environment=self._plain_environment(),
+            scratch_dir=self.scratch_dir,
+            log=self.log,
+            serve_index=IndexProxy(self._indexes, options.cache).serving,
+        )
+        problem = await check.problem(self.wheels_dir / wheel.filename)
+        if problem and options.import_check is ImportPolicy.REFUSE:
+            raise BuildFailedError(Outcome.REFUSED, problem, FailureClass.REJECTED)
+        return problem
 
     async def _inspect_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         if result.status != 0 or result.limit_exceeded is not None:

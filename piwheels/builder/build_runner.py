@@ -18,6 +18,7 @@ from piwheels.builder.build_log import OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
 from piwheels.builder.cpu_benchmark import measure_speed
 from piwheels.builder.file_cache import FileCache
+from piwheels.builder.import_check import ImportPolicy
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.pip_provider import PipProvider
@@ -179,6 +180,7 @@ async def create_build_runner(
         farm=farm,
         speed=measure_speed(),
         make_layer=roots.layer if roots else None,
+        import_check=ImportPolicy(config.import_check),
     )
     return BuildRunner(
         options=options,

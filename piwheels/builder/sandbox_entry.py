@@ -83,14 +83,15 @@ def _accept_connections(listener: socket.socket, path: Path) -> None:
             threading.Thread(target=_copy_stream, args=ends, daemon=True).start()
 
 
-def _forward_port(path: Path) -> int:
+def forward_port(path: Path) -> int:
     """Forward a new loopback port to a Unix socket; returns the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_accept_connections, args=(listener, path), daemon=True).start()
     return int(listener.getsockname()[1])
 
 
-def _run(command: "list[str]") -> int:
+def run(command: "list[str]") -> int:
+    """Run a program to its end; returns its exit status, -N for signal N."""
     return subprocess.call(command, stdin=subprocess.DEVNULL)
 
 
@@ -187,7 +188,7 @@ def _build_wheel(task: "dict[str, str]", source: str, port: int) -> int:
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
     os.environ["VIRTUAL_ENV"] = task["venv"]
     os.environ["PIP_INDEX_URL"] = f"http://127.0.0.1:{port}/simple/"
-    return _run(
+    return run(
         [
             str(programs / "python"), task["pip"], "wheel", "--verbose", "--no-deps",
             "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], source,
@@ -198,8 +199,8 @@ def _build_wheel(task: "dict[str, str]", source: str, port: int) -> int:
 def main(task: "dict[str, str]") -> int:
     """Create the environment, then the wheel; returns the exit status, 128 + N for signal N."""
     _print_phase("preparing")
-    port = _forward_port(Path(task["socket"]))
-    if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
+    port = forward_port(Path(task["socket"]))
+    if run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
         return VENV_FAILED
     is_changed = task["patches"] or task["requirements"]
     source = _change_source(task) if is_changed else task["sdist"]

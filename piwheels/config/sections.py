@@ -185,6 +185,13 @@ class BuilderSection(msgspec.Struct, frozen=True):
         NonNegativeInt, _doc("A build that leaves less free disk space than this is canceled.")
     ] = 256
     max_cache_mb: Annotated[NonNegativeInt, _doc("Size limit of the download cache.")] = 1024
+    import_check: Annotated[
+        Literal["off", "warn", "refuse"],
+        _doc(
+            "Import the modules of each wheel in a clean sandbox after its build. `warn`: a wheel "
+            "that cannot be imported is published, and its page says so; `refuse`: the build fails."
+        ),
+    ] = "warn"
     sandbox: Annotated[
         bool,
         _doc("Build in a bubblewrap sandbox. Without it, build only code that you trust."),

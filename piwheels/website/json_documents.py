@@ -67,6 +67,10 @@ class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
     ]
     text: Annotated[str, _STATE_TEXT]
     file: Annotated[str | None, Meta(description="the compatible wheel")]
+    note: Annotated[
+        str,
+        Meta(description="what that wheel lacks, or why it cannot be imported; '' if nothing"),
+    ]
     build: Annotated[int | None, Meta(description="the running build, or the last one")]
     log_url: Annotated[str | None, Meta(description="of the last completed build")]
     failure: Annotated[
@@ -279,6 +283,7 @@ def _target_json(site: Site, status: ReleaseStatus, target: TargetStatusRow) -> 
         TargetJson,
         status,
         file=status.file or None,
+        note=target.build_note if status.file else "",
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
         failure=_failure_json(status, target),
         ahead=target.jobs_ahead if waits else None,

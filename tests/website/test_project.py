@@ -465,6 +465,7 @@ def test_the_json_has_what_the_page_has() -> None:
         "state": "queued",
         "text": "it is queued, number 4 for this target",
         "file": None,
+        "note": "",
         "build": None,
         "log_url": None,
         "failure": None,
