@@ -1,5 +1,6 @@
 """Queries for the status of the farm and of projects: queues, totals, `piw explain`."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
 from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
+from piwheels.debian_index.runtime import translate_packages
 from piwheels.model import (
     FarmTotals,
     LastCheck,
@@ -67,7 +69,7 @@ async def farm_totals(db: Database) -> FarmTotals:
 
 
 _TARGET_STATUS_SQL = """
-    SELECT r.version, t.target, t.skip_reason AS target_skip_reason, t.jobs_outdated,
+    SELECT r.version, t.target, t.os, t.skip_reason AS target_skip_reason, t.jobs_outdated,
            EXISTS (
                SELECT FROM requires_python_targets pr
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
@@ -183,11 +185,11 @@ async def project_status(
         "most_ahead": max_jobs_ahead,
     }
     rows = await db.rows(_TARGET_STATUS_SQL, parameters)
-    needs = await _wheel_needs(db, {row["covered_by"] for row in rows})
+    needs = await _wheel_needs(db, rows)
     outdated = await _files_of_replaced_sdist(db, project)
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
-        extra = needs.get(row["covered_by"], {}) | {
+        extra = needs.get((row["covered_by"], row["os"]), {}) | {
             "sdist_replaced": row["to_be_rebuilt"] in outdated,
             "last_cause": failure_cause(row.pop("failure_class"), row.pop("evidence")),
         }
@@ -203,25 +205,42 @@ async def project_status(
     )
 
 
-async def _wheel_needs(db: Database, filenames: set[str | None]) -> dict[str, dict[str, Any]]:
-    """By file name, what wheels need and lack, and the target that each was built for."""
+async def _wheel_needs(
+    db: Database, target_rows: Sequence[dict[str, Any]]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """By file name and code name of a system, what wheels need there and what they lack.
+
+    Packages are those of that system if their names there are known, and `packages_target` is the
+    target on whose system they have these names.
+    """
+    wanted = {(row["covered_by"], row["os"]): row["target"] for row in target_rows}
     rows = await db.rows(
         """
-        SELECT f.filename, f.debian_packages, b.target, b.reason
-          FROM files f JOIN builds b ON b.build_id = f.build_id
+        SELECT f.filename, f.debian_packages, b.target, b.reason, t.os
+          FROM files f
+          JOIN builds b ON b.build_id = f.build_id
+          JOIN targets t ON t.target = b.target
          WHERE f.filename = ANY (%(filenames)s)
            AND (cardinality(f.debian_packages) > 0 OR b.reason <> '')
         """,
-        {"filenames": [name for name in filenames if name is not None]},
+        {"filenames": [name for name, _ in wanted if name is not None]},
     )
-    return {
-        row["filename"]: {
-            "debian_packages": row["debian_packages"],
-            "built_for": row["target"],
+    made = {row["filename"]: row for row in rows}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for (name, os), target in wanted.items():
+        if (row := made.get(name)) is None:
+            continue
+        packages, named_for = row["debian_packages"], row["target"]
+        if packages and os != row["os"]:
+            # The first call for a release reads its table, which takes a moment.
+            there = await asyncio.to_thread(translate_packages, packages, row["os"], os)
+            packages, named_for = (packages, named_for) if there is None else (there, target)
+        found[name, os] = {
+            "debian_packages": packages,
+            "packages_target": named_for,
             "build_note": row["reason"],
         }
-        for row in rows
-    }
+    return found
 
 
 async def _files_of_replaced_sdist(db: Database, project: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from piwheels.debian_index.table import Entry, EntryKind
 
@@ -34,7 +34,9 @@ _PATTERNS = {
         r"(?P<folder>(?:[^/]+/)*)(?P<name>[^/]+)"
     ),
 }
-_RUNTIME_LIBRARY = re.compile(rf"{_LIBRARY_FOLDERS}lib(?P<name>[^/]+?)\.so\.[0-9.]+")
+_RUNTIME_LIBRARY = re.compile(
+    rf"{_LIBRARY_FOLDERS}(?P<folder>(?:[a-z0-9.-]+/)?)(?P<file>lib(?P<name>[^/]+?)\.so\.[0-9.]+)"
+)
 
 #: Files for other systems than the one that builds, and what only its own language includes.
 _IGNORED_PATHS = re.compile(
@@ -74,7 +76,9 @@ def reduce_contents(lines: Iterable[str], named: frozenset[str] = frozenset()) -
             if owner in named or (owner.endswith("-dev") and not _OTHER_LANGUAGES.match(owner)):
                 found[EntryKind.PACKAGE, owner, ""] = {owner}
         if match := _RUNTIME_LIBRARY.fullmatch(path):
-            runtime[match["name"]] |= owners
+            found[EntryKind.RUNTIME, match["file"], match["folder"].rstrip("/")] |= owners
+            if not match["folder"]:
+                runtime[match["name"]] |= owners
         elif key := _classify(path):
             found[key] |= owners
     for name, owners in runtime.items():
@@ -82,7 +86,19 @@ def reduce_contents(lines: Iterable[str], named: frozenset[str] = frozenset()) -
     return _summarize_headers(
         Entry(*key, tuple(sorted(_for_development(key[0], owners))))
         for key, owners in found.items()
+        if not _is_versioned_file(key, found)
     )
+
+
+def _is_versioned_file(key: _Key, found: Mapping[_Key, set[str]]) -> bool:
+    """Whether it is the file behind a shorter name of the same library, as libxml2.so.2.9.14."""
+    kind, name, folder = key
+    short = name.rpartition(".")[0]
+    while kind is EntryKind.RUNTIME and not short.endswith(".so"):
+        if found.get((kind, short, folder)) == found[key]:
+            return True
+        short = short.rpartition(".")[0]
+    return False
 
 
 def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[str, set[str]]]:
@@ -115,9 +131,9 @@ def _classify(path: str) -> _Key | None:
 
 
 def _for_development(kind: EntryKind, owners: set[str]) -> set[str]:
-    """The -dev packages among a file's owners, if there are any; programs belong to all."""
+    """The -dev packages among a file's owners, if there are any; what runs belongs to all."""
     development = {owner for owner in owners if "-dev" in owner}
-    return owners if kind is EntryKind.PROGRAM else development or owners
+    return owners if kind in {EntryKind.PROGRAM, EntryKind.RUNTIME} else development or owners
 
 
 def _summarize_headers(entries: Iterable[Entry]) -> list[Entry]:

@@ -1,8 +1,8 @@
 """Finds the packages that have what a build did not find, the preferred first."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from importlib.resources import files
 
 from piwheels.debian_index.rules import Rules, load_rules
@@ -75,6 +75,22 @@ class DebianIndex:
             for package in self.find_packages("software", match[0])[:1]:
                 found[package] = None
         return tuple(found)
+
+    def library_owners(self, file: str) -> tuple[str, ...]:
+        """The packages that have a shared library by its file name, the preferred first."""
+        return tuple(self._best(self._table.find(EntryKind.RUNTIME, file)))
+
+    def libraries_of(self, package: str) -> tuple[str, ...]:
+        """The file names of the shared libraries that a package has for loaders."""
+        return self._libraries.get(package, ())
+
+    @cached_property
+    def _libraries(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for entry in self._table.entries(EntryKind.RUNTIME):
+            for package in entry.packages:
+                found[package] = (*found.get(package, ()), entry.name)
+        return found
 
     def has_package(self, name: str) -> bool:
         """Whether the release has a -dev package, or one that the rules name, called so."""

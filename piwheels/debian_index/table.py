@@ -23,6 +23,7 @@ class EntryKind(StrEnum):
     PACKAGE = "n"  # a package by its own name
     PKG_CONFIG = "p"  # by its name without .pc
     PROGRAM = "x"  # by its file name
+    RUNTIME = "s"  # a shared library that loaders find, by its file name: libxml2.so.2
 
 
 class Entry(NamedTuple):
@@ -56,7 +57,13 @@ class Table:
 
     def find(self, kind: EntryKind, name: str) -> Iterator[Entry]:
         """The entries of a kind with exactly this name."""
-        prefix = f"\n{kind}\t{name}\t".encode()
+        return self._lines(f"\n{kind}\t{name}\t".encode())
+
+    def entries(self, kind: EntryKind) -> Iterator[Entry]:
+        """All entries of a kind."""
+        return self._lines(f"\n{kind}\t".encode())
+
+    def _lines(self, prefix: bytes) -> Iterator[Entry]:
         position = self._first_line_from(prefix)
         while self._text.startswith(prefix, position):
             end = self._text.index(b"\n", position + 1)

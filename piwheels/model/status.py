@@ -93,7 +93,9 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     last_duration_s: float | None
     sdist_replaced: bool = False  # the wheel in `to_be_rebuilt` was built from an earlier sdist
     debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, as named on ...
-    built_for: str = ""  # ... the target that it was built for
+    packages_target: str = (
+        ""  # ... this target, or the one that it was built for if that is not known
+    )
     build_note: str = ""  # what the wheel in covered_by lacks, according to its build
     skip_reason: str | None = None  # why the release is not to be built for this target
     skips_whole_project: bool = False  # the skip applies to every release

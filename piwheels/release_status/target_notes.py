@@ -47,11 +47,11 @@ def notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) -
 def debian_packages_text(target: TargetStatusRow) -> str:
     """Which Debian packages the published wheel needs, and on which platform."""
     packages = " ".join(target.debian_packages)
-    if platform_of(target.built_for) == platform_of(target.target):
+    if platform_of(target.packages_target) == platform_of(target.target):
         return f"It needs Debian packages: `sudo apt install {packages}`"
     return (
-        f"It was built for {target.built_for} and needs Debian packages that are named {packages} "
-        f"there; on {platform_of(target.target)} they may be named differently"
+        f"It was built for {target.packages_target} and needs Debian packages that are named "
+        f"{packages} there; on {platform_of(target.target)} they may be named differently"
     )
 
 

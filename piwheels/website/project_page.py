@@ -326,7 +326,7 @@ def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[s
     needs: dict[str, set[str]] = {}
     for target in release.targets if release else ():
         platform = platform_of(target.target)
-        if target.debian_packages and platform_of(target.built_for) == platform:
+        if target.debian_packages and platform_of(target.packages_target) == platform:
             needs.setdefault(platform, set()).update(target.debian_packages)
     return [(platform, sorted(names)) for platform, names in needs.items()]
 

@@ -16,6 +16,7 @@ from piwheels.causes import Missing, MissingKind, PackageLookup
 from piwheels.debian_index import DebianIndex, load_index, make, releases
 from piwheels.debian_index.contents import reduce_contents
 from piwheels.debian_index.rules import load_rules
+from piwheels.debian_index.runtime import translate_packages
 from piwheels.debian_index.table import Entry, EntryKind, Table, compress_table
 from piwheels.errors import ConfigError
 
@@ -142,6 +143,31 @@ def test_the_index_is_what_causes_ask() -> None:
     lookup: PackageLookup = load_index("trixie")
     missing = Missing(MissingKind.PKG_CONFIG, "libpq")
     assert lookup.find_packages(missing.kind, missing.name)[0] == "libpq-dev"
+
+
+@pytest.mark.parametrize(
+    ("packages", "target", "names"),
+    [
+        (["libssl3"], "trixie", ("libssl3t64",)),
+        (["libpq5", "libgfortran5"], "trixie", ("libgfortran5", "libpq5")),
+        (["libpng16-16"], "trixie", ("libpng16-16t64",)),
+        (["libicu72"], "trixie", None),  # libicuuc.so.72, and trixie has another version
+        (["libssl3"], "potato", None),
+        (["no-such-package"], "trixie", None),
+    ],
+)
+def test_packages_have_their_names_of_another_release(
+    packages: list[str], target: str, names: tuple[str, ...] | None
+) -> None:
+    assert translate_packages(packages, "bookworm", target) == names
+
+
+def test_a_runtime_library_has_its_package_and_no_version_behind_its_name() -> None:
+    index = load_index("bookworm")
+    assert index.library_owners("libpq.so.5") == ("libpq5",)
+    assert index.library_owners("libpq.so.5.15") == ()
+    assert "libpq.so.5" in index.libraries_of("libpq5")
+    assert "libopenblas.so.0" in index.libraries_of("libopenblas0-pthread")
 
 
 def test_both_releases_have_a_table_and_others_are_refused() -> None:

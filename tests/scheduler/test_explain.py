@@ -20,6 +20,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import ReleaseStatus, StatusContext, explain_with_upstream
 from tests.db.scenario import (
+    NEWER_OS_TARGETS,
     RULES,
     TARGETS,
     complete_as_built,
@@ -314,6 +315,35 @@ async def test_files_that_a_wheel_lacks_are_reported(farm: Farm) -> None:
     assert await complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
     (answer,) = await farm.explain(job.target)
     assert "(The wheel lacks _fast, which demo has.)" in answer.as_text
+
+
+async def test_debian_packages_have_their_names_on_the_targets_own_system(farm: Farm) -> None:
+    """A wheel that was built on an older Debian needs packages of the newer one there."""
+    newer = NEWER_OS_TARGETS[0]
+    await target_queries.add_target(farm.db, newer, RULES)
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = structs.replace(
+        make_wheel(job, "py3-none-linux_aarch64"), debian_packages=("libpq5", "libssl3")
+    )
+    assert await complete_as_built(farm.db, job, "pi4-kitchen", wheel)
+    (answer,) = await farm.explain(newer.name)
+    assert "It needs Debian packages: `sudo apt install libpq5 libssl3t64`" in answer.as_text
+
+
+async def test_packages_that_another_system_lacks_are_named_for_the_build(farm: Farm) -> None:
+    newer = NEWER_OS_TARGETS[0]
+    await target_queries.add_target(farm.db, newer, RULES)
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = structs.replace(
+        make_wheel(job, "py3-none-linux_aarch64"), debian_packages=("libicu72",)
+    )
+    assert await complete_as_built(farm.db, job, "pi4-kitchen", wheel)
+    (answer,) = await farm.explain(newer.name)
+    assert f"It was built for {job.target} and needs Debian packages that are named libicu72" in (
+        answer.as_text
+    )
 
 
 async def test_debian_packages_are_named_for_the_platform_of_the_build(farm: Farm) -> None:

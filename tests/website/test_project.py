@@ -180,13 +180,13 @@ def test_the_commands_name_the_index_and_the_project() -> None:
     )
 
 
-def needing(target: str, *packages: str, built_for: str = "") -> TargetStatusRow:
+def needing(target: str, *packages: str, packages_target: str = "") -> TargetStatusRow:
     """A target whose wheel needs Debian packages."""
     return a_target(
         target,
         covered_by=a_wheel().filename,
         debian_packages=packages,
-        built_for=built_for or target,
+        packages_target=packages_target or target,
     )
 
 
@@ -209,7 +209,9 @@ def test_debian_packages_are_shown_for_each_platform() -> None:
 
 def test_a_wheel_built_on_another_platform_shows_no_debian_packages() -> None:
     assert (
-        apt_lines(needing("cp313-trixie-aarch64", "libssl3", built_for="cp311-bookworm-aarch64"))
+        apt_lines(
+            needing("cp313-trixie-aarch64", "libssl3", packages_target="cp311-bookworm-aarch64")
+        )
         == []
     )
 
