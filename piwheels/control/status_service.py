@@ -158,6 +158,7 @@ class StatusService:
             self.db,
             limit=min(max(query.limit, 1), MAX_ROWS),
             project=query.project,
+            builder=query.builder,
             failed=query.failed,
             slower_than_s=query.slower_than_s,
         )

@@ -59,6 +59,7 @@ async def recent_builds(
     *,
     limit: int,
     project: str | None = None,
+    builder: str | None = None,
     failed: bool = False,
     slower_than_s: float = 0.0,
 ) -> list[BuildSummary]:
@@ -66,6 +67,8 @@ async def recent_builds(
     # Only the conditions that apply, so that each combination gets its own plan.
     conditions = {
         "b.project = %(project)s": project is not None,
+        # Bounded, because no index has the builder.
+        "b.builder = %(builder)s AND b.ended_at > now() - interval '7 days'": builder is not None,
         "b.outcome <> 'built'": failed,
         "b.duration_s >= %(slower_than_s)s": slower_than_s > 0,
     }
@@ -73,7 +76,7 @@ async def recent_builds(
     rows = await db.rows(
         BUILD_SUMMARIES_SQL.format(conditions=" AND ".join(requested) or "true")
         + "LIMIT %(limit)s",
-        {"limit": limit, "project": project, "slower_than_s": slower_than_s},
+        {"limit": limit, "project": project, "builder": builder, "slower_than_s": slower_than_s},
     )
     return [build_summary(row) for row in rows]
 

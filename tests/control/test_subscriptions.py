@@ -47,7 +47,7 @@ async def test_queues_have_a_platform_and_whether_a_builder_serves_them(shared: 
     assert queue.has_builder
 
 
-async def test_builds_can_be_filtered_by_project_failure_and_duration(shared: Master) -> None:
+async def test_builds_can_be_filtered(shared: Master) -> None:
     await fail(shared, "one", "it broke")
     await fail(shared, "two", "it broke")
     await shared.db.execute(
@@ -64,6 +64,12 @@ async def test_builds_can_be_filtered_by_project_failure_and_duration(shared: Ma
     assert await projects(slower_than_s=100.0) == ["two"]
     assert await projects(project="one") == ["one"]
     assert await projects(project="two", failed=True) == []
+    assert await projects(builder="pi1") == ["two", "one"]
+    assert await projects(builder="pi9") == []
+    await shared.db.execute(
+        "UPDATE builds SET ended_at = now() - interval '8 days' WHERE project = 'one'"
+    )
+    assert await projects(builder="pi1") == ["two"]
 
 
 async def test_a_log_can_be_followed_from_start_to_failure(shared: Master) -> None:

@@ -83,6 +83,7 @@ class SimHandlers:
                     build
                     for build in reversed(self._model.builds)
                     if body.project in {None, build.project}
+                    and body.builder in {None, build.builder}
                     and not (body.failed and build.outcome == "built")
                     and build.duration_s >= body.slower_than_s
                 ]

@@ -311,6 +311,24 @@ async def test_a_log_is_searched_forward_and_backward() -> None:
         assert screen.log_view.following
 
 
+async def test_v_goes_to_the_line_that_the_record_of_a_failed_build_names() -> None:
+    async with run_console(prepared_source(), first_screen=ScreenName.BUILDS) as stage:
+        await stage.wait_for_text("pillow")
+        stage.table.table.move_cursor("4707")
+        await stage.press("enter")
+        await stage.wait_for_text("82 lines")
+        screen = stage.console.current_screen
+        assert isinstance(screen, LogScreen)
+        await stage.press("home", "v")
+        assert (screen.log_view.current_match, screen.log_view.match_count) == (80, 1)
+        await stage.press("1", "2")
+        stage.table.table.move_cursor("pi5-kitchen")  # its build has no line yet
+        await stage.press("enter")
+        await stage.wait_for_text("numpy 2.1.0")
+        await stage.press("v")
+        await stage.wait_for_text("The deciding line of this build is not known here.")
+
+
 async def test_a_log_is_saved_and_never_overwrites_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

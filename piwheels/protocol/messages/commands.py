@@ -48,6 +48,7 @@ class ListBuilds(Message, frozen=True, kw_only=True):
 
     limit: BigInt = 200
     project: ShortText | None = None
+    builder: ShortText | None = None  # its builds of the last 7 days
     failed: bool = False  # only those without a wheel
     slower_than_s: BoundedFloat = 0.0
 

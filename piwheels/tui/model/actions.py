@@ -156,6 +156,16 @@ SHOW_BUILDERS = Action(
     screens=(ScreenName.QUEUES,),
     drop_order=4,
 )
+DETAILS = Action(
+    "details",
+    "v",
+    "Details",
+    "Show the details of this row: beside the table from 120 columns on, else in its place.",
+    Group.ROWS,
+    Requirement.TABLE,
+    screens=(ScreenName.BUILDERS, ScreenName.BUILDS),
+    drop_order=7,
+)
 FILTER = Action(
     "filter",
     "slash",
@@ -240,6 +250,15 @@ FIRST_ERROR = Action(
     screens=_ON_LOG,
     drop_order=4,
 )
+DECIDING_LINE = Action(
+    "deciding_line",
+    "v",
+    "Deciding line",
+    "Go to the line that says why the build failed.",
+    Group.LOG,
+    screens=_ON_LOG,
+    drop_order=7,
+)
 FOLLOW = Action(
     "follow",
     "f",
@@ -314,8 +333,20 @@ _NAVIGATION = (
     *SCREEN_ACTIONS,
     *(HELP, PALETTE, BACK, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
 )
-_ROWS = (OPEN, SHOW_BUILDERS, FILTER, FAILED, SLOW, NEXT_ALERT, MARK, MARK_ALL, SORT, REVERSE_SORT)
-_LOG = (SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, FOLLOW, WRAP, SAVE)
+_ROWS = (
+    OPEN,
+    DETAILS,
+    SHOW_BUILDERS,
+    FILTER,
+    FAILED,
+    SLOW,
+    NEXT_ALERT,
+    MARK,
+    MARK_ALL,
+    SORT,
+    REVERSE_SORT,
+)
+_LOG = (SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, DECIDING_LINE, FOLLOW, WRAP, SAVE)
 _REPLAY = (TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER)
 
 

@@ -7,12 +7,13 @@ from typing import ClassVar
 from textual import work
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_short_duration
+from piwheels.formatting import format_datetime, format_short_duration
 from piwheels.model import BuildSummary
 from piwheels.protocol.messages import BuildsReply, ListBuilds, ListFailedBuilds
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, log_filter, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.details import DetailLine, build_details, builder_details
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables import builds
@@ -42,6 +43,7 @@ class BuildsScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"detail": 28}
     AUTO_GROW = ("release", "target", "builder", "ended")
     STRETCH = "detail"
+    HAS_DETAILS = True
     EMPTY_TEXT = "No builds yet. Add a project with: piw add PROJECT"
 
     def __init__(self, console: ConsoleContext) -> None:
@@ -152,6 +154,18 @@ class BuildsScreen(TableScreen):
             failed=self.failed_only,
             slower_than_s=builds.SLOW_BUILD_S if self.slow_only else 0.0,
         )
+
+    def details(self, key: str, width: int) -> list[DetailLine]:
+        """A build that has ended, or the builder that builds it."""
+        console, number = self.console, int(key)
+        ended = self._farm().builds.get(number)
+        if ended is not None:
+            when = format_datetime(ended.ended_at, console.now)
+            return build_details(ended, when, width=width, ascii_only=console.ascii_only)
+        builder = console.farm.builder_of_build(number)
+        if builder is None:
+            return []
+        return builder_details(builder, (), console.now, width=width, ascii_only=console.ascii_only)
 
     def action_target(self, key: str) -> ActionTarget | None:
         """A build, ended or running."""

@@ -25,6 +25,8 @@ from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.log_file import save_log
 from piwheels.tui.widgets.log_view import LogView
 
+#: A record may have a long line's beginning only.
+_COMPARED_CHARS = 80
 _NO_MATCH = "No match. Press / to search."
 
 
@@ -164,6 +166,7 @@ class LogScreen(FarmScreen):
             actions.NEXT_MATCH: self.go_to_next_match,
             actions.PREVIOUS_MATCH: self.go_to_previous_match,
             actions.FIRST_ERROR: self.go_to_first_error,
+            actions.DECIDING_LINE: self.go_to_deciding_line,
             actions.FOLLOW: self.log_view.action_follow,
             actions.WRAP: self.toggle_wrap,
             actions.SAVE: self.save,
@@ -207,6 +210,13 @@ class LogScreen(FarmScreen):
         """Go to the first line that reports an error; n continues with the others."""
         if not self.log_view.first_error():
             self.notify("No line of this log reports an error.")
+
+    def go_to_deciding_line(self) -> None:
+        """Go to the line that the build's record names as the reason of its failure."""
+        ended = self.console.farm.builds.get(self._shown_build or 0)
+        reason = ended.reason if ended else ""
+        if not reason or not self.log_view.search(reason[:_COMPARED_CHARS]):
+            self.notify("The deciding line of this build is not known here.")
 
     def toggle_wrap(self) -> None:
         """Wrap long lines, or cut them."""

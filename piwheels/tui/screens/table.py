@@ -5,21 +5,27 @@ from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from piwheels.formatting import format_count
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.details import DetailLine
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Bar, Word
+from piwheels.tui.widgets.detail_pane import DetailPane
 from piwheels.tui.widgets.table import RowTable
 
 _NARROW_WIDTH = 60
 _MAX_GROWN_WIDTH = 28
+#: From these widths on, details are beside the table, and beside it in a wider pane.
+_DETAILS_WIDTH = 120
+_WIDE_DETAILS_WIDTH = 200
 
 
 class TableScreen(FarmScreen):
@@ -37,6 +43,9 @@ class TableScreen(FarmScreen):
     #: What is shown when there are no rows.
     EMPTY_TEXT: ClassVar[str] = ""
 
+    #: Whether `details` has lines about a row.
+    HAS_DETAILS: ClassVar[bool] = False
+
     AUTO_FOCUS = "RowTable"
 
     def __init__(self, console: ConsoleContext) -> None:
@@ -45,6 +54,7 @@ class TableScreen(FarmScreen):
         self.sort_column = ""
         self.sort_reversed = False
         self._widths: dict[str, int] = {}
+        self._wants_details: bool | None = None  # None: where there is room beside the table
 
     # --- provided by subclasses ---
 
@@ -58,6 +68,10 @@ class TableScreen(FarmScreen):
 
     def open_row(self, key: str) -> None:
         """Show the details of a row."""
+
+    def details(self, key: str, width: int) -> Sequence[DetailLine]:
+        """What is shown about a row, in lines of this width."""
+        raise NotImplementedError
 
     def active_filters(self) -> list[Word]:
         """What else filters the rows, for the filter bar."""
@@ -91,7 +105,7 @@ class TableScreen(FarmScreen):
         )
         filter_line = Input(placeholder="words that rows contain", compact=True)
         return (
-            table,
+            Horizontal(table, DetailPane(), id="split") if self.HAS_DETAILS else table,
             Static("", id="empty", markup=False),
             Bar(id="filters", ascii_only=self.console.ascii_only),
             filter_line,
@@ -120,9 +134,39 @@ class TableScreen(FarmScreen):
             self._widths = grown
             self.table.set_columns(self._columns())
 
+    # --- the pane of details ---
+
+    @property
+    def _is_wide(self) -> bool:
+        """Whether there is room for details beside the table."""
+        return self.console.size.width >= _DETAILS_WIDTH
+
+    @property
+    def _shows_details(self) -> bool:
+        wanted = self._is_wide if self._wants_details is None else self._wants_details
+        return self.HAS_DETAILS and wanted and bool(self.table.rows)
+
+    def toggle_details(self) -> None:
+        """Show the details of the row under the cursor, or hide them."""
+        self._wants_details = not self._shows_details
+        self.refresh_all()
+
+    def _refresh_details_pane(self) -> None:
+        """Beside the table where there is room, else in its place."""
+        if not self.HAS_DETAILS:
+            return
+        shown, pane = self._shows_details, self.query_one(DetailPane)
+        pane.display = shown
+        self.table.display = self._is_wide or not shown
+        is_very_wide = self.console.size.width >= _WIDE_DETAILS_WIDTH
+        pane.styles.width = (80 if is_very_wide else 46) if self._is_wide else "1fr"
+        if shown and (key := self.current_row()):
+            pane.show(self.details(key, pane.line_width))
+
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""
         self.table.set_columns(self._columns())
+        self._refresh_details_pane()
         self.refresh_bars()
 
     def refresh_content(self) -> None:
@@ -137,11 +181,13 @@ class TableScreen(FarmScreen):
         table.show_sort(self.sort_column or None, descending=self.sort_reversed)
         self._refresh_empty_text(nothing=not shown)
         self._refresh_filter_bar(len(shown))
+        self._refresh_details_pane()
 
     def _refresh_empty_text(self, *, nothing: bool) -> None:
         empty = self.query_one("#empty", Static)
         empty.display = nothing
-        self.table.set_class(nothing, "-nothing")
+        for widget in self.query("RowTable, #split"):
+            widget.set_class(nothing, "-nothing")
         if nothing:
             empty.update(self._empty_text())
 
@@ -209,7 +255,9 @@ class TableScreen(FarmScreen):
     def clear_last_filter(self) -> bool:
         """Clear the filter text, then the marks."""
         line = self.query_one(Input)
-        if self.filter_text or line.display:
+        if self._shows_details and not self._is_wide:  # they cover the table
+            self._wants_details = None
+        elif self.filter_text or line.display:
             self.filter_text = line.value = ""
             self.close_filter()
         elif self.table.marks:
@@ -226,6 +274,7 @@ class TableScreen(FarmScreen):
         return {
             **super().handlers(),
             actions.OPEN: self.open_current_row,
+            actions.DETAILS: self.toggle_details,
             actions.FILTER: self.edit_filter,
             actions.MARK: self.table.action_mark,
             actions.MARK_ALL: self.mark_all,
@@ -285,6 +334,7 @@ class TableScreen(FarmScreen):
     @on(RowTable.MarksChanged)
     def _cursor_moved(self) -> None:
         self._refresh_filter_bar(len(self.table.rows))
+        self._refresh_details_pane()
         self.refresh_bars()
         self.refresh_bindings()
 

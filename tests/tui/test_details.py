@@ -1,0 +1,125 @@
+"""The details of builders and builds, beside their tables or in their place."""
+
+from dataclasses import replace as with_fields
+
+import pytest
+from msgspec.structs import replace
+
+from piwheels.model import FailureCause, FailureClass, Outcome
+from piwheels.protocol.messages import BuildsReply, ListBuilds
+from piwheels.tui.app import DisplayOptions
+from piwheels.tui.model.details import DetailLine, build_details, builder_details
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.state import Builder
+from tests.tui.app_harness import run_console
+from tests.tui.sample_farm import BUILDERS, build_finished, snapshot
+from tests.tui.static_source import NOON, StaticSource
+
+LIBPQ = replace(
+    build_finished(4707, "psycopg2", "failed", "./a.h:30:10: fatal error: libpq-fe.h: No such", 3),
+    builder="pi5-kitchen",
+    cause=FailureCause(
+        failure_class=FailureClass.MISSING_PACKAGE,
+        missing=("header libpq-fe.h",),
+        packages=("libpq-dev",),
+        line_number=212,
+    ),
+    will_retry=False,
+)
+KITCHEN = Builder(BUILDERS[0], NOON, (0.5, 4.0, 2.0), NOON, 3)
+
+
+def text(lines: list[DetailLine]) -> str:
+    return "\n".join(f"{line.label}|{line.text}" for line in lines)
+
+
+def test_a_builder_is_told_with_its_job_its_sensors_and_its_last_builds() -> None:
+    shown = text(builder_details(KITCHEN, [LIBPQ], NOON + 60, width=48))
+    for line in (
+        "|pi5-kitchen  ● building",
+        "|Raspberry Pi 5 Model B Rev 1.0, trixie, linux",
+        "|numpy 2.1.0 for cp313-trixie-aarch64, build 4711",
+        "|wheel 15m, limit 3h",
+        "Load|  2.31  ▁█▄ 4.0 at most",
+        "Memory|   38%  of 8.0 GiB, 5.0 GiB free",
+        "Temp|   57C",
+        "1 hour|built 7, failed 1",
+        "Targets|cp311-trixie-aarch64\n |cp313-trixie-aarch64",
+        "Failed|1 missing-package",
+    ):
+        assert line in shown, shown
+    assert "✗ psycopg2 1.4.2" in shown
+
+
+def test_what_is_unusual_about_a_builder_is_yellow() -> None:
+    host = replace(KITCHEN.view.host, memory_free=1, temperature=84.0)
+    view = replace(KITCHEN.view, host=host, sandboxed=False, expected_s=60.0)
+    lines = builder_details(with_fields(KITCHEN, view=view), [], NOON, width=48)
+    yellow = {line.label for line in lines if line.style == "warning"}
+    assert yellow == {"", "Memory", "Temp", "System"}
+
+
+def test_a_failed_build_is_told_with_what_was_missing_and_its_line() -> None:
+    shown = text(build_details(LIBPQ, "12:00", width=48))
+    for line in (
+        "Outcome|✗ failed",
+        "Class|missing-package",
+        "Missing|header libpq-fe.h",
+        "Packages|libpq-dev",
+        "Next|it is not built again",
+        "|Line 212 of its log",
+    ):
+        assert line in shown, shown
+    built = replace(LIBPQ, outcome=Outcome.BUILT, cause=None, reason="", files=("a.whl", "b.whl"))
+    assert "|2 files\n|a.whl\n|b.whl" in text(build_details(built, "12:00", width=48))
+
+
+def test_lines_fit_and_untrusted_text_is_harmless() -> None:
+    odd = replace(LIBPQ, reason="\x1b[31mred " + "x" * 900, project="p" * 99)
+    for lines in (
+        build_details(odd, "12:00", width=48, ascii_only=True),
+        builder_details(KITCHEN, [odd], NOON, width=48, ascii_only=True),
+    ):
+        assert all(line.text.isascii() and line.text.isprintable() for line in lines)
+    assert all(len(line.text) <= 48 for line in build_details(odd, "12:00", width=48)[1:])
+
+
+# --- the pane ---
+
+
+@pytest.mark.farm
+async def test_from_120_columns_the_row_under_the_cursor_is_told_beside_the_table() -> None:
+    source = StaticSource(snapshot())
+    source.replies[BuildsReply] = BuildsReply(builds=(replace(LIBPQ, builder="pi4-hall"),))
+    async with run_console(source, size=(120, 40)) as stage:
+        await stage.wait_for_text("pi5-roof")
+        stage.table.table.move_cursor("pi4-hall")
+        query = ListBuilds(builder="pi4-hall", limit=30)
+        await stage.wait_until(lambda: source.sent[-1:] == [query], "its builds are requested")
+        await stage.wait_for_text("psycopg2 1.4.2")
+        assert "pi5-roof" in stage.text  # the table is beside it
+        await stage.press("v")
+        assert "psycopg2 1.4.2" not in stage.text
+        await stage.press("v", "3")
+        stage.table.table.move_cursor("4707")
+        await stage.wait_for_text("Deciding line")
+        await stage.press("2")
+        await stage.wait_for_text("psycopg2 1.4.2")
+
+
+@pytest.mark.farm
+async def test_on_a_narrow_terminal_details_take_the_place_of_the_table() -> None:
+    source = StaticSource(snapshot())
+    options = DisplayOptions(ascii_only=True)
+    async with run_console(
+        source, size=(80, 24), display_options=options, first_screen=ScreenName.BUILDERS
+    ) as stage:
+        await stage.wait_for_text("pi5-roof")
+        stage.table.table.move_cursor("pi4-loft")
+        await stage.press("v")
+        await stage.wait_for_text("no space left on device")
+        assert "pi5-roof" not in stage.text
+        assert stage.text.isascii()
+        await stage.press("escape")
+        await stage.wait_for_text("pi5-roof")
+        assert stage.table.table.cursor == "pi4-loft"
