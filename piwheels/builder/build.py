@@ -90,6 +90,7 @@ class BuildOptions:
     pips: PipProvider
     upstream: SimpleIndex
     farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
+    path: tuple[Path, ...] = ()  # directories of programs, before those of the system
     speed: float = 0.0  # of this builder, as `model.BuilderCapability` defines it
     make_layer: MakeLayer | None = None  # adds packages to roots; None if there are no roots
     import_check: ImportPolicy = ImportPolicy.OFF
@@ -212,7 +213,15 @@ class _BuildTask:
             return ()
         recipe = describe_recipe(self.recipe) if self.recipe else ()
         tries = self.tries.describe()
-        return (*self.system.inputs, self.pip.provenance, *recipe, *tries, *self.sent_files)
+        path = (f"path {folder}" for folder in self.path)
+        own = (*self.system.inputs, *path, self.pip.provenance)
+        return (*own, *recipe, *tries, *self.sent_files)
+
+    @property
+    def path(self) -> tuple[Path, ...]:
+        """The directories of programs of the settings, which are for this machine's processor."""
+        mount = self.system.mount
+        return () if mount is not None and mount.emulated else self.options.path
 
     @property
     def scratch_dir(self) -> Path:
@@ -359,14 +368,13 @@ class _BuildTask:
         task.write_text(json.dumps({"pip": str(pip.script), **paths}))
         python = self.interpreter.executable
         entry = self._path_inside("sandbox_entry.py")
+        own = (self.interpreter.base_prefix, python) if self.system.mount is None else ()
         return SandboxCommand(
             command=(str(python), "-I", entry, self._path_inside(task.name)),
             environment=self._environment(),
             work_dir=self.scratch_dir,
             limits=replace(self.limits, timeout_s=self.deadline - time.monotonic()),
-            readable_paths=(self.interpreter.base_prefix, python, pip.folder)
-            if self.system.mount is None
-            else (pip.folder,),
+            readable_paths=(*own, pip.folder, *map(_installation, self.path)),
             mount=self.system.mount,
         )
 
@@ -382,6 +390,7 @@ class _BuildTask:
             temporary_dir=self._path_inside("tmp"),
             released_at=self.job.released_at,
             arch=self.interpreter.arch,
+            path=self.path,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -477,6 +486,11 @@ class _BuildTask:
             reason = f"{wheel.name}: {survey.completeness.rejection}"
             raise BuildFailedError(Outcome.REFUSED, reason, FailureClass.EMPTY_WHEEL)
         return survey
+
+
+def _installation(programs: Path) -> Path:
+    """What a directory of programs belongs to: a toolchain has its libraries beside its `bin`."""
+    return programs.parent if programs.name == "bin" else programs
 
 
 async def _artifact_info(info: WheelInfo, system: BuildSystem) -> ArtifactInfo:

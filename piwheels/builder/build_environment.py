@@ -1,6 +1,8 @@
 """The environment variables of a build."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 #: The $PATH of builds.
 BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -21,7 +23,7 @@ _ARCH_ENVIRONMENTS = {
 
 
 def build_environment(
-    *, home: str, temporary_dir: str, released_at: datetime, arch: str
+    *, home: str, temporary_dir: str, released_at: datetime, arch: str, path: Sequence[Path] = ()
 ) -> dict[str, str]:
     """All environment variables of a build; nothing of this machine's pip configuration.
 
@@ -30,9 +32,10 @@ def build_environment(
         temporary_dir: its $TMPDIR, likewise.
         released_at: when the release was published upstream; the date of reproducible builds.
         arch: the machine of the target.
+        path: further directories of programs, before those of the system.
     """
     return {
-        "PATH": BUILD_PATH,
+        "PATH": ":".join((*map(str, path), BUILD_PATH)),
         "HOME": home,
         "TMPDIR": temporary_dir,
         "USER": "build",

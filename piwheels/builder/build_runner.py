@@ -178,6 +178,7 @@ async def create_build_runner(
         pips=PipProvider(upstream, cache, config.work_dir / "pips", fallback_indexes=pip_indexes),
         upstream=upstream,
         farm=farm,
+        path=config.path,
         speed=measure_speed(),
         make_layer=roots.layer if roots else None,
         import_check=ImportPolicy(config.import_check),

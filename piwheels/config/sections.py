@@ -203,6 +203,15 @@ class BuilderSection(msgspec.Struct, frozen=True):
             "with commas."
         ),
     ] = ()
+    path: Annotated[
+        tuple[Path, ...],
+        _doc(
+            "Directories of programs for builds, before those of the system, such as the `bin` of "
+            "a newer Rust; what is beside a `bin` can be read, too. Outside of /usr. They are not "
+            "used where the processor is emulated. In the environment variable, separate them with "
+            "commas."
+        ),
+    ] = ()
     roots: Annotated[
         tuple[str, ...],
         _doc(

@@ -101,14 +101,26 @@ def sdist_running(
     tag: str = "py3-none-any",
 ) -> bytes:
     """An sdist whose build runs `script`; cpXY in the tag becomes the builder's."""
+    files = backend_files(name, script, requires=requires, version=version, tag=tag)
+    return archive(name, files, version)
+
+
+def backend_files(
+    name: str,
+    script: str,
+    *,
+    requires: str = "",
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+) -> dict[str, str]:
+    """The files of `sdist_running`."""
     words = {
         "name": name,
         "version": version,
         "tag": tag,
         "body": textwrap.indent(textwrap.dedent(script), "    "),
     }
-    files = {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words}
-    return archive(name, files, version)
+    return {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words}
 
 
 def extension_sdist(name: str, head: str = "", *, libraries: tuple[str, ...] = ()) -> bytes:
