@@ -90,6 +90,7 @@ class BuildOptions:
     pips: PipProvider
     upstream: SimpleIndex
     farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
+    crates: SimpleIndex | None = None  # a cargo sparse registry
     path: tuple[Path, ...] = ()  # directories of programs, before those of the system
     speed: float = 0.0  # of this builder, as `model.BuilderCapability` defines it
     make_layer: MakeLayer | None = None  # adds packages to roots; None if there are no roots
@@ -338,7 +339,7 @@ class _BuildTask:
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
         self.sent_files = ()
-        proxy = IndexProxy(self._indexes, options.cache, day=self.day)
+        proxy = IndexProxy(self._indexes, options.cache, day=self.day, crates=options.crates)
         async with proxy.serving(self.scratch_dir / "index.sock"):
             try:
                 result = self.process_result = await options.sandbox.run(command, self.log.write)
@@ -365,6 +366,7 @@ class _BuildTask:
             self._path_inside(f"patches/{patch.name}") for patch in patches
         )
         paths["requirements"] = "\n".join(self.tries.current.requirements)
+        paths["crates"] = "yes" if self.options.crates else ""
         task.write_text(json.dumps({"pip": str(pip.script), **paths}))
         python = self.interpreter.executable
         entry = self._path_inside("sandbox_entry.py")

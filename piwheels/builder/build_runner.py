@@ -142,6 +142,8 @@ async def create_build_runner(
     farm: SimpleIndex | None,
     pip_indexes: Sequence[SimpleIndex],
     sections: Mapping[str, RootSection] = MappingProxyType({}),
+    *,
+    crates: SimpleIndex | None = None,
 ) -> BuildRunner:
     """Check the interpreters, the sandbox and the work folder.
 
@@ -151,6 +153,7 @@ async def create_build_runner(
         farm: the farm's own index, or None.
         pip_indexes: where pip comes from if upstream has none.
         sections: the settings of roots, by name.
+        crates: a cargo sparse registry, or None.
 
     Raises:
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
@@ -178,6 +181,7 @@ async def create_build_runner(
         pips=PipProvider(upstream, cache, config.work_dir / "pips", fallback_indexes=pip_indexes),
         upstream=upstream,
         farm=farm,
+        crates=crates,
         path=config.path,
         speed=measure_speed(),
         make_layer=roots.layer if roots else None,

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import MasterAddresses, MasterClient
-from piwheels.config import BuilderSection, Config, RootSection
+from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
@@ -39,7 +39,7 @@ async def _run_until_stopped(config: Config) -> int:
         loop.add_signal_handler(number, stopped.set)
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(_serve(config.builder, config.upstream.url, config.root))
+            serving = group.create_task(_serve(config.builder, config.upstream, config.root))
             serving.add_done_callback(lambda _: stopped.set())
             alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
@@ -63,16 +63,21 @@ def _simple_index(url: str) -> SimpleIndex:
     return SimpleIndex(url, user_agent="piwheels-builder")
 
 
-async def _serve(config: BuilderSection, upstream: str, roots: Mapping[str, RootSection]) -> int:
+async def _serve(
+    config: BuilderSection, upstream: UpstreamSection, roots: Mapping[str, RootSection]
+) -> int:
     """Build for the master until it ends this builder; returns the exit code."""
     async with AsyncExitStack() as stack:
-        index = await stack.enter_async_context(_simple_index(upstream or pip_index_url()))
+        index = await stack.enter_async_context(_simple_index(upstream.url or pip_index_url()))
         farm = None
         if config.farm_index_url:
             farm = await stack.enter_async_context(_simple_index(config.farm_index_url))
+        crates = None
+        if upstream.crates:
+            crates = await stack.enter_async_context(_simple_index(upstream.crates))
         other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
-        runner = await create_build_runner(config, index, farm, others, roots)
+        runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         client = MasterClient(
             addresses=_master_addresses(config),
             describe=runner.describe,

@@ -26,6 +26,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from piwheels import untrusted_names
+from piwheels.builder.crate_registry import CrateRegistry
 from piwheels.builder.download_errors import NoUploadTimesError
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
@@ -53,11 +54,17 @@ class _ListedFile(Struct, frozen=True):
 class IndexProxy:
     """The index for one build: `indexes` by preference, the farm's own before upstream's.
 
-    With `day` it shows only files that were uploaded until the end of that day (UTC).
+    With `day` it shows only files that were uploaded until the end of that day (UTC). With `crates`
+    it is a cargo registry too.
     """
 
     def __init__(
-        self, indexes: Sequence[SimpleIndex], cache: FileCache, *, day: date | None = None
+        self,
+        indexes: Sequence[SimpleIndex],
+        cache: FileCache,
+        *,
+        day: date | None = None,
+        crates: SimpleIndex | None = None,
     ) -> None:
         self._day = day
         self._indexes = tuple(indexes)
@@ -67,12 +74,13 @@ class IndexProxy:
         self._sent_files: dict[str, None] = {}
         self._errors: dict[str, PiwheelsError] = {}
         self._page_slots = asyncio.Semaphore(_MAX_CONCURRENT_PAGES)
-        self.app = Starlette(
-            routes=[
-                Route("/simple/{project}/", self._serve_page),
-                Route("/files/{key}/{filename}", self._serve_file),
-            ]
-        )
+        routes = [
+            Route("/simple/{project}/", self._serve_page),
+            Route("/files/{key}/{filename}", self._serve_file),
+        ]
+        if crates is not None:
+            routes += CrateRegistry(crates, cache, self._sent_files, self._errors).routes
+        self.app = Starlette(routes=routes)
 
     @property
     def sent_files(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ path of a JSON file:
     source     where to unpack the sdist if it is changed
     patches    the paths of patches to apply, one a line
     requirements    projects to add to its build requirements, one a line
+    crates     "yes" if the proxy is a cargo registry, too
 
 A loopback port is forwarded to that socket, because pip supports HTTP over TCP only. Lines that
 begin with PHASE_PREFIX report the phase to the builder; the exit status is the result.
@@ -38,6 +39,11 @@ VENV_FAILED = 91
 PATCH_FAILED = 92
 
 _CHUNK_BYTES = 65536
+_CARGO_CONFIG = """[source.crates-io]
+replace-with = "farm"
+[source.farm]
+registry = "sparse+http://127.0.0.1:{}/crates/"
+"""
 #: The start of the list of build requirements (PEP 518).
 _REQUIRES = re.compile(
     r"(?ms)^\s*\[\s*build-system\s*\][^\n]*\n(?:(?!^\s*\[\s*[\w\"]).)*?^\s*requires\s*=\s*\["
@@ -196,10 +202,19 @@ def _build_wheel(task: "dict[str, str]", source: str, port: int) -> int:
     )  # fmt: skip
 
 
+def _configure_cargo(port: int) -> None:
+    """Lead cargo to the index proxy; a project with vendored crates overrides it."""
+    folder = Path.home() / ".cargo"
+    folder.mkdir()
+    (folder / "config.toml").write_text(_CARGO_CONFIG.format(port), encoding="utf-8")
+
+
 def main(task: "dict[str, str]") -> int:
     """Create the environment, then the wheel; returns the exit status, 128 + N for signal N."""
     _print_phase("preparing")
     port = forward_port(Path(task["socket"]))
+    if task["crates"]:
+        _configure_cargo(port)
     if run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
         return VENV_FAILED
     is_changed = task["patches"] or task["requirements"]

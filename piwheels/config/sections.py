@@ -110,6 +110,13 @@ class UpstreamSection(msgspec.Struct, frozen=True):
     url: Annotated[
         str, _doc("Its Simple API URL. Empty: the index that pip uses on this machine.")
     ] = ""
+    crates: Annotated[
+        str,
+        _doc(
+            "Address of a cargo sparse registry, without `sparse+`, whose crates builds may use. "
+            "Empty: builds get no crates but those in their sdists."
+        ),
+    ] = ""
     method: Annotated[
         Literal["auto", "changelog", "poll"],
         _doc(

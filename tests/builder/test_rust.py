@@ -76,6 +76,41 @@ async def test_vendored_crates_are_built_by_a_toolchain_from_a_directory(
     assert f"path {toolchain}" in result.build_inputs
 
 
+def add_crate(registry: FakeIndex, name: str) -> tuple[str, str]:
+    """Put a crate into a sparse registry below /crates/; its sha256 and its path there."""
+    content = sdists.archive(
+        name, {"Cargo.toml": HELPER_TOML, "src/lib.rs": HELPER}, version="1.0.0"
+    )
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = {"name": name, "vers": "1.0.0", "deps": [], "cksum": sha256, "features": {}}
+    path = f"/crates/dl/{name}-1.0.0.crate"
+    dl = f"{registry.url}crates/dl/{{crate}}-{{version}}.crate"
+    registry.files |= {
+        "/crates/config.json": json.dumps({"dl": dl}).encode(),
+        f"/crates/{name[:2]}/{name[2:4]}/{name}": json.dumps({**entry, "yanked": False}).encode(),
+        path: content,
+    }
+    return sha256, path
+
+
+async def test_crates_come_from_a_registry_and_are_recorded(
+    builder: BuilderHarness, upstream: FakeIndex, toolchain: Path
+) -> None:
+    sha256, path = add_crate(upstream, "helper")
+    job = sdists.make_job(upstream, "fast", rust_sdist(vendored=False))
+    here = probe_interpreter(Path(sys.executable))
+    async with SimpleIndex(f"{upstream.url}crates/") as crates:
+        builder.options = replace(builder.options, path=(toolchain,), crates=crates)
+        result = await builder.build(job, here)
+        assert result.outcome is Outcome.BUILT, builder.log.decode()
+        assert f"{sha256} helper-1.0.0.crate" in result.build_inputs
+        # One whose bytes are not those of the index is not sent
+        upstream.files[path] += b"!"
+        builder.options.cache.path(sha256).unlink()
+        damaged = await builder.build(job, here)
+    assert damaged.failure_class is FailureClass.DAMAGED_DOWNLOAD, builder.log.decode()
+
+
 async def test_crates_to_download_are_refused_and_their_host_is_named(
     builder: BuilderHarness, upstream: FakeIndex, toolchain: Path
 ) -> None:
