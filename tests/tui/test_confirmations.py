@@ -21,7 +21,9 @@ from piwheels.protocol.messages import (
     RequestBody,
     Resume,
     Retry,
+    RetryReleases,
     Skip,
+    SkipReleases,
     StopMaster,
 )
 from piwheels.tui.model import actions
@@ -74,6 +76,8 @@ SENT: dict[str, RequestBody] = {
     "retry": Retry(project="numpy", version="2.1", target="cp313-trixie-aarch64"),
     "skip_project": Skip(project="numpy", reason="2"),
     "unskip_project": Skip(project="numpy", reason=None),
+    "retry_group": RetryReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),)),
+    "skip_group": SkipReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),), reason="2"),
     "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
     "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
 }
