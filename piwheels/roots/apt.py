@@ -31,6 +31,8 @@ _RETRY_DELAY_S = 5.0
 _OPTIONAL_POCKETS = ("-updates", "-security")
 _FAILED_SUITE = re.compile(r"/dists/([^/]+)/")
 _EMPTY_CACHE = "no-archives"  # in apt's state
+_UPDATED = "updated"  # there too: when the package lists were downloaded
+_LISTS_MAX_AGE_S = 3600.0
 _URI_LINE = re.compile(r"'(?P<url>[^']+)' (?P<file>\S+) (?P<size>\d+)")
 _DATE = re.compile(r"^Date: (.+)$", re.MULTILINE)
 _STATUS_LINE = re.compile(rb"dlstatus:\d+:([\d.]+):")
@@ -122,7 +124,22 @@ class Apt:
                     raise
                 attempt += 1
             else:
+                (self._state / _UPDATED).touch()
                 return
+
+    def refresh(self) -> bool:
+        """Download the package lists if they are missing or old; whether that was done.
+
+        An archive deletes a package when it has a newer version, and old lists name the old one.
+
+        Raises:
+            PiwheelsError: as `update`.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - (self._state / _UPDATED).stat().st_mtime < _LISTS_MAX_AGE_S:
+                return False
+        self.update()
+        return True
 
     def dates(self) -> tuple[str, ...]:
         """The date of each archive's suite, as its Release file has it: "trixie Sat, 15 ..."."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.errors import ConfigError
+from piwheels.errors import ConfigError, TransientError
 from piwheels.formatting import format_size
 from piwheels.model import Struct
 from piwheels.roots import dpkg_status, system_files
+from piwheels.roots.apt import Apt
 from piwheels.roots.architectures import ARCHITECTURES
 from piwheels.roots.deb_file import unpack
 from piwheels.roots.definition import RootDefinition
@@ -47,6 +48,7 @@ class LayerStore:
         """The layer with these packages and what they need besides the root.
 
         None if the root has all of them. The layer is kept from deletion while this process runs.
+        Package lists that are missing or old are downloaded again if they do not do.
 
         Args:
             root: the root.
@@ -64,6 +66,16 @@ class LayerStore:
                 f"[root.{definition.name}] names no archives"
             )
         apt = apt_of(self._store, definition.name, definition.archives, definition.arch)
+        try:
+            return self._ensure(apt, root, packages, mount)
+        except (ConfigError, TransientError):
+            if not apt.refresh():
+                raise
+            return self._ensure(apt, root, packages, mount)
+
+    def _ensure(
+        self, apt: Apt, root: MadeRoot, packages: Sequence[str], mount: RootMount
+    ) -> Layer | None:
         status = root.system / dpkg_status.STATUS_FILE
         files = apt.resolve(packages, status)
         if not files:
