@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -117,7 +117,7 @@ async def build(
         options: what all builds share.
         on_log: receives the log as it grows.
         on_phase: receives "fetching", "preparing", "building", "inspecting" and "importing", after
-            "adding packages" on a root and "trying again"; with ", emulated" on a root of
+            "adding PACKAGES" on a root and "trying again"; with ", emulated" on a root of
             another processor.
         system: what it runs on.
 
@@ -433,12 +433,12 @@ class _BuildTask:
         self.process_result = deciding.result
         return deciding.error
 
-    async def _add_packages(self, packages: Iterable[str]) -> bool:
+    async def _add_packages(self, packages: Sequence[str]) -> bool:
         """Add packages to the root, if the build runs on one; whether it has more than before."""
         system, make_layer = self.system, self.options.make_layer
         if not isinstance(system, RootSystem) or make_layer is None:
             return False
-        self.log.enter_phase(ADDING_PACKAGES)
+        self.log.enter_phase(ADDING_PACKAGES, f"adding {', '.join(packages)}")
         self.system, notice = await add_packages(system, packages, make_layer)
         self.log.write_marker(notice)
         self.log.start_round()

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from piwheels.builder.sandbox_entry import PHASE_PREFIX
+from piwheels.sanitize import truncate_line
 
 OnLog = Callable[[bytes], None]
 OnPhase = Callable[[str], None]
 
 _TAIL_BYTES = 256 * 1024
 _MAX_MARKER_BYTES = 200
+_MAX_PHASE_CHARS = 100
 #: The phase in which packages are added before a further round.
 ADDING_PACKAGES = "adding packages"
 #: The phase between two tries.
@@ -56,10 +58,10 @@ class BuildLog:
         self.tail.clear()
         self._partial_line = b""
 
-    def enter_phase(self, phase: str) -> None:
-        """Report a new phase."""
+    def enter_phase(self, phase: str, text: str = "") -> None:
+        """Report a new phase, in other words if there is a text."""
         self.phase = phase
-        self.on_phase(phase)
+        self.on_phase(truncate_line(text or phase, _MAX_PHASE_CHARS))
 
     def write_marker(self, text: str) -> None:
         """Add a line of the builder itself, in the form of a phase."""

@@ -27,7 +27,7 @@ _NO_USER_NAMESPACES = (
 
 
 class CommandLine:
-    """`piw root` with settings and a roots folder of its own."""
+    """`piw root` and `piw builder` with settings and a roots folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.roots_dir = folder / "roots"
@@ -36,9 +36,10 @@ class CommandLine:
 
     def start(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         verb, *rest = arguments
-        command = [sys.executable, "-m", "piwheels", "root", verb, "--config", str(self.config)]
+        words = ["builder"] if verb == "builder" else ["root", verb]
+        command = [sys.executable, "-m", "piwheels", *words, "--config", str(self.config), *rest]
         return subprocess.Popen(
-            [*prefix, *command, *rest],
+            [*prefix, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,6 +75,20 @@ def test_a_root_that_is_not_there_is_one_line(
     assert error in errors.splitlines()[-1]
     assert output == ""
     assert not piw_root.roots_dir.exists()
+
+
+@requires.requires_sandbox()
+def test_a_builder_whose_root_is_not_made_says_how_to_make_it(
+    piw_root: CommandLine, tmp_path: Path
+) -> None:
+    settings = {"key_dir": tmp_path / "keys", "work_dir": tmp_path / "work"}
+    lines = "".join(f'{name} = "{folder}"\n' for name, folder in settings.items())
+    piw_root.config.write_text(f'[builder]\nroots = ["host", "{NATIVE}"]\n{lines}')
+    output, errors = piw_root.run("builder")
+    expected = f"piw: the root {NATIVE} is not made yet: `piw root add {NATIVE}`, as the account of"
+    assert errors.startswith(expected)
+    assert len(errors.splitlines()) == 1
+    assert output == ""
 
 
 @requires.requires_sandbox()

@@ -20,7 +20,7 @@ from tests.roots.debs import make_deb, regular
 
 _DEB = "needy-dev_1-1_all.deb"
 _UNKNOWN = "E: Unable to locate package needy-dev\n"
-_GONE = "E: Failed to fetch http://x/needy-dev_1-0_all.deb  404  Not Found [IP: 192.0.2.1 80]\n"
+_DELETED = "E: Failed to fetch http://x/needy-dev_1-0_all.deb  404  Not Found [IP: 192.0.2.1 80]\n"
 
 
 class FakeApt:
@@ -92,7 +92,7 @@ def test_packages_are_unpacked_once(archive: FakeApt, make_layer: Callable[[], A
     assert archive.updates == 0
 
 
-@pytest.mark.parametrize("error", [_UNKNOWN, _GONE])
+@pytest.mark.parametrize("error", [_UNKNOWN, _DELETED])
 def test_old_package_lists_are_downloaded_again(
     archive: FakeApt, make_layer: Callable[[], Any], error: str
 ) -> None:

@@ -81,7 +81,7 @@ async def test_the_packages_of_a_recipe_are_added_and_written_down(
     result = await builder.build(job, interpreter, system=native)
     assert result.outcome is Outcome.BUILT, builder.log.decode()
     assert builder.phases == [
-        "fetching", "adding packages", "preparing", "building", "inspecting",
+        "fetching", "adding libyaml-dev", "preparing", "building", "inspecting",
     ]  # fmt: skip
     assert b"libyaml-dev added" in builder.log
     assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
@@ -98,7 +98,7 @@ async def test_what_a_build_lacks_is_found_and_added(
     result = await builder.build(job, interpreter, system=native)
     assert result.outcome is Outcome.BUILT, builder.log.decode()
     assert builder.phases == [
-        "fetching", "preparing", "building", "adding packages", "preparing", "building",
+        "fetching", "preparing", "building", "adding libyaml-dev", "preparing", "building",
         "inspecting",
     ]  # fmt: skip
     assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
