@@ -468,7 +468,11 @@ class _BuildTask:
             log=self.log,
             serve_index=IndexProxy(self._indexes, options.cache).serving,
         )
-        problem = await check.problem(self.wheels_dir / wheel.filename)
+        try:
+            problem = await check.problem(self.wheels_dir / wheel.filename)
+        except OSError as error:  # a full disk, for example: the wheel is built all the same
+            self.log.write_marker(f"not imported: {error}")
+            return ""
         if problem and options.import_check is ImportPolicy.REFUSE:
             raise BuildFailedError(Outcome.REFUSED, problem, FailureClass.REJECTED)
         return problem

@@ -1,5 +1,6 @@
 """Wheels are imported after their build: those that load, that lack a library, and that hang."""
 
+import errno
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -136,6 +137,22 @@ async def test_a_wheel_whose_requirements_are_not_there_is_not_judged(
     result = await builder.build(sdists.make_job(upstream, "pure", content), here)
     assert (result.outcome, result.reason) == (Outcome.BUILT, "")
     assert "not imported: what it requires is not there as wheels" in builder.log.decode()
+
+
+async def test_a_full_disk_during_the_import_loses_no_wheel(
+    builder: BuilderHarness,
+    upstream: FakeIndex,
+    here: Interpreter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fill_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(import_check.ImportCheck, "_prepare", fill_disk)
+    result = await builder.build(sdists.make_job(upstream, "pure", pure("answer = 42")), here)
+    assert (result.outcome, result.reason) == (Outcome.BUILT, "")
+    assert "not imported: [Errno 28] No space left on device" in builder.log.decode()
+    assert len(builder.wheels) == 1
 
 
 @pytest.mark.parametrize(

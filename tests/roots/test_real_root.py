@@ -1,5 +1,6 @@
 """Builds on real roots."""
 
+import dataclasses
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from msgspec.structs import replace
 
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build_system import RootSystem
+from piwheels.builder.import_check import ImportPolicy, clean_system
+from piwheels.builder.package_rounds import add_packages
 from piwheels.builder.process_runner import LimitExceeded, Limits
 from piwheels.builder.root_programs import run_program
 from piwheels.builder.root_systems import Roots
@@ -103,6 +106,23 @@ async def test_what_a_build_lacks_is_found_and_added(
     ]  # fmt: skip
     assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
     assert result.added_packages == ("libyaml-dev",)
+
+
+async def test_a_wheel_is_imported_in_the_root_with_just_the_packages_that_it_needs(
+    builder: BuilderHarness, upstream: FakeIndex, native: RootSystem
+) -> None:
+    """Its build had libyaml-dev; the import has libyaml-0-2 alone."""
+    builder.options = dataclasses.replace(builder.options, import_check=ImportPolicy.REFUSE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
+    content = sdists.extension_sdist("needy", _YAML, libraries=("yaml",))
+    job = sdists.make_job(upstream, "needy", content)
+    result = await builder.build(job, interpreter, system=native)
+    assert (result.outcome, result.reason) == (Outcome.BUILT, ""), builder.log.decode()
+    assert b"--- piwheels: its modules are imported (" in builder.log
+    made, _ = await add_packages(native, ("libyaml-dev",), shared_roots().layer)
+    clean = await clean_system(made, ("libyaml-0.so.2",), shared_roots().layer)
+    assert isinstance(clean, RootSystem)
+    assert [package.partition("=")[0] for package in clean.layer_packages] == ["libyaml-0-2"]
 
 
 async def test_another_processor_is_emulated(
