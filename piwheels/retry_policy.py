@@ -4,20 +4,23 @@ A failure that the release did not cause is never final and does not count as an
 delay has a maximum, so that no failure and no clock delays a job forever.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, RetryDecision
 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
-#: No job is deferred for longer.
+#: No job is deferred for longer, but for one that waits for another project.
 MAX_DELAY_S = DAY_S
+BUILD_REQUIREMENT_DELAY_S = 7 * DAY_S
 #: The first and the longest wait of a builder after an index failure.
 _FIRST_BUILDER_DELAY_S, _MAX_BUILDER_DELAY_S = 30.0, 600.0
 #: The number of builds that try a damaged file before its release fails finally: if two builders
 #: agree, and at most.
 _MIN_DAMAGED, _MAX_DAMAGED = 3, 5
 _MAX_BUILDER_FAULTS = 3
+_PROJECT_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SLOWER_RATIO = 0.8  # below this fraction of another builder's speed a builder is slower
 
 
@@ -44,6 +47,8 @@ class Failure:
     earlier: Sequence[PastFailure]
     other_builders: bool
     largest_memory_bytes: int  # of the builders that serve the target
+    can_add_packages: bool = False  # the build got the packages that it lacked
+    has_packages: bool = False  # the builder's own system has those that the build lacked
 
     def same_class_count(self) -> int:
         """How many failures of the same class there were in all."""
@@ -103,6 +108,43 @@ def failure_class_of(outcome: Outcome) -> FailureClass | None:
 
 def _final_policy(_: Failure, __: RetryOptions) -> RetryDecision:
     return FINAL
+
+
+def _missing_package_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
+    """Parked until a builder has the packages, if this one neither had them nor could add them."""
+    packages = failure.evidence.packages
+    same_before = any(
+        past.failure_class is failure.failure_class
+        and (past.builder, past.evidence.packages) == (failure.builder, packages)
+        for past in failure.earlier
+    )
+    if not packages or failure.can_add_packages or failure.has_packages or same_before:
+        return FINAL
+    return RetryDecision(counts_as_attempt=False, required_packages=packages)
+
+
+def _missing_toolchain_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
+    decision = _missing_package_policy(failure, options)
+    return _elsewhere_once_policy(failure, options) if decision.is_final else decision
+
+
+def _build_requirement_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
+    """Tried again when the upstream project that it waits for changes, and once a week."""
+    return RetryDecision(
+        counts_as_attempt=False,
+        delay_s=BUILD_REQUIREMENT_DELAY_S,
+        awaited_project=_awaited_project(failure.evidence.missing),
+    )
+
+
+def _awaited_project(missing: Sequence[str]) -> str:
+    """The project of the first missing requirement; "" if none is known."""
+    for text in missing:
+        _, _, requirement = text.partition(" ")
+        match = _PROJECT_NAME.match(requirement)
+        if text.startswith("requirement ") and match:
+            return re.sub(r"[-_.]+", "-", match[0]).lower()
+    return ""
 
 
 def _elsewhere_once_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
@@ -228,12 +270,12 @@ def _retry_with_backoff(
 
 POLICIES: Mapping[FailureClass, Policy] = {
     FailureClass.UNKNOWN: _final_policy,
-    FailureClass.MISSING_PACKAGE: _final_policy,
-    FailureClass.MISSING_TOOLCHAIN: _elsewhere_once_policy,
+    FailureClass.MISSING_PACKAGE: _missing_package_policy,
+    FailureClass.MISSING_TOOLCHAIN: _missing_toolchain_policy,
     FailureClass.COMPILER_ERROR: _final_policy,
     FailureClass.PYTHON_TOO_NEW: _final_policy,
     FailureClass.TOOLS_TOO_NEW: _final_policy,
-    FailureClass.BUILD_REQUIREMENT: _final_policy,
+    FailureClass.BUILD_REQUIREMENT: _build_requirement_policy,
     FailureClass.UNDECLARED_REQUIREMENT: _final_policy,
     FailureClass.NEEDS_NETWORK: _final_policy,
     FailureClass.TESTS_IN_BUILD: _final_policy,

@@ -68,6 +68,41 @@ def test_failures_of_the_release_itself_are_final(kind: FailureClass) -> None:
     assert decide_failure(kind) == FINAL
 
 
+def test_what_a_builder_lacks_is_waited_for_unless_it_was_there_or_was_added() -> None:
+    lacking: dict[str, Any] = {"packages": ("libpq-dev",)}
+    parked = RetryDecision(counts_as_attempt=False, required_packages=("libpq-dev",))
+    for kind in (F.MISSING_PACKAGE, F.MISSING_TOOLCHAIN):
+        assert decide_failure(kind, **lacking) == parked
+        assert decide_failure(kind, past_failure(kind, "b", **lacking), **lacking) == parked
+    mine = past_failure(F.MISSING_PACKAGE, **lacking)
+    assert decide_failure(F.MISSING_PACKAGE, mine, **lacking) == FINAL
+    assert decide_failure(F.MISSING_PACKAGE) == FINAL, "no package is known"
+    for fact in ("can_add_packages", "has_packages"):
+        failure = Failure(
+            failure_class=F.MISSING_PACKAGE, builder="a", evidence=FailureEvidence(**lacking),
+            attempt=1, earlier=(), other_builders=True, largest_memory_bytes=0, **{fact: True},
+        )  # fmt: skip
+        assert decide(failure, OPTIONS) == FINAL
+
+
+@pytest.mark.parametrize(
+    ("missing", "project"),
+    [
+        (("requirement Foo_Bar >=2",), "foo-bar"),
+        (("requirement foo.bar[x]",), "foo-bar"),
+        (("module foo",), ""),
+        ((), ""),
+    ],
+)
+def test_a_build_requirement_is_waited_for_a_week_or_until_its_project_changes(
+    missing: tuple[str, ...], project: str
+) -> None:
+    before = [past_failure(F.BUILD_REQUIREMENT)] * 50
+    assert decide_failure(F.BUILD_REQUIREMENT, *before, attempt=9, missing=missing) == (
+        RetryDecision(counts_as_attempt=False, delay_s=7 * 86400, awaited_project=project)
+    )
+
+
 @pytest.mark.parametrize("kind", [F.KILLED, F.CRASHED, F.MISSING_TOOLCHAIN])
 def test_failures_that_another_builder_may_avoid_are_retried_there_once(kind: FailureClass) -> None:
     first = decide_failure(kind)

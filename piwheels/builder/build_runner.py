@@ -17,6 +17,7 @@ from piwheels.builder.build import BuildOptions, build
 from piwheels.builder.build_log import OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
 from piwheels.builder.cpu_benchmark import measure_speed
+from piwheels.builder.debian_packages import installed_packages
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.import_check import ImportPolicy
 from piwheels.builder.job_dir import JobDir
@@ -31,6 +32,7 @@ from piwheels.errors import ConfigError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.messages import (
+    MAX_INSTALLED,
     PROTOCOL,
     BuildFinished,
     Hello,
@@ -79,6 +81,10 @@ class BuildRunner:
             last_build=last_build,
             instance=self.instance,
             targets_without_compiler=self.targets_without_compiler(),
+            layer_targets=tuple(
+                name for name, system in self.systems.items() if isinstance(system, RootSystem)
+            ),
+            installed_packages=installed_packages()[:MAX_INSTALLED],
         )
 
     def _os(self) -> str:

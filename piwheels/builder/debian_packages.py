@@ -37,6 +37,16 @@ def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in owners if not _LIBPYTHON.fullmatch(name)))
 
 
+def installed_packages() -> tuple[str, ...]:
+    """The names of all packages of this machine, sorted; empty on systems without dpkg."""
+    query = shutil.which("dpkg-query", path=_SBIN)
+    if query is None:
+        return ()
+    lines = _output_lines(query, "--show", r"--showformat=${db:Status-Status} ${Package}\n")
+    states = (line.split(" ", 1) for line in lines)
+    return tuple(sorted({name for state, name in states if state == "installed"}))
+
+
 def _library_paths(names: set[str]) -> set[str]:
     """Every path under which dpkg may list a library: /lib is a link to /usr/lib today."""
     found: set[str] = set()

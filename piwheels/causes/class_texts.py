@@ -34,10 +34,7 @@ CLASS_TEXTS: Mapping[FailureClass, ClassText] = {
     FailureClass.MISSING_PACKAGE: ClassText(
         cause="a package of the system is missing",
         retried="the farm adds the package, or finds a builder that has it, and builds again",
-        final=(
-            "no builder of this target could add it; one with a root can, a recipe can name the "
-            "package, or it can be installed on a builder"
-        ),
+        final="no package is known that helps; a recipe can name one",
     ),
     FailureClass.MISSING_TOOLCHAIN: ClassText(
         cause="a compiler or another build tool is missing or too old",

@@ -18,12 +18,13 @@ from msgspec.structs import replace
 
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.database_watch import in_parentheses
-from piwheels.db import failures, history, page_queue, status_queries
+from piwheels.db import failures, history, page_queue, parked_jobs, status_queries
 from piwheels.db.database import Database
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
 from piwheels.model import (
     AuditEvent,
+    AwaitedPackage,
     BuildHistory,
     BuildSummary,
     FailureReport,
@@ -67,6 +68,7 @@ class Counts:
     """What is counted in the database for a status."""
 
     queues: list[QueueStatus]
+    awaited_packages: tuple[AwaitedPackage, ...]
     last_hour: dict[str, int]
     stale_pages: int
 
@@ -141,6 +143,7 @@ class StatusService:
         db = self.counts_db
         return Counts(
             queues=await status_queries.queue_statuses(db),
+            awaited_packages=await parked_jobs.awaited_packages(db),
             last_hour=await history.outcomes_last_hour(db),
             stale_pages=await page_queue.pending_page_count(db),
         )

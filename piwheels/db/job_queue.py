@@ -28,6 +28,8 @@ _BUILDER_SUITS = """(
     AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
          OR memory_over_bytes >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
+    AND (required_packages = '{}' OR jobs.target = ANY (%(layer_targets)s::text[])
+         OR required_packages <@ %(available_packages)s::text[])
 )"""
 #: The columns of a Job, from the tables jobs and releases (r). A build goes without a recipe that
 #: was learned long ago, to see whether its packages are still needed.

@@ -35,11 +35,14 @@ async def queue_statuses(db: Database) -> list[QueueStatus]:
                ), 0) AS built_last_hour,
                count(j.target) FILTER (
                    WHERE j.claimed_by IS NULL AND j.retry_at IS NULL AND j.hold_reason IS NULL
+                     AND NOT j.parked
                ) AS pending,
+               count(*) FILTER (WHERE j.parked AND j.claimed_by IS NULL) AS parked,
                count(j.claimed_by) AS claimed,
                count(j.retry_at) FILTER (WHERE j.claimed_by IS NULL) AS deferred,
                extract(epoch FROM now() - min(j.queued_at) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL))::float8 AS oldest_s
+                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked))::float8
+                   AS oldest_s
           FROM targets t
           LEFT JOIN jobs j ON j.target = t.target
          WHERE t.skip_reason IS NULL
@@ -92,7 +95,9 @@ _TARGET_STATUS_SQL = """
                     LIMIT %(most_ahead)s) earlier
            ) ELSE 0 END AS jobs_ahead,
            j.claimed_by, j.claimed_at, j.build_id AS current_build_id,
-           j.retry_at, j.hold_reason, coalesce(j.attempts, 0) AS attempts,
+           j.retry_at, j.hold_reason,
+           CASE WHEN j.parked THEN j.required_packages ELSE '{}' END AS awaited_packages,
+           coalesce(j.attempts, 0) AS attempts,
            b.build_id AS last_build_id, b.outcome AS last_outcome, b.reason AS last_reason,
            b.outcome <> 'built' AND NOT b.will_retry AND NOT (b.without_compiler AND t.has_compiler)
                AS last_final,

@@ -25,6 +25,7 @@ from piwheels.model.files import IndexPage as IndexPage
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
 from piwheels.model.metrics import BUILD_HISTORY_HOURS as BUILD_HISTORY_HOURS
+from piwheels.model.metrics import AwaitedPackage as AwaitedPackage
 from piwheels.model.metrics import BuildHistory as BuildHistory
 from piwheels.model.metrics import DownloadTotals as DownloadTotals
 from piwheels.model.metrics import FarmTotals as FarmTotals

@@ -168,12 +168,16 @@ class BuilderCapability(Struct, frozen=True, kw_only=True):
     """What a builder can do, compared with the other connected builders.
 
     `speed` is how many times per second it does a fixed piece of work. `exclusive_targets` are
-    those that no other builder serves; None is all. 0 means unknown.
+    those that no other builder serves; None is all. For `layer_targets` it can add any package;
+    `available_packages` are those of the packages that jobs require which its system has. 0 means
+    unknown.
     """
 
     memory_bytes: int = 0  # what a build may use
     speed: float = 0.0
     exclusive_targets: tuple[str, ...] | None = None
+    layer_targets: tuple[str, ...] = ()
+    available_packages: tuple[str, ...] = ()
     largest_memory_bytes: int = 0  # of all builders
     best_speed: float = 0.0  # of all builders
 

@@ -37,6 +37,14 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     built_last_hour: int = 0
     oldest_s: _Figure | None = None  # how long the oldest pending job has waited
     has_builder: bool = False  # one that serves it is connected
+    parked: int = 0  # until a builder has the packages that they lack
+
+
+class AwaitedPackage(Struct, frozen=True, kw_only=True):
+    """A Debian package that no builder has or can add, and how many releases wait for one."""
+
+    package: str
+    releases: int
 
 
 #: How far back `BuildHistory` goes: today and the same hours of yesterday.

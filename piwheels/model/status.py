@@ -106,6 +106,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     )
     needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
     last_cause: FailureCause | None = None  # why the last build failed
+    awaited_packages: tuple[str, ...] = ()  # that no builder has; the job waits for one that does
 
 
 class ReleaseStatusRow(Struct, frozen=True, kw_only=True):

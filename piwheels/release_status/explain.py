@@ -109,7 +109,7 @@ def is_idle_until_soon(
         return _retries_later_than_soon(target, now)
     if state is State.WAITING:
         return any(_retries_later_than_soon(other, now) for other in release.targets)
-    return state.is_settled
+    return state.is_settled or bool(target.awaited_packages)
 
 
 def _retries_later_than_soon(target: TargetStatusRow, now: datetime | None) -> bool:

@@ -160,6 +160,10 @@ def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[St
     """The state of a queued job, why no builder can get it now, and what an operator can do."""
     if target.target not in context.served_targets:
         return State.UNSERVED, ", but no connected builder serves it", ""
+    if target.awaited_packages:
+        packages = ", ".join(target.awaited_packages)
+        hint = "a builder where they are installed, or one with roots, gets it"
+        return State.UNSERVED, f", and waits for a builder that has {packages}", hint
     equipped = context.targets_with_compiler
     if target.needs_compiler and equipped is not None and target.target not in equipped:
         return State.UNSERVED, ", but no connected builder that serves it has a C compiler", ""

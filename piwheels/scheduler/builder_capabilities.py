@@ -18,6 +18,7 @@ def capability(session: Session, sessions: Iterable[Session], max_memory: int) -
         memory_bytes=session.hello.memory_limit_bytes,
         speed=session.hello.speed,
         exclusive_targets=tuple(name for name, group in others.items() if not group),
+        layer_targets=session.hello.layer_targets,
         largest_memory_bytes=max_memory,
         best_speed=max(session.hello.speed, *speeds, 0.0),
     )

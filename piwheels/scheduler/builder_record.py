@@ -1,6 +1,8 @@
 """What is known about one builder, and how it is shown to operators. No I/O and no clock."""
 
+import sys
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -22,6 +24,7 @@ _MAX_LOAD_SAMPLES = 60
 _OVERDUE_FACTOR = 3.0
 _MIN_EXPECTED_S = 600.0
 _OVERDUE_TIMEOUT_SHARE = 0.5
+_COMPILER_PACKAGES = frozenset({"build-essential", "gcc", "g++"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,22 @@ class Session:
     shutdown: PendingShutdown | None = None  # it ends after the running build
     no_job_reason: str = ""  # why it got none when it was last idle
     published_state: BuilderState | None = None  # at the last tick
+    installed_packages: frozenset[str] = frozenset()
+
+    def set_hello(self, hello: Hello) -> None:
+        """What the builder says of itself; each name of a package is kept once in the process."""
+        own = frozenset(map(sys.intern, hello.installed_packages))
+        has_compiler = bool(hello.targets) and not hello.targets_without_compiler
+        # It can have its compiler from elsewhere.
+        self.installed_packages = own | _COMPILER_PACKAGES if has_compiler else own
+        self.hello = replace(hello, installed_packages=())
+        self.host = hello.host
+
+    def can_supply(self, target: str, packages: Collection[str]) -> bool:
+        """Whether its builds for a target get these packages."""
+        if target in self.hello.layer_targets:
+            return True
+        return target in self.targets and self.installed_packages.issuperset(packages)
 
     @property
     def targets(self) -> tuple[str, ...]:

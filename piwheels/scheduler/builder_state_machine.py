@@ -209,7 +209,8 @@ class BuilderStateMachine(FarmState):
             session, adopted = self._add_session(label, hello, now)
             instructions += adopted
         session.confirm_restart(hello)
-        session.hello, session.host, session.last_message_at = hello, hello.host, now
+        session.set_hello(hello)
+        session.last_message_at = now
         session.finishing = False
         has_job = session.job is not None and hello.current_build == session.job.build_id
         if not has_job and not on_its_way:

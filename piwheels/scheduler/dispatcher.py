@@ -259,9 +259,10 @@ class Dispatcher:
             await self._apply(Tick())
 
     async def _requeue_due_jobs(self) -> None:
-        """Queue deferred jobs that are due; apart from the ticks, which wait for no database."""
+        """Queue deferred and parked jobs that can be built; apart from ticks, which never wait."""
         while True:
             await asyncio.sleep(_REQUEUE_INTERVAL_S)
+            await self.jobs.update_parked_jobs()
             if await job_queue.requeue_due_jobs(self.db):
                 await self._apply(JobsAvailable())
 

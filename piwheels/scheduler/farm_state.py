@@ -1,6 +1,9 @@
 """What is known about all builders, and what follows from it. No I/O and no clock."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from piwheels.model import BuilderCapability
 from piwheels.protocol.messages import BuilderCommand, BuilderView
@@ -20,6 +23,7 @@ class FarmState:
         orphans: the claims that the database held when the master started, by label.
         records: what is known of builders beyond their sessions, by label.
         web_root_fault: why no wheel can be published; "" when they can.
+        required_packages: the Debian packages without which some jobs cannot be built.
         now: the time of the last event.
     """
 
@@ -32,6 +36,7 @@ class FarmState:
     lost: dict[str, LostBuilder] = field(default_factory=dict)
     web_root_fault: str = ""
     outage: IndexOutage = field(default_factory=IndexOutage)
+    required_packages: frozenset[str] = frozenset()
     now: float = 0.0
 
     def rejection_reason(self, command: BuilderCommand, label: str) -> str:
@@ -74,7 +79,18 @@ class FarmState:
         if session is None:
             return BuilderCapability()
         max_memory = self.max_memory_bytes(*session.targets)
-        return builder_capabilities.capability(session, self.sessions.values(), max_memory)
+        found = builder_capabilities.capability(session, self.sessions.values(), max_memory)
+        available = tuple(sorted(self.required_packages & session.installed_packages))
+        return replace(found, available_packages=available)
+
+    def can_supply(self, target: str, packages: Collection[str]) -> bool:
+        """Whether a connected builder has these packages, or can add them, for a target."""
+        return any(session.can_supply(target, packages) for session in self.sessions.values())
+
+    def has_packages(self, label: str, packages: Collection[str]) -> bool:
+        """Whether a builder's own system has these packages."""
+        session = self.sessions.get(label)
+        return session is not None and session.installed_packages.issuperset(packages)
 
     def max_memory_bytes(self, *targets: str) -> int:
         """The largest memory limit of the builders that serve one of these targets, lost or not."""

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels import retry_policy
-from piwheels.db import completed_builds, history, job_queue, key_values, recipe_store
+from piwheels.db import (
+    completed_builds,
+    history,
+    job_queue,
+    key_values,
+    parked_jobs,
+    recipe_store,
+)
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
@@ -115,6 +122,17 @@ class JobStore:
         )
         return build, stored
 
+    async def update_parked_jobs(self) -> None:
+        """Park the jobs whose packages no connected builder has, and queue the others."""
+        requirements = await parked_jobs.package_requirements(self.db)
+        self.farm.required_packages = frozenset(
+            name for each in requirements for name in each.required_packages
+        )
+        for each in requirements:
+            parked = not self.farm.can_supply(each.target, each.required_packages)
+            if parked != each.parked:
+                await parked_jobs.set_parked(self.db, each, parked=parked)
+
     async def learn(self, job: Job, build: Build) -> str:
         """Keep what helped a build that succeeded; returns what is new, in words."""
         if build.outcome is not Outcome.BUILT or build.added_packages is None:
@@ -134,6 +152,8 @@ class JobStore:
             earlier=past,
             other_builders=self.farm.has_other_builder(build.builder, build.target),
             largest_memory_bytes=self.farm.max_memory_bytes(build.target),
+            can_add_packages=build.added_packages is not None,
+            has_packages=self.farm.has_packages(build.builder, build.evidence.packages),
         )
         return retry_policy.decide(failure, self.retry_options)
 

@@ -42,6 +42,8 @@ class SimBuilder:
     disk_free: int = PLENTY_BYTES
     index_works: bool = True
     has_roots: bool = False  # it adds the packages that a build needs
+    installed: tuple[str, ...] = ()  # packages of its system
+    has_compiler: bool = True
     disconnected: bool = False
     job: Job | None = None
     finishes_at: float = 0.0
@@ -63,6 +65,9 @@ class SimBuilder:
             disk_reserve_bytes=RESERVE_BYTES,
             speed=self.speed,
             current_build=self.job.build_id if self.job else None,
+            targets_without_compiler=() if self.has_compiler else (TARGET.name,),
+            layer_targets=(TARGET.name,) if self.has_roots else (),
+            installed_packages=self.installed,
         )
 
     def host(self) -> HostMetrics:
@@ -121,6 +126,8 @@ class SimFarm:
     index_works: bool = True
     required_memory_bytes: int = 0  # of every build
     needed_packages: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by project
+    absent_requirements: dict[str, str] = field(default_factory=dict)  # by project
+    needs_compiler: bool = False  # every build
     build_duration_s: float = BUILD_S
     step_s: float = 5.0
 
@@ -182,6 +189,7 @@ class SimFarm:
             "UPDATE jobs SET retry_at = retry_at - make_interval(secs => %(s)s)",
             {"s": self.step_s},
         )
+        await self.dispatcher.jobs.update_parked_jobs()
         if await job_queue.requeue_due_jobs(self.db):
             await self._apply(state_machine_events.JobsAvailable())
 
@@ -222,6 +230,16 @@ class SimFarm:
         if self.required_memory_bytes > builder.memory_limit:
             facts["stop"] = "memory"
             return _failed_build(job, Outcome.OUT_OF_MEMORY, FailureClass.OUT_OF_MEMORY, facts)
+        if self.needs_compiler and not builder.has_compiler:
+            facts |= {"missing": ("program gcc",), "packages": ("gcc",)}
+            return _failed_build(job, Outcome.FAILED, FailureClass.MISSING_TOOLCHAIN, facts)
+        needed = self.needed_packages.get(job.project, ())
+        if not builder.has_roots and not set(needed) <= set(builder.installed):
+            facts["packages"] = needed
+            return _failed_build(job, Outcome.FAILED, FailureClass.MISSING_PACKAGE, facts)
+        if absent := self.absent_requirements.get(job.project):
+            facts["missing"] = (f"requirement {absent}",)
+            return _failed_build(job, Outcome.FAILED, FailureClass.BUILD_REQUIREMENT, facts)
         if self.now < builder.finishes_at:
             return None
         if self.build_duration_s > facts["limit_s"]:

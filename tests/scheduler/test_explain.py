@@ -156,7 +156,7 @@ async def test_a_failure_is_told_by_its_class_what_was_missing_and_what_follows(
         "failed",
         "libpq-fe.h (header) is missing; Debian has it in libpq-dev "
         "(class missing-package; line 231 of its log: it broke)",
-        "final: no builder of this target could add it",
+        "final: no package is known that helps",
     )
     (answer,) = await farm.explain()
     assert answer.cause == failed.cause

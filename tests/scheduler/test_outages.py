@@ -102,6 +102,27 @@ async def test_a_web_root_that_rejects_files(sim: SimFarm, fault: str) -> None:
     assert sum(builder.jobs_started for builder in sim.builders.values()) == len(NAMES)
 
 
+async def test_a_builder_without_a_compiler(sim: SimFarm) -> None:
+    sim.needs_compiler = True
+    sim.builders["a"].has_compiler = False
+    await sim.run_until_built(HOUR_S)
+    await sim.assert_no_release_blamed()
+    assert await count(sim, "built") == len(NAMES)
+
+
+async def test_no_builder_has_a_compiler_for_hours(sim: SimFarm) -> None:
+    sim.needs_compiler, sim.step_s = True, 60.0
+    for builder in sim.builders.values():
+        builder.has_compiler = False
+    await sim.run(3 * HOUR_S)
+    await sim.assert_no_release_blamed()
+    assert await count(sim, "failed") == len(NAMES), "each is tried once, and waits"
+    sim.builders["b"].has_compiler = True
+    await sim.connect("b")
+    await sim.run_until_built(HOUR_S)
+    await sim.assert_no_release_blamed()
+
+
 async def test_memory_that_only_one_builder_has(sim: SimFarm) -> None:
     sim.required_memory_bytes = 3 << 30
     sim.builders["c"].memory_limit = 4 << 30

@@ -93,7 +93,7 @@ def test_a_failed_target_tells_what_was_missing_and_what_follows() -> None:
     text = " ".join(page(a_project(a_release("1.0", failed))).text.split())
     assert (
         f"Build 5 ended as failed: {LIBPQ_TEXT} (class missing-package; line 231 of its log: "
-        f"{LIBPQ_LINE}); final: no builder of this target could add it" in text
+        f"{LIBPQ_LINE}); final: no package is known that helps" in text
     )
 
 
@@ -127,7 +127,7 @@ def test_the_table_of_builds_and_the_feed_tell_why_a_build_failed() -> None:
     (entry,) = ET.fromstring(render_project(SITE, content)["feed.xml"]).findall(f"{ATOM}entry")
     summary = entry.findtext(f"{ATOM}summary") or ""
     assert summary.startswith(f"{LIBPQ_TEXT} (class missing-package; line 231")
-    assert "). Final: no builder of this target could add it" in summary
+    assert "). Final: no package is known that helps" in summary
     terms = [category.get("term") for category in entry.findall(f"{ATOM}category")]
     assert terms == ["failed", "missing-package"]
 

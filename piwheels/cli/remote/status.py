@@ -5,8 +5,8 @@ import msgspec
 
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
-from piwheels.formatting import format_duration, format_size
-from piwheels.model import LiveDownloads, QueueStatus, short_target_name
+from piwheels.formatting import format_duration, format_size, pluralize
+from piwheels.model import AwaitedPackage, LiveDownloads, QueueStatus, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.client import unexpected_reply
 from piwheels.protocol.messages import (
@@ -46,6 +46,8 @@ async def status(config: Config, *, as_json: bool) -> int:
     _print_builders(reply)
     click.echo()
     _print_queues(reply)
+    for awaited in reply.awaited_packages:
+        click.echo(awaited_package_text(awaited))
     click.echo()
     _print_totals(reply)
     return 0
@@ -171,6 +173,12 @@ def _print_queues(reply: StatusReply) -> None:
         ("target", "queued", "claimed", "deferred", "built per hour", "drains in", "oldest", ""),
         rows,
     )
+
+
+def awaited_package_text(awaited: AwaitedPackage) -> str:
+    """How many releases wait for a builder that has a package."""
+    verb = "waits" if awaited.releases == 1 else "wait"
+    return f"{awaited.package}: {pluralize(awaited.releases, 'release')} {verb}"
 
 
 def _drain_time(queue: QueueStatus) -> str:

@@ -25,6 +25,8 @@ _MAX_FILES = 100
 #: Files that one build uses: its build dependencies, and their dependencies.
 MAX_INPUTS = 10_000
 MAX_PACKAGES = 1000
+#: Installed packages that a builder names.
+MAX_INSTALLED = 20_000
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -47,6 +49,10 @@ class Hello(Message, frozen=True, kw_only=True):
     instance: ShortText = ""  # differs for each process; "": unknown
     #: Names of its targets for which it has no C compiler, or no Python headers.
     targets_without_compiler: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()
+    #: Names of its targets whose builds get the Debian packages that they lack.
+    layer_targets: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()
+    #: The Debian packages of its own system, which the builds for its other targets can use.
+    installed_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_INSTALLED)] = ()
 
 
 class IdleHeartbeat(Message, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from piwheels.model import BuildHistory, HostMetrics, LiveDownloads, QueueStatus
+from piwheels.model import AwaitedPackage, BuildHistory, HostMetrics, LiveDownloads, QueueStatus
 from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm refreshing takes seconds.
@@ -78,6 +78,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     waits: str = ""  # why no builder gets a job, apart from a pause; "" when they do
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueStatus, ...]
+    awaited_packages: tuple[AwaitedPackage, ...] = ()  # by how many releases wait for each
     last_hour: dict[str, int]  # builds by outcome
     build_history: BuildHistory = BuildHistory()
     projects: int

@@ -150,6 +150,11 @@ def _host_findings(status: StatusReply) -> Iterator[tuple[str, str, _Finding]]:
     if status.waits:
         text = no_jobs_text(status.waits)
         yield "queue", "scheduler", _Finding(1, "no jobs", text, critical=True)
+    if status.awaited_packages:
+        first, *others = status.awaited_packages
+        more = f", and {pluralize(len(others), 'other package')}" if others else ""
+        text = f"{pluralize(first.releases, 'release')} waiting for {first.package}{more}"
+        yield "packages", "builders", _Finding(6, "packages", text)
     if lag is not None and lag > UPSTREAM_LAG_ALERT_S:
         text = f"last read {format_short_duration(lag)} ago"
         yield "upstream", "upstream index", _Finding(9, "upstream", text, critical=True)
