@@ -93,6 +93,11 @@ def builder_delay_s(faults: int, retry_after_s: float) -> float:
     return max(own_s, min(retry_after_s, _MAX_BUILDER_DELAY_S))
 
 
+def canary_delay_s(canaries: int) -> float:
+    """How long a builder in quarantine gets no job, after this many that showed no recovery."""
+    return exponential_delay(HOUR_S, canaries, DAY_S)
+
+
 def required_free_disk(reserve_bytes: int) -> int:
     """The free disk space that a builder needs before it gets a job."""
     return 2 * reserve_bytes

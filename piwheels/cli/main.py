@@ -33,6 +33,7 @@ _SECTIONS = (
             "pages",
             "recipe",
             "classify",
+            "reclassify",
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),

@@ -6,7 +6,7 @@ import msgspec
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
-from piwheels.db.job_queue import recompute_release_jobs
+from piwheels.db.job_queue import recompute_release_jobs, set_job_memory
 from piwheels.db.rows import from_row, to_parameters
 from piwheels.db.target_queries import add_compatibility, add_specifiers
 from piwheels.model import (
@@ -55,7 +55,9 @@ async def complete_job(
                                  THEN now() + make_interval(secs => %(delay_s)s) END,
                retry_delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
                hold_reason = nullif(%(hold_reason)s, ''), avoid_builder = %(avoid_builder)s,
-               memory_over_bytes = %(memory_over_bytes)s, min_timeout_s = %(min_timeout_s)s,
+               memory_over_bytes = greatest(%(memory_over_bytes)s, (
+                   SELECT min_memory_bytes - 1 FROM projects p WHERE p.project = jobs.project)),
+               min_timeout_s = %(min_timeout_s)s,
                min_speed = %(min_speed)s, required_packages = %(required_packages)s,
                parked = %(required_packages)s::text[] <> '{}',
                awaited_project = %(awaited_project)s,
@@ -75,7 +77,33 @@ async def complete_job(
         await recompute_release_jobs(db, build.project, build.version)
         return await already_completed(db, build)
     await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
+    if build.outcome is Outcome.BUILT and build.peak_memory_bytes:
+        await _learn_memory(db, build)
     return True
+
+
+async def _learn_memory(db: Database, build: Build) -> None:
+    """The next builds of a project go where at least as much memory is as the last ones used.
+
+    A peak that is far lower than before lowers it step by step. The memory class of a written
+    recipe counts instead.
+    """
+    facts = {"project": build.project, "peak": build.peak_memory_bytes}
+    learned = await db.value(
+        """
+        UPDATE projects SET min_memory_bytes = greatest(%(peak)s, min_memory_bytes / 4 * 3)
+         WHERE project = %(project)s
+           AND (min_memory_bytes < %(peak)s OR min_memory_bytes / 4 * 3 > %(peak)s)
+           AND NOT EXISTS (
+               SELECT FROM key_values
+                WHERE key = 'recipe/written/' || %(project)s
+                  AND value::jsonb ->> 'memory_class' IS NOT NULL)
+        RETURNING min_memory_bytes
+        """,
+        facts,
+    )
+    if learned is not None:
+        await set_job_memory(db, build.project, learned)
 
 
 async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:

@@ -26,7 +26,8 @@ _BUILDER_SUITS = """(
     AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL
          OR jobs.target = ANY (%(exclusive_targets)s))
     AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
-         OR memory_over_bytes >= %(largest_memory_bytes)s)
+         OR (memory_over_bytes >= %(largest_memory_bytes)s
+             AND %(memory_bytes)s >= %(largest_memory_bytes)s))
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
     AND (required_packages = '{}' OR jobs.target = ANY (%(layer_targets)s::text[])
          OR required_packages <@ %(available_packages)s::text[])
@@ -242,6 +243,18 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         {"build": build_id},
     )
     return _job_of_row(row) if row else None
+
+
+async def set_job_memory(db: Database, project: str, min_bytes: int) -> None:
+    """Leave a project's jobs that were not tried yet to builders with this much memory."""
+    await db.execute(
+        """
+        UPDATE jobs SET memory_over_bytes = greatest(%(bytes)s - 1, 0)
+         WHERE project = %(project)s AND attempts = 0 AND claimed_by IS NULL
+           AND memory_over_bytes <> greatest(%(bytes)s - 1, 0)
+        """,
+        {"project": project, "bytes": min_bytes},
+    )
 
 
 async def requeue_due_jobs(db: Database) -> int:

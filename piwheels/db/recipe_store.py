@@ -69,6 +69,13 @@ async def store_recipe(
             "reason": f"{SKIP_PREFIX}{recipe.skip}" if recipe and recipe.skip else None,
         },
     )
+    memory = recipe.memory_class if recipe else None
+    min_bytes = memory.size_bytes if memory else 0  # without one, builds will show it
+    await db.execute(
+        "UPDATE projects SET min_memory_bytes = %(bytes)s WHERE project = %(project)s",
+        {"bytes": min_bytes, "project": project},
+    )
+    await job_queue.set_job_memory(db, project, min_bytes)
     return await job_queue.retry(db, project)
 
 

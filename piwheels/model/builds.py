@@ -202,6 +202,7 @@ class Build(Struct, frozen=True, kw_only=True):
     failure_class: FailureClass | None = None  # None if it was built
     evidence: FailureEvidence = FailureEvidence()
     added_packages: tuple[str, ...] | None = None  # as in BuildFinished
+    peak_memory_bytes: int = 0  # 0: unknown
 
     @property
     def cause(self) -> FailureCause | None:

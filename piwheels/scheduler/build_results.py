@@ -153,10 +153,22 @@ def _quarantine_if_failing(
     record = session.record
     failed = outcome is Outcome.BUILDER_FAILED
     failures = record.consecutive_failures = record.consecutive_failures + 1 if failed else 0
+    if record.suspension is BuilderState.QUARANTINED:
+        return _end_quarantine(farm, session, outcome)
     if not 0 < farm.quarantine_after <= failures or record.suspension is not None:
         return []
+    record.canaries = 0
+    record.schedule_canary(farm.now)
     reason = reasons.quarantined(failures, session.failure_reason)
     return suspend(session, BuilderState.QUARANTINED, reason)
+
+
+def _end_quarantine(farm: FarmState, session: Session, outcome: Outcome) -> list[Instruction]:
+    """After a build in quarantine: assign jobs again if it succeeded, else later one more."""
+    if outcome is not Outcome.BUILT:
+        session.record.schedule_canary(farm.now)
+        return []
+    return suspend(session, None, reasons.CANARY_BUILT)
 
 
 def on_web_root_failed(farm: FarmState, reason: str) -> list[Instruction]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from piwheels.model import HostMetrics, Job, projection
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
-from piwheels.retry_policy import builder_delay_s, required_free_disk
+from piwheels.retry_policy import builder_delay_s, canary_delay_s, required_free_disk
 from piwheels.scheduler import reasons
 
 #: A builder is shown as silent after this long without a message; it sends one every few seconds.
@@ -45,6 +45,8 @@ class BuilderRecord:
     consecutive_failures: int = 0  # builds that failed because of the builder
     suspension: BuilderState | None = None  # asleep or quarantined: it gets no jobs
     suspension_reason: str = ""
+    canaries: int = 0  # builds that it got in this quarantine, to see whether it works again
+    canary_at: float = 0.0  # it gets the next one then
     consecutive_faults: int = 0  # of the index or of its disk
     backoff_until: float = 0.0  # it gets no job before
     backoff_reason: str = ""
@@ -67,6 +69,15 @@ class BuilderRecord:
     def end_backoff(self) -> None:
         """Assign it jobs again."""
         self.consecutive_faults, self.backoff_until, self.backoff_reason = 0, 0.0, ""
+
+    def schedule_canary(self, now: float) -> None:
+        """In quarantine: when it gets a build that shows whether it works again."""
+        self.canary_at = now + canary_delay_s(self.canaries)
+        self.canaries += 1
+
+    def is_canary_due(self, now: float) -> bool:
+        """Whether it is in quarantine, and gets a build that shows whether it works again."""
+        return self.suspension is BuilderState.QUARANTINED and now >= self.canary_at
 
     def drop_old_results(self, now: float) -> bool:
         """Drop results that are over an hour old; returns whether there were any."""

@@ -425,6 +425,10 @@ class Dispatcher:
             await self.event_publisher.record(
                 f"builder {label} is quarantined: {reason}; `piw builder wake {label}` ends that"
             )
+        elif suspension.suspension is None and suspension.reason:
+            await self.event_publisher.record(
+                f"builder {suspension.label} gets jobs again: {suspension.reason}"
+            )
 
     async def _complete_or_reject(self, ended: CompleteBuild) -> None:
         """Record how a build ended; as rejected, if what its builder reported cannot be stored."""

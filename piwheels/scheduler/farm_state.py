@@ -114,8 +114,9 @@ class FarmState:
         """Why a builder gets no job now; "" when it may have one."""
         if session.shutdown is not None:
             return session.shutdown.reason
-        if session.record.suspension is not None:
-            return str(session.record.suspension)
+        record = session.record
+        if record.suspension is not None and not record.is_canary_due(self.now):
+            return str(record.suspension)
         if self.paused:
             return reasons.FARM_PAUSED
         if self.web_root_fault:

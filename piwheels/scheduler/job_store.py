@@ -77,6 +77,7 @@ class JobStore:
             state, _, reason = value.partition(" ")
             record = self.farm.records.setdefault(label, BuilderRecord())
             record.suspension, record.suspension_reason = BuilderState(state), reason
+            record.schedule_canary(now)
 
     async def store_pause(self, *, paused: bool) -> None:
         """Keep across restarts whether the farm is paused."""

@@ -5,6 +5,7 @@ from piwheels.model import Job
 HELLO_FIRST = "send Hello first"
 NOT_ITS_BUILD = "the job was given to another builder or was removed"
 CLAIM_LOST = "the claim on the job was lost"
+CANARY_BUILT = "a build in quarantine succeeded"
 WAITING_FOR_DATABASE = "waiting for the database"
 FARM_PAUSED = "the farm is paused"
 KEY_REVOKED = "its key was revoked"

@@ -52,7 +52,7 @@ def suspend(session: Session, suspension: BuilderState | None, reason: str) -> l
     record = session.record
     if record.suspension is suspension:
         return []
-    record.suspension, record.suspension_reason = suspension, reason
+    record.suspension, record.suspension_reason = suspension, reason if suspension else ""
     return [PersistSuspension(session.label, suspension, reason)]
 
 

@@ -44,6 +44,8 @@ class SimBuilder:
     has_roots: bool = False  # it adds the packages that a build needs
     installed: tuple[str, ...] = ()  # packages of its system
     has_compiler: bool = True
+    is_broken: bool = False  # its builds fail because of it
+    peak_memory_bytes: int = 0  # of its builds
     disconnected: bool = False
     job: Job | None = None
     finishes_at: float = 0.0
@@ -230,6 +232,8 @@ class SimFarm:
         if self.required_memory_bytes > builder.memory_limit:
             facts["stop"] = "memory"
             return _failed_build(job, Outcome.OUT_OF_MEMORY, FailureClass.OUT_OF_MEMORY, facts)
+        if builder.is_broken:
+            return _failed_build(job, Outcome.BUILDER_FAILED, FailureClass.BUILDER_FAULT, facts)
         if self.needs_compiler and not builder.has_compiler:
             facts |= {"missing": ("program gcc",), "packages": ("gcc",)}
             return _failed_build(job, Outcome.FAILED, FailureClass.MISSING_TOOLCHAIN, facts)
@@ -249,6 +253,7 @@ class SimFarm:
             outcome=Outcome.BUILT,
             duration_s=BUILD_S,
             added_packages=self._added_packages(builder, job),
+            peak_memory_bytes=builder.peak_memory_bytes,
         )
 
     def _added_packages(self, builder: SimBuilder, job: Job) -> tuple[str, ...] | None:

@@ -99,6 +99,7 @@ class BuildFinished(Message, frozen=True, kw_only=True):
     evidence: FailureEvidence = FailureEvidence()
     #: The Debian packages that were added as layers over a root; None: packages cannot be added.
     added_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_PACKAGES)] | None = None
+    peak_memory_bytes: SizeBytes = 0  # of all its processes together; 0: unknown
 
 
 class Goodbye(Message, frozen=True, kw_only=True):

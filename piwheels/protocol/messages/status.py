@@ -28,7 +28,7 @@ class BuilderState(StrEnum):
     OVERDUE = "overdue"  # building for longer than expected
     SILENT = "silent"  # no message for half a minute
     LOST = "lost"  # no message for so long that its job was requeued
-    QUARANTINED = "quarantined"  # its builds fail because of it; gets no jobs until woken
+    QUARANTINED = "quarantined"  # its builds fail because of it; gets one now and then, as a test
 
 
 class BuilderView(Message, frozen=True, kw_only=True):
