@@ -49,7 +49,7 @@ from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.causes import IndexRecord
-from piwheels.errors import RejectedError
+from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import (
     FailureClass,
@@ -440,7 +440,10 @@ class _BuildTask:
         if not isinstance(system, RootSystem) or make_layer is None:
             return False
         self.log.enter_phase(ADDING_PACKAGES, f"adding {', '.join(packages)}")
-        self.system, notice = await add_packages(system, packages, make_layer)
+        try:
+            self.system, notice = await add_packages(system, packages, make_layer)
+        except TransientError as error:
+            raise DownloadFailedError(error) from None
         self.log.write_marker(notice)
         self.log.start_round()
         return self.system is not system

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
+from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import MasterAddresses, MasterClient
 from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
@@ -97,14 +98,15 @@ async def _serve(
 
 
 async def _watch_toolchain(runner: BuildRunner, client: MasterClient) -> None:
-    """Tell the master when a C compiler is installed here, or removed."""
-    known = runner.targets_without_compiler()
+    """Tell the master when a C compiler or a package is installed here, or removed."""
+    known, changed_at = runner.targets_without_compiler(), packages_changed_at()
     while True:
         await asyncio.sleep(_TOOLCHAIN_CHECK_INTERVAL_S)
-        found = await asyncio.to_thread(runner.recheck_compilers)
+        found, last = await asyncio.to_thread(runner.recheck_compilers), packages_changed_at()
         if found != known:
             log.info("targets without a C compiler are now: %s", ", ".join(found) or "none")
-            known = found
+        if (found, last) != (known, changed_at):
+            known, changed_at = found, last
             client.announce_again()
 
 

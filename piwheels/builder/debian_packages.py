@@ -9,6 +9,7 @@ from pathlib import Path
 from piwheels.roots.library_packages import base_system
 
 _QUERY_TIMEOUT_S = 60.0
+_DPKG_STATUS = Path("/var/lib/dpkg/status")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 _LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
@@ -45,6 +46,14 @@ def installed_packages() -> tuple[str, ...]:
     lines = _output_lines(query, "--show", r"--showformat=${db:Status-Status} ${Package}\n")
     states = (line.split(" ", 1) for line in lines)
     return tuple(sorted({name for state, name in states if state == "installed"}))
+
+
+def packages_changed_at() -> float:
+    """When a package was last installed or removed, by the system's clock; 0 without dpkg."""
+    try:
+        return _DPKG_STATUS.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _library_paths(names: set[str]) -> set[str]:

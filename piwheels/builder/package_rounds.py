@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from piwheels.builder.build_system import RootSystem
-from piwheels.errors import PiwheelsError
+from piwheels.errors import PiwheelsError, TransientError
 from piwheels.roots.layers import Layer
 
 #: How often packages are added within one job.
@@ -20,6 +20,9 @@ async def add_packages(
     """The system with these packages too, in one layer, and a line for the log.
 
     It is the same system if it has them already, or if they cannot be had.
+
+    Raises:
+        TransientError: an archive cannot be reached now.
     """
     new = [package for package in found if package not in system.requested]
     if not new:
@@ -27,6 +30,8 @@ async def add_packages(
     requested = (*system.requested, *new)
     try:
         layer = await asyncio.to_thread(make_layer, system, requested)
+    except TransientError:
+        raise
     except PiwheelsError as error:
         return system, f"{', '.join(new)} cannot be added: {error}"
     if layer is None or layer.folder in system.mount.layers:

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.builder.debian_packages import needed_packages
+from piwheels.builder.debian_packages import (
+    installed_packages,
+    needed_packages,
+    packages_changed_at,
+)
 from tests.requires import find_program, requires_program
 
 CACHE = """3 libs found in cache `/etc/ld.so.cache'
@@ -114,3 +118,20 @@ def test_only_installed_packages_are_reported_on_a_real_system() -> None:
     assert "libc.so.6" in libraries
     assert "libc6" not in found
     assert "zlib1g" not in found
+
+
+@requires_program("dpkg-query")
+def test_a_builder_knows_what_is_installed_on_its_machine() -> None:
+    found = installed_packages()
+    assert found == tuple(sorted(found))
+    assert {"dpkg", "libc6"} <= set(found)
+    assert packages_changed_at() > 0
+
+
+def test_a_system_without_dpkg_has_no_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("piwheels.builder.debian_packages._SBIN", str(tmp_path))
+    monkeypatch.setattr("piwheels.builder.debian_packages._DPKG_STATUS", tmp_path / "status")
+    assert installed_packages() == ()
+    assert packages_changed_at() == 0

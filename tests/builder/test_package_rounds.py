@@ -5,15 +5,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from piwheels.builder.build_system import RootSystem
 from piwheels.builder.missing_packages import package_index
+from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.package_rounds import add_packages
 from piwheels.causes import classify
-from piwheels.errors import ConfigError
+from piwheels.errors import ConfigError, TransientError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.model import FailureClass, Interpreter, Outcome, Recipe
 from piwheels.roots.emulator import mount_of
 from piwheels.roots.layers import Layer
 from piwheels.roots.store import MadeRoot, RootRecord
+from tests.builder import sdists
+from tests.builder.builder_harness import builder_for
+from tests.fake_index import FakeIndex
 
 _HEADER = "needy.c:1:10: fatal error: libxml/tree.h: No such file or directory\n"
 
@@ -67,6 +74,23 @@ async def test_what_cannot_be_added_changes_nothing(
     system: RootSystem, answer: Exception | None, notice: str
 ) -> None:
     assert await add_packages(system, ("a",), Layers(answer)) == (system, notice)
+
+
+async def test_an_archive_that_cannot_be_reached_fails_no_release(
+    upstream: FakeIndex, oldest: Interpreter, system: RootSystem, tmp_path: Path
+) -> None:
+    host = RootSystem(system.root, mount_of(Path("/"), "amd64", None))
+    job = replace(
+        sdists.make_job(upstream, "needy", sdists.extension_sdist("needy")),
+        recipe=Recipe(project="needy", packages=("libyaml-dev",)),
+    )
+    async with SimpleIndex(upstream.simple) as index:
+        builder = builder_for(index, tmp_path, NoSandbox())
+        builder.add_packages(Layers(TransientError("the archive does not answer")))
+        result = await builder.build(job, oldest, system=host)
+    assert (result.outcome, result.failure_class, result.reason) == (
+        Outcome.FETCH_FAILED, FailureClass.INDEX_FAULT, "the archive does not answer",
+    )  # fmt: skip
 
 
 def test_packages_are_found_by_the_release_of_the_root() -> None:
