@@ -5,11 +5,11 @@ import random
 import statistics
 import time
 
-import msgspec
 import pytest
 
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.db.rows import to_parameters
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import BuilderCapability, Job, Outcome
 from tests.conftest import create_database
@@ -103,7 +103,7 @@ async def _plan(db: Database) -> str:
         {
             "builder": "builder",
             "targets": [target.name for target in TARGETS],
-            **msgspec.structs.asdict(BuilderCapability()),
+            **to_parameters(BuilderCapability()),
         },
     )
     return "\n".join(row["QUERY PLAN"] for row in rows)
