@@ -2,10 +2,11 @@
 
 from piwheels.causes.cause import Cause, Evidence, IndexRecord, Limit
 from piwheels.causes.classify import classify
-from piwheels.causes.missing import Missing, MissingKind, PackageLookup
+from piwheels.causes.missing import CYTHON, Missing, MissingKind, PackageLookup
 from piwheels.model import FailureClass
 
 __all__ = [
+    "CYTHON",
     "Cause",
     "Evidence",
     "FailureClass",

@@ -11,7 +11,7 @@ from piwheels.causes import missing_files, missing_modules
 from piwheels.causes.context import Context, Judgment
 from piwheels.causes.findings import Finding
 from piwheels.causes.log_text import Line, PlainLog
-from piwheels.causes.missing import SYSTEM_KINDS, Missing, MissingKind
+from piwheels.causes.missing import CYTHON, SYSTEM_KINDS, Missing, MissingKind
 from piwheels.causes.rule import Rank
 from piwheels.causes.rules import network
 from piwheels.causes.rules.prose import named_in, software_in
@@ -208,7 +208,7 @@ def _is_generated_by_cython(log: PlainLog, line: Line) -> bool:
 
 def _generated_source(_: Context, finding: Finding) -> Judgment:
     """An sdist with C files of an older Cython: a newer one may generate better ones."""
-    return Judgment(C.PYTHON_TOO_NEW, (Missing(MissingKind.MODULE, "Cython"),), finding.line)
+    return Judgment(C.PYTHON_TOO_NEW, (CYTHON,), finding.line)
 
 
 def _required_packages(context: Context, finding: Finding) -> Judgment:

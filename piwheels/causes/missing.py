@@ -46,6 +46,10 @@ class Missing(Struct, frozen=True):
         return f"{self.kind} {self.name}{f' {self.version}' if self.version else ''}"
 
 
+#: What an sdist with C files that an older Cython generated may need.
+CYTHON = Missing(MissingKind.MODULE, "Cython")
+
+
 class PackageLookup(Protocol):
     """Finds the packages of an operating system that provide what a build did not find."""
 

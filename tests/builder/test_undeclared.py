@@ -8,8 +8,12 @@ import pytest
 
 from piwheels.builder import sandbox_entry
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.build_errors import BuildFailedError
+from piwheels.builder.build_system import HostSystem
+from piwheels.builder.build_tries import TryRules
+from piwheels.builder.job_tries import JobTries
 from piwheels.builder.undeclared import undeclared_project
-from piwheels.causes import Missing, MissingKind
+from piwheels.causes import CYTHON, Cause, Missing, MissingKind
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import FailureClass, Interpreter, Outcome
 from piwheels.system.interpreters import probe_interpreter
@@ -70,6 +74,24 @@ def test_a_project_is_added_to_the_build_requirements(before: str, after: str) -
 def test_a_file_that_is_not_understood_is_left_alone(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         sandbox_entry._with_requirements(text, ["numpy"], "")
+
+
+@pytest.mark.parametrize(
+    ("missing", "requirements"),
+    [
+        ((CYTHON,), ("Cython",)),
+        ((Missing(MissingKind.MODULE, "numpy.distutils"),), None),
+        ((), None),
+    ],
+)
+def test_generated_files_that_are_too_old_are_tried_with_cython(
+    missing: tuple[Missing, ...], requirements: tuple[str, ...] | None
+) -> None:
+    failure_class = FailureClass.PYTHON_TOO_NEW
+    cause = Cause(failure_class=failure_class, missing=missing)
+    error = BuildFailedError(Outcome.FAILED, "a.c:1:2: error: x", failure_class, cause=cause)
+    following = JobTries(TryRules(days=())).begin_next(error, None, HostSystem())
+    assert (following and following.requirements) == requirements
 
 
 @requires.requires_sandbox()
