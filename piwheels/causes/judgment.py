@@ -39,7 +39,7 @@ _FILE_OF_TOOLS = re.compile(
 _MAX_LINES_TO_FRAME = 120
 _DOWNLOADS_SETUPTOOLS = re.compile(r"/(?:ez_setup|distribute_setup)\.py\"")
 _MACROS_OF_PYTHON = re.compile(r"\bPy_(?:TYPE|SIZE|REFCNT)\b")
-_PANIC_HEADER = re.compile(r"panicked at \S+:\d+:\d+:$")
+_PANIC_HEADER = re.compile(r"panicked at (?:\S+:\d+:\d+:|')$")
 _MAX_MESSAGE_LINES = 6
 
 

@@ -1530,9 +1530,9 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
     sample(
         "apt-install",
         "missing-package",
-        "software libenchant-2-dev",
-        "try: apt-get install libenchant-2-dev",
-        "try: apt-get install libenchant-2-dev\n" + trace("SystemExit: 1"),
+        "software ocaml-nox",
+        "try: apt-get install ocaml-nox",
+        "try: apt-get install ocaml-nox\n" + trace("SystemExit: 1"),
     ),
     sample(
         "configure-error",
@@ -1792,5 +1792,93 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
         + trace("SystemExit: error: can't find Rust compiler")
         + "\nDuring handling of the above exception, another exception occurred:\n\n"
         + trace("ModuleNotFoundError: No module named 'pkg_resources'"),
+    ),
+    sample(
+        "java-home",
+        "missing-package",
+        "program javac",
+        "Exception: Unable to determine JAVA_HOME",
+        trace("Exception: Unable to determine JAVA_HOME"),
+    ),
+    sample(
+        "no-mpi-compiler",
+        "missing-package",
+        "program mpicc",
+        "error: Cannot compile MPI programs. Check your configuration!!!",
+        "error: Cannot compile MPI programs. Check your configuration!!!\n",
+    ),
+    sample(
+        "path-to-config-program",
+        "missing-package",
+        "program gdal-config",
+        "CRITICAL:root:A GDAL API version must be specified. Provide a path to gdal-config",
+        "CRITICAL:root:A GDAL API version must be specified. Provide a path to gdal-config using a "
+        "GDAL_CONFIG environment variable.\n",
+    ),
+    sample(
+        "debian-package",
+        "missing-package",
+        "software libcups2-dev",
+        "error: libcups2-dev is required",
+        "error: libcups2-dev is required\n",
+    ),
+    sample(
+        "failed-to-find",
+        "missing-package",
+        "software libmagic",
+        "ImportError: failed to find libmagic.",
+        trace("ImportError: failed to find libmagic.  Check your installation"),
+    ),
+    sample(
+        "error-shared-object",
+        "missing-package",
+        "library libhdf5.so",
+        "error: libhdf5.so: cannot open shared object file",
+        "error: Unable to load dependency HDF5, make sure HDF5 is installed properly\n"
+        "error: libhdf5.so: cannot open shared object file: No such file or directory\n",
+    ),
+    sample(
+        "superseded-metadata",
+        "tools-too-new",
+        "",
+        "setuptools.errors.InvalidConfigError: License classifiers have been superseded",
+        trace(
+            "setuptools.errors.InvalidConfigError: License classifiers have been superseded by "
+            "license expressions"
+        ),
+    ),
+    sample(
+        "panic-of-a-crate",
+        "missing-package",
+        "software openssl",
+        "Could not find directory of OpenSSL installation, and this `-sys` crate cannot",
+        """
+        error: failed to run custom build command for `openssl-sys v0.9.60`
+
+        Caused by:
+          process didn't exit successfully: `/x/build-script-main` (exit status: 101)
+          --- stderr
+          thread 'main' panicked at '
+
+          Could not find directory of OpenSSL installation, and this `-sys` crate cannot
+          proceed without this knowledge.
+        """,
+    ),
+    sample(
+        "library-not-loaded",
+        "missing-package",
+        "library pango-1.0",
+        "OSError: cannot load library 'pango-1.0': pango-1.0: cannot open shared object file",
+        trace(
+            "OSError: cannot load library 'pango-1.0': pango-1.0: cannot open shared object file: No "
+            "such file or directory"
+        ),
+    ),
+    sample(
+        "no-library-named",
+        "missing-package",
+        "library udev",
+        "ImportError: No library named udev",
+        trace("ImportError: No library named udev"),
     ),
 ]

@@ -104,12 +104,34 @@ RULES = (
         r"|(?:[Cc]ould not|[Cc]an(?:not|'t)|[Uu]nable to|[Ff]ailed to|not) "
         r"(?:find|run|execute|locate|call|found|exec)\b.{0,40}?['\"`/ ]"
         r"(?P<name2>(?!pkg-config)[A-Za-z][\w.]*[-_]config)\b"
+        r"|(?:[Pp]rovide|[Ss]pecify|[Ss]et) (?:a |the )?path (?:to|of) (?:the )?['\"`]?"
+        r"(?P<name4>(?!pkg-config)[A-Za-z][\w.]*[-_]config)\b"
         r"|: ['\"]?(?P<name3>[A-Za-z][\w.]*[-_]config)['\"]?(?: not found|: command not found)",
         C.MISSING_PACKAGE,
         Rank.HINT,
         kind=MissingKind.PROGRAM,
         weight=3,
         prefer_last=True,
+    ),
+    rule(
+        "java-home",
+        "JAVA_HOME",
+        r"(?:determine|find|locate|define|set|guess)\b.{0,30}JAVA_HOME|JAVA_HOME\b.{0,30}\b(?:not|must)\b",
+        C.MISSING_PACKAGE,
+        Rank.HINT,
+        kind=MissingKind.PROGRAM,
+        weight=5,
+        subject="javac",
+    ),
+    rule(
+        "no-mpi-compiler",
+        "annot compile MPI",
+        r"[Cc]annot compile MPI programs",
+        C.MISSING_PACKAGE,
+        Rank.HINT,
+        kind=MissingKind.PROGRAM,
+        weight=5,
+        subject="mpicc",
     ),
     rule(
         "program-required",

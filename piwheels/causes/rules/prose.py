@@ -37,7 +37,7 @@ SOFTWARE = frozenset(
 _WORD = re.compile(r"[A-Za-z][\w+.-]*\w")
 _MISSING = (
     r"(?:not (?:be )?(?:found|installed|available|present|located)|(?:not|n't|annot) (?:find|locate|load)"
-    r"|nable to (?:find|locate|load)|missing|(?:is|are) (?:required|needed)|needed|ust (?:be installed|have|install)"
+    r"|(?:nable|ailed) to (?:find|locate|load)|missing|(?:is|are) (?:required|needed)|needed|ust (?:be installed|have|install)"
     r"|ust first install|lease (?:\w+ ){0,3}install|eed to (?:be installed|install|have)"
     r"|ou need|ry installing|o .{1,30} found|make sure .{1,80}installed|(?:apt|apt-get|yum|dnf|brew) "
     r"(?:-y )?install|not on your system|requires .{1,40}(?:librar|header|devel))"
@@ -76,6 +76,7 @@ RULES = (
             "ot load",
             "ot available",
             "ound",
+            "ailed to ",
         ),
         _MISSING,
         None,
@@ -94,6 +95,8 @@ def software_in(text: str) -> tuple[Missing, ...]:
         bare = word.lower().removesuffix("-dev").removesuffix("-devel")
         if bare in SOFTWARE:
             names[bare] = None
+        elif word.endswith("-dev"):
+            names[word] = None  # as Debian calls its packages
     return tuple(Missing(MissingKind.SOFTWARE, name) for name in names)
 
 

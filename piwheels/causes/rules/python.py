@@ -128,9 +128,10 @@ RULES = (
     ),
     rule(
         "shared-object",
-        "cannot open shared object file",
-        r"(?:OSError|ImportError): (?P<name>lib[^\s:/]+): cannot open shared object file"
-        r"|error while loading shared libraries: (?P<name2>lib[^\s:/]+): cannot open",
+        ("cannot open shared object file", "annot load library '", "o library named "),
+        r"(?:OSError|ImportError|^[Ee]rror): (?P<name>lib[^\s:/]+): cannot open shared object file"
+        r"|error while loading shared libraries: (?P<name2>lib[^\s:/]+): cannot open"
+        r"|[Cc]annot load library '(?P<name3>[^'/]+)'|[Nn]o library named (?P<name4>[\w.+-]+)",
         C.MISSING_PACKAGE,
         Rank.EXCEPTION,
         kind=MissingKind.LIBRARY,

@@ -15,7 +15,7 @@ RULES = (
     ),
     rule(
         "removed-options",
-        ("nvalid dash-separated", "description-file", "nvalid uppercase key"),
+        ("nvalid dash-separated", "description-file", "nvalid uppercase key", "InvalidConfigError"),
         r"Invalid dash-separated key |Invalid uppercase key |InvalidConfigError",
         C.TOOLS_TOO_NEW,
         Rank.ERROR,
