@@ -224,6 +224,22 @@ SORT = Action("sort", "s", "Sort", "Sort by the next column.", Group.ROWS, Requi
 REVERSE_SORT = Action(
     "reverse_sort", "S", "Reverse sort", "Reverse the sort order.", Group.ROWS, Requirement.TABLE
 )
+COPY_ROW = Action(
+    "copy_row",
+    "Y",
+    "Copy row",
+    "Copy this row, or the marked ones, to the clipboard of the terminal (OSC 52).",
+    Group.ROWS,
+    Requirement.TABLE,
+)
+EXPORT = Action(
+    "export",
+    "X",
+    "Export",
+    "Save the rows that match the filter as CSV, or as JSON if the name ends in .json.",
+    Group.ROWS,
+    Requirement.TABLE,
+)
 
 # --- the log ---
 
@@ -345,6 +361,8 @@ _ROWS = (
     MARK_ALL,
     SORT,
     REVERSE_SORT,
+    COPY_ROW,
+    EXPORT,
 )
 _LOG = (SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, DECIDING_LINE, FOLLOW, WRAP, SAVE)
 _REPLAY = (TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER)

@@ -2,21 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from piwheels.formatting import format_count
+from piwheels.errors import PiwheelsError
+from piwheels.formatting import format_count, pluralize
+from piwheels.tui.atomic_file import write_new_file
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.details import DetailLine
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
+from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.screens.dialogs import TextInputDialog
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.detail_pane import DetailPane
 from piwheels.tui.widgets.table import RowTable
@@ -280,6 +285,8 @@ class TableScreen(FarmScreen):
             actions.MARK_ALL: self.mark_all,
             actions.SORT: self.sort_by_next_column,
             actions.REVERSE_SORT: self.reverse_sort,
+            actions.COPY_ROW: self.copy_rows,
+            actions.EXPORT: self.export,
         }
 
     def open_current_row(self) -> None:
@@ -309,6 +316,33 @@ class TableScreen(FarmScreen):
         """Reverse the sort order."""
         self.sort_reversed = not self.sort_reversed
         self.refresh_all()
+
+    def copy_rows(self) -> None:
+        """Copy the marked rows, else the one under the cursor."""
+        table = self.table
+        keys = table.marks or {table.cursor}
+        rows = [row for row in table.rows if row.key in keys]
+        self.app.copy_to_clipboard(rows_as_text(rows))
+        self.notify(f"{pluralize(len(rows), 'row')} copied.")
+
+    @work
+    async def export(self) -> None:
+        """Save the rows that are shown to a file on this machine."""
+        rows = tuple(self.table.rows)  # those that the operator saw when asking
+        name = await self.app.push_screen_wait(
+            TextInputDialog("Save the table on this machine as", f"{self.screen_name}.csv")
+        )
+        if not name:
+            return
+        to_text = rows_as_json if name.strip().endswith(".json") else rows_as_csv
+        try:
+            path = Path(name.strip()).expanduser()
+            write_new_file(path, to_text(self.COLUMNS, rows))
+        except (PiwheelsError, RuntimeError) as error:  # RuntimeError: no home directory
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            text = f"{pluralize(len(rows), 'row')} saved as {path.absolute()}."
+            self.notify(text, markup=False)
 
     def _move_cursor_to(self, key: str) -> bool:
         """Move the cursor to a row; True when filters had to be cleared for it."""

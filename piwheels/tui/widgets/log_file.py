@@ -1,11 +1,9 @@
 """A log saved to a file."""
 
-import os
 from pathlib import Path
 
-from piwheels.errors import PiwheelsError
 from piwheels.formatting import pluralize
-from piwheels.tui.atomic_file import write_atomically
+from piwheels.tui.atomic_file import write_new_file
 from piwheels.tui.widgets.log_buffer import LogBuffer
 
 
@@ -19,10 +17,4 @@ def save_log(log_buffer: LogBuffer, path: Path) -> None:
     if log_buffer.first_line_number:
         dropped = pluralize(log_buffer.first_line_number, "earlier line")
         lines.insert(0, f"[{dropped} not kept]")
-    try:
-        if os.path.lexists(path):
-            raise PiwheelsError(f"{path} exists; enter another name")
-        write_atomically(path, "\n".join(lines) + "\n", errors="replace")
-    except (OSError, ValueError) as error:  # ValueError: an impossible name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PiwheelsError(f"cannot save to {path}: {reason}") from error
+    write_new_file(path, "\n".join(lines) + "\n")
