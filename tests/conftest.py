@@ -46,6 +46,13 @@ _FARM_DIRS = frozenset({"benchmarks", "browser", "clients", "endtoend"})
 _FARM_FIXTURES = frozenset({"piw", "postgres", "sshd", "tools"})
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `-m "not farm"` leaves out: every worker collects all tests."""
+    if collection_path.name in _FARM_DIRS and "not farm" in config.option.markexpr:
+        return True
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that start PostgreSQL, sandboxes, browsers, web servers, farms or `piw`."""

@@ -20,6 +20,8 @@ from tests.roots.debs import make_deb, regular
 from tests.roots.real_roots import NATIVE, root_system, roots_dir, shared_roots
 from tests.timeouts import WAIT_S
 
+pytestmark = pytest.mark.farm  # each starts `piw`
+
 _NO_USER_NAMESPACES = (
     "unshare", "--user", "--map-root-user", "sh", "-c",
     'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
