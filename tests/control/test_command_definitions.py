@@ -157,8 +157,8 @@ async def test_a_new_command_has_its_key_binding_in_the_console(
     async with run_console(source) as stage:
         await stage.wait_for_text("running")
         await stage.press("f9")
-        await stage.wait_until(lambda: source.sent, "the command was sent")
-    assert source.sent == [CountStars(limit=0)]
+        await stage.wait_until(lambda: source.commands, "the command was sent")
+    assert source.commands == [CountStars(limit=0)]
 
 
 def test_a_new_command_is_in_the_reference(count_stars: CommandDefinition[CountStars]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from piwheels.errors import RejectedError
+from piwheels.protocol.message_base import CommandMessage
 from piwheels.protocol.messages import LogChunk, RequestBody, Snapshot
 from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
 from piwheels.tui.model.source_events import (
@@ -42,6 +43,11 @@ class StaticSource:
 
     def disconnect(self, reason: str = "the connection ended") -> None:
         self.emit(Disconnected(reason, self.time + 5))
+
+    @property
+    def commands(self) -> list[RequestBody]:
+        """What was sent and changes the farm."""
+        return [body for body in self.sent if isinstance(body, CommandMessage)]
 
     async def events(self) -> AsyncGenerator[SourceEvent]:
         while True:

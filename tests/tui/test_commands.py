@@ -143,6 +143,7 @@ def test_every_command_action_is_tested_above() -> None:
         *("pause", "resume", "stop_master", "sleep", "sleep_now", "wake", "cancel_build", "drain"),
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
         "reset_priority",
+        *("retry_group", "skip_group"),  # in test_failures.py
     }
     assert {action.name for action in all_actions() if action.changes_farm} == tried
 

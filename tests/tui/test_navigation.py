@@ -75,9 +75,8 @@ async def test_explain_queries_the_release_of_the_row() -> None:
         await stage.wait_for_text("pi5-roof")
         await stage.press("down", "e")
         await stage.wait_for_text("jpeglib.h is missing")
-        assert source.sent[-1] == Explain(
-            project="grpcio", version="2.1.0", target="cp313-trixie-aarch64"
-        )
+        query = Explain(project="grpcio", version="2.1.0", target="cp313-trixie-aarch64")
+        assert query in source.sent
 
 
 # --- rows ---
@@ -163,7 +162,7 @@ async def test_failed_builds_are_also_queried_from_the_master() -> None:
         await stage.wait_until(
             lambda: stage.keys == ["4707", "4705", "17"], "failures alone are shown"
         )
-        assert source.sent[-1] == ListBuilds(limit=500, failed=True)
+        assert ListBuilds(limit=500, failed=True) in source.sent
         await stage.press("f")
         assert "4708" in stage.keys
 
@@ -448,9 +447,9 @@ async def test_saved_keys_and_theme_apply_from_the_start() -> None:
         await stage.wait_for_text("pi5-roof")
         assert stage.console.theme == "nord"
         await stage.press("p")
-        assert source.sent == []
+        assert source.commands == []
         await stage.press("f5")
-        await stage.wait_until(lambda: source.sent, "the farm is paused")
+        await stage.wait_until(lambda: source.commands, "the farm is paused")
         await stage.press("question_mark")
         await stage.wait_for_text("f5")
 
