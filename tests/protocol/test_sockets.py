@@ -204,8 +204,13 @@ async def test_a_peer_that_does_not_read_and_its_disconnection_are_noticed(tmp_p
     read.cancel()
     with suppress(asyncio.CancelledError):
         await read
+    # As in a service: ZeroMQ ends a connection when its end is read from the queue of messages.
+    listening = asyncio.create_task(router.receive())
     context.destroy(linger=0)  # returns when the connection is closed
     await wait_for_result(SendResult.GONE, router, peer)
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
     router.close()
 
 
