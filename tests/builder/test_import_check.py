@@ -85,6 +85,7 @@ async def test_a_wheel_whose_library_is_absent_is_built_with_a_warning(
     assert (result.outcome, result.reason) == (Outcome.BUILT, ABSENT_REASON), builder.log.decode()
 
 
+@pytest.mark.slow
 async def test_a_setting_refuses_what_cannot_be_imported(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
@@ -99,6 +100,7 @@ async def test_a_setting_refuses_what_cannot_be_imported(
     assert not result.files
 
 
+@pytest.mark.slow
 async def test_a_module_that_hangs_is_ended_with_all_its_processes(
     builder: BuilderHarness,
     upstream: FakeIndex,

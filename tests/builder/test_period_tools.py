@@ -93,6 +93,7 @@ async def test_old_tools_are_found_by_days(
     assert "--- piwheels: tools-too-new: trying again with the index as of 2023-02-28 ---" in log
 
 
+@pytest.mark.slow
 async def test_a_job_that_no_day_helps_ends_as_it_failed_today(
     builder: BuilderHarness, make_job: MakeJob, here: Interpreter
 ) -> None:
@@ -106,6 +107,7 @@ async def test_a_job_that_no_day_helps_ends_as_it_failed_today(
     assert "try 3: index as of 2021-08-31: unknown" in result.build_inputs
 
 
+@pytest.mark.slow
 async def test_an_index_without_upload_times_is_told_and_ends_the_tries(
     builder: BuilderHarness, make_job: MakeJob, upstream: FakeIndex, here: Interpreter
 ) -> None:
@@ -129,6 +131,7 @@ async def test_the_day_of_a_recipe_is_the_only_one(
     assert "trying again" not in builder.phases
 
 
+@pytest.mark.slow
 async def test_all_tries_share_the_time_limit(
     builder: BuilderHarness, make_job: MakeJob, here: Interpreter
 ) -> None:

@@ -60,6 +60,7 @@ async def test_the_last_database_error_is_the_wait_reason(database: Database) ->
     assert watch.wait_reason == "could not extend file: No space left on device"
 
 
+@pytest.mark.slow
 async def test_builders_are_answered_while_the_queue_is_locked(master: Master) -> None:
     async with master.builder() as pi1:
         await pi1.send_idle()

@@ -212,6 +212,7 @@ def test_data_of_another_postgresql_version_is_reported(tmp_path: Path) -> None:
     assert "was created by PostgreSQL 9" in line
 
 
+@pytest.mark.slow
 def test_an_unreachable_upstream_is_reported(tmp_path: Path, taken_port: int) -> None:
     closed = free_port()
     farm = Farm(tmp_path / "f", f"http://127.0.0.1:{closed}/simple/")
@@ -281,6 +282,7 @@ def test_a_full_disk_at_the_start_is_reported(farm: Farm) -> None:
     assert "No space left on device" in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
 def test_a_wheel_that_does_not_fit_on_the_disk_leaves_no_files(
     farm: Farm, upstream: FakeIndex

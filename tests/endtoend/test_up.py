@@ -55,6 +55,7 @@ def test_requested_projects_are_built_and_can_be_installed(
     assert [share["name"].split()[0] for share in counted["installers"]] == ["pip"]
 
 
+@pytest.mark.slow
 def test_printed_command_lines_work(tmp_path: Path, upstream: FakeIndex) -> None:
     farm = Farm(tmp_path / "a farm's \u00fc", upstream.simple)
     add_release(upstream, "alpha")
@@ -149,6 +150,7 @@ def test_a_release_removed_during_its_build_is_reported_and_exits_1(
     assert row[:4] == ["slow", "1.0", "-", "removed"]
 
 
+@pytest.mark.slow
 def test_a_second_run_resumes_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     assert farm.run("alpha", "--exit-when-idle") == 0
@@ -159,6 +161,7 @@ def test_a_second_run_resumes_and_builds_nothing_twice(farm: Farm, upstream: Fak
     assert len(list(farm.folder.glob("www/logs/*/*/*.txt.gz"))) == 2
 
 
+@pytest.mark.slow
 def test_pure_wheels_are_built_once_and_others_for_each_interpreter(
     farm: Farm, upstream: FakeIndex
 ) -> None:

@@ -96,7 +96,7 @@ async def test_a_build_that_needs_them_still_confirms_them_for_the_next_ones(sim
 
 
 async def test_a_build_on_a_system_that_has_everything_proves_nothing(sim: SimFarm) -> None:
-    sim.builders["a"].has_roots = False
+    sim.builders["a"].has_roots, sim.builders["a"].installed = False, ("libpq-dev",)
     await build_release(sim, "2.0")
     assert await learned_packages(sim) == {"pq": ("libpq-dev",)}
 

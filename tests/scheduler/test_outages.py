@@ -140,6 +140,7 @@ async def test_memory_that_no_builder_has_fails_on_the_largest(sim: SimFarm) -> 
     assert [row["builder"] for row in rows] == ["c"]
 
 
+@pytest.mark.slow
 async def test_a_timed_out_build_gets_twice_the_time_once(sim: SimFarm) -> None:
     sim.build_duration_s, sim.step_s = 1.5 * HOUR_S, 60.0
     await sim.run_until_built(30 * HOUR_S)

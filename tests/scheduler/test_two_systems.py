@@ -175,6 +175,7 @@ async def test_a_wheel_never_hides_one_that_needs_an_older_glibc(farm: Farm) -> 
     assert (await farm.installed_by_pip(OLD), await farm.installed_by_pip(NEW)) == (older, older)
 
 
+@pytest.mark.slow
 async def test_an_index_with_a_hidden_older_wheel_is_repaired(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -456,7 +456,7 @@ async def test_saved_keys_and_theme_apply_from_the_start() -> None:
 
 async def test_under_piw_up_quitting_says_what_happens_to_the_farm() -> None:
     async with run_console(
-        prepared_source(), size=(120, 70), display_options=DisplayOptions(started_by_up=True)
+        prepared_source(), size=(120, 100), display_options=DisplayOptions(started_by_up=True)
     ) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("question_mark")
