@@ -781,7 +781,9 @@ CREATE FUNCTION requeue_awaiting_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs SET retry_at = NULL, retry_delay = NULL, awaited_project = ''
       FROM (SELECT DISTINCT project FROM changed) c
-     WHERE jobs.awaited_project = c.project AND jobs.claimed_by IS NULL;
+     -- The second condition lets the planner use the index of the few that wait.
+     WHERE jobs.awaited_project = c.project AND jobs.awaited_project <> ''
+       AND jobs.claimed_by IS NULL;
     RETURN NULL;
 END $$;
 

@@ -32,6 +32,7 @@ async def set_parked(db: Database, requirement: PackageRequirement, *, parked: b
         """
         UPDATE jobs SET parked = %(parked)s
          WHERE target = %(target)s AND required_packages = %(packages)s
+           AND required_packages <> '{}' -- for the index of the few that need packages
            AND claimed_by IS NULL AND parked <> %(parked)s
         """,
         {
