@@ -76,12 +76,15 @@ class PlainDebian(Bubblewrap):
         return [*words[:at], *shown, *replaced, *words[at:]]
 
     async def run(self, command: SandboxCommand, on_output: OnOutput) -> ProcessResult:
+        wheels = command.work_dir / "wheels"
+        if not wheels.is_dir():  # not the build: pip is compiled before
+            return await super().run(command, on_output)
         if self._variant.rust:
             command = _with_rust(command)
         before = _free_bytes(command.work_dir)
         self.last_result = await super().run(command, on_output)
         self.disk_free = (before, _free_bytes(command.work_dir))
-        self.wheels = tuple(sorted(path.name for path in (command.work_dir / "wheels").iterdir()))
+        self.wheels = tuple(sorted(path.name for path in wheels.iterdir()))
         return self.last_result
 
 
