@@ -87,8 +87,8 @@ NOISE: dict[str, Callable[[str], str]] = {
 }
 
 
-#: With these a log is so long that every eighth or fourth is enough.
-_LONG_NOISE = {"warnings-after": 8, "cut-tail": 4}
+#: With these a log is so long that every sixteenth or eighth is enough.
+_LONG_NOISE = {"warnings-after": 16, "cut-tail": 8}
 
 
 @pytest.mark.parametrize("noise", NOISE)

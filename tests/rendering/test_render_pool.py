@@ -28,6 +28,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
+@pytest.mark.farm
 def test_the_render_process_exits_with_a_killed_master() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout

@@ -120,6 +120,7 @@ async def test_a_read_only_client_changes_nothing(farm: SimFarm) -> None:
     assert not farm.model.paused
 
 
+@pytest.mark.farm
 async def test_a_simulated_farm_can_stop_and_return_by_signals(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.simfarm", "--socket", str(tmp_path / "s"), "--builders", "2",

@@ -155,6 +155,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.farm
 def test_wheels_of_real_releases_are_valid(released: list[Path]) -> None:
     facts = {item.project: item for item in map(inspect_wheel, released)}
     assert facts.keys() == {"idna", "markupsafe", "psutil", "zope-interface"}
