@@ -67,7 +67,7 @@ class JobTries:
 def _undeclared(error: BuildFailedError) -> str:
     """The project to add to the build requirements; "" if none would help.
 
-    Many a setup.py generates its C files again if Cython is there.
+    Many setup.py files generate their C files again if Cython is installed.
     """
     if error.cause is None:
         return ""

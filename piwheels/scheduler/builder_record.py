@@ -115,7 +115,7 @@ class Session:
     installed_packages: frozenset[str] = frozenset()
 
     def set_hello(self, hello: Hello) -> None:
-        """What the builder says of itself; each name of a package is kept once in the process."""
+        """Store what the builder reports; equal package names share one string in memory."""
         own = frozenset(map(sys.intern, hello.installed_packages))
         has_compiler = bool(hello.targets) and not hello.targets_without_compiler
         # It can have its compiler from elsewhere.
