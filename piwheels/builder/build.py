@@ -24,7 +24,6 @@ from piwheels.builder.build_environment import build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, TRYING_AGAIN, BuildLog, OnLog, OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
-from piwheels.builder.build_tries import LACKS_PACKAGES
 from piwheels.builder.download_retries import fetch_with_retries
 from piwheels.builder.failure_classification import classify_failure, recorded_cause
 from piwheels.builder.file_cache import FileCache
@@ -409,12 +408,13 @@ class _BuildTask:
 
     async def _add_missing_packages(self, error: BuildFailedError) -> bool:
         """Add the packages that a failed round lacked to the root; whether another one can help."""
-        if error.failure_class not in LACKS_PACKAGES or error.cause is None:
+        failure_class, cause = error.failure_class, error.cause
+        if failure_class is None or not failure_class.lacks_packages or cause is None:
             return False
-        if self.rounds >= MAX_ROUNDS or not error.cause.packages:
+        if self.rounds >= MAX_ROUNDS or not cause.packages:
             return False
         self.rounds += 1
-        return await self._add_packages(error.cause.packages)
+        return await self._add_packages(cause.packages)
 
     def _begin_next_try(self, error: BuildFailedError) -> bool:
         """Begin to build again after a failure that no package repairs; False if nothing helps."""

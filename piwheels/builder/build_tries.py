@@ -9,8 +9,6 @@ from datetime import date
 
 from piwheels.model import FailureClass as C
 
-#: Failures that packages of the operating system can repair.
-LACKS_PACKAGES = frozenset({C.MISSING_PACKAGE, C.MISSING_TOOLCHAIN})
 #: Failures that the release may have no part in: their policies decide about the job.
 _PASSING = frozenset(
     {
@@ -105,7 +103,7 @@ def deciding_try(failures: Sequence[FailedTry]) -> int:
     if failures[-1].failure_class in _PASSING:
         return len(failures) - 1
     numbers = range(len(failures))
-    lacking = [number for number in numbers if failures[number].failure_class in LACKS_PACKAGES]
+    lacking = [number for number in numbers if failures[number].failure_class.lacks_packages]
     of_today = [number for number in numbers if _is_informative(failures[number])]
     return (lacking or of_today)[-1]
 

@@ -31,7 +31,6 @@ _INDEX_DEPENDENT = frozenset(
 )
 #: Classes that say of a build requirement that it cannot be built.
 _OF_BUILD_REQUIREMENT = frozenset({C.COMPILER_ERROR, C.METADATA, C.UNKNOWN, C.BAD_SDIST})
-_REPAIRED_BY_PACKAGES = frozenset({C.MISSING_PACKAGE, C.MISSING_TOOLCHAIN})
 _BY_SIGNAL_9 = frozenset({"compiler-killed", "killed-by-9"})
 _REQUIREMENTS_FAILED = re.compile(
     r"(?:pip subprocess to install build dependencies|[Ii]nstalling build dependencies for \S+) "
@@ -75,7 +74,7 @@ def classify_with(
     line = judgment.line if judgment else _last_informative_line(text)
     failure_class = _failure_class(text, judgment, finding, evidence)
     missing = judgment.missing if judgment and failure_class is judgment.failure_class else ()
-    repairable = missing if failure_class in _REPAIRED_BY_PACKAGES else ()
+    repairable = missing if failure_class.lacks_packages else ()
     return Cause(
         failure_class=failure_class,
         missing=missing,

@@ -12,8 +12,6 @@ from piwheels.formatting import join_words
 from piwheels.model import FailureCause, FailureClass
 
 _MAX_SHOWN = 5
-#: Classes for which what is missing says all: "ffi.h (header) is missing".
-_LACKS_THINGS = frozenset({FailureClass.MISSING_PACKAGE, FailureClass.MISSING_TOOLCHAIN})
 _KIND_WORDS: Mapping[str, str] = {
     MissingKind.PKG_CONFIG: "pkg-config file",
     MissingKind.CMAKE: "CMake configuration",
@@ -26,7 +24,7 @@ def describe_cause(cause: FailureCause) -> str:
     """What was wrong, as a clause: class, missing things and Debian packages in words."""
     missing = _shown(_name_thing(each) for each in cause.missing)
     text = CLASS_TEXTS[cause.failure_class].cause
-    if missing and cause.failure_class in _LACKS_THINGS:
+    if missing and cause.failure_class.lacks_packages:  # "ffi.h (header) is missing" says all
         text = f"{join_words(missing)} {'is' if len(cause.missing) == 1 else 'are'} missing"
     elif missing:
         text = f"{text}: {join_words(missing)}"

@@ -99,6 +99,11 @@ class FailureClass(StrEnum):
     LOST = "lost"  # the builder sent no heartbeat for too long
     CANCELED = "canceled"  # by an operator
 
+    @property
+    def lacks_packages(self) -> bool:
+        """Whether packages of the operating system can repair it."""
+        return self in {FailureClass.MISSING_PACKAGE, FailureClass.MISSING_TOOLCHAIN}
+
 
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
