@@ -74,6 +74,17 @@ Policy = Callable[[Failure, RetryOptions], RetryDecision]
 FINAL = RetryDecision(is_final=True)
 
 
+#: The classes of final failures that another state of the build's system may repair.
+SYSTEM_DEPENDENT = (
+    FailureClass.MISSING_PACKAGE,
+    FailureClass.MISSING_TOOLCHAIN,
+    FailureClass.COMPILER_ERROR,
+    FailureClass.CRASHED,
+    FailureClass.KILLED,
+    FailureClass.UNKNOWN,
+)
+
+
 def decide(failure: Failure, options: RetryOptions) -> RetryDecision:
     """What happens to the job of a failed build."""
     return POLICIES[failure.failure_class](failure, options)

@@ -37,6 +37,7 @@ from piwheels.protocol.messages import (
     BuildFinished,
     Hello,
 )
+from piwheels.roots.store import MadeRoot
 from piwheels.sanitize import truncate_line
 from piwheels.system.board import board_model
 from piwheels.system.interpreters import probe_interpreter
@@ -85,7 +86,12 @@ class BuildRunner:
                 name for name, system in self.systems.items() if isinstance(system, RootSystem)
             ),
             installed_packages=installed_packages()[:MAX_INSTALLED],
+            roots=tuple(dict.fromkeys(root.record.state for root in self._roots())),
         )
+
+    def _roots(self) -> list[MadeRoot]:
+        systems = self.systems.values()
+        return [system.root for system in systems if isinstance(system, RootSystem)]
 
     def _os(self) -> str:
         """This machine's system, and the roots that builds run on."""

@@ -98,6 +98,14 @@ class MasterSection(msgspec.Struct, frozen=True):
             "(docs/recipes.md). Empty: none; stored recipes stay in use."
         ),
     ] = ""
+    rebuild_after_root_update: Annotated[
+        Literal["never", "failed", "all"],
+        _doc(
+            "What is built again after a root was updated (`piw root update`) on all of its "
+            "builders: nothing, `failed` (final failures that the system may have a part in), or "
+            "`all` (these, and wheels with compiled code). New releases are built first."
+        ),
+    ] = "never"
     recipe_interval_s: Annotated[PositiveSeconds, _doc("How often the recipes are read.")] = 60.0
     event_retention_days: Annotated[
         NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")

@@ -27,6 +27,7 @@ from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.master.retention import EventRetention
+from piwheels.master.root_watch import RootWatch
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
@@ -155,17 +156,7 @@ class _Master:
         sockets = await self._bind_sockets(stack)
         await self._open_scheduler(stack, sockets)
         await self._open_publishers(stack)
-        self._database_watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
-        clock_db = await self._connect(stack, "clock")
-        self._clock_watch = ClockWatch(clock_db, EventPublisher(clock_db, self._event_bus).record)
-        recipes_db = await self._connect(stack, "recipes")
-        self._recipe_watch = RecipeWatch(
-            recipes_db,
-            config.master.recipes,
-            config.master.recipe_interval_s,
-            config.master.spool_dir / "recipes",
-            EventPublisher(recipes_db, self._event_bus).record,
-        )
+        await self._open_watches(stack)
         self._status = StatusService(
             db=await self._connect(stack, "status"),
             counts_db=await self._connect(stack, "counts"),
@@ -226,6 +217,28 @@ class _Master:
             is_paused=lambda: self._dispatcher.paused,
         )
 
+    async def _open_watches(self, stack: AsyncExitStack) -> None:
+        """Create the services that notice changes outside of the master."""
+        config = self._config.master
+        self._database_watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
+        clock_db = await self._connect(stack, "clock")
+        self._clock_watch = ClockWatch(clock_db, EventPublisher(clock_db, self._event_bus).record)
+        recipes_db = await self._connect(stack, "recipes")
+        self._recipe_watch = RecipeWatch(
+            recipes_db,
+            config.recipes,
+            config.recipe_interval_s,
+            config.spool_dir / "recipes",
+            EventPublisher(recipes_db, self._event_bus).record,
+        )
+        roots_db = await self._connect(stack, "roots")
+        self._root_watch = RootWatch(
+            roots_db,
+            config.rebuild_after_root_update,
+            self._dispatcher.announced_roots,
+            EventPublisher(roots_db, self._event_bus).record,
+        )
+
     def _database_wait(self) -> str:
         return self._database_watch.wait_reason
 
@@ -278,6 +291,7 @@ class _Master:
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
             group.create_task(self._recipe_watch.run())
+            group.create_task(self._root_watch.run())
             group.create_task(self._notify_systemd())
             sd_notify("READY=1")
             log.info("ready: %s", self._config.master.control_bind)

@@ -46,6 +46,9 @@ from piwheels.model.releases import ProjectStatus as ProjectStatus
 from piwheels.model.releases import Release as Release
 from piwheels.model.releases import Sdist as Sdist
 from piwheels.model.releases import UpstreamPage as UpstreamPage
+from piwheels.model.roots import BuilderRoot as BuilderRoot
+from piwheels.model.roots import RootHistory as RootHistory
+from piwheels.model.roots import RootState as RootState
 from piwheels.model.status import ProjectStatusRow as ProjectStatusRow
 from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
 from piwheels.model.status import State as State

@@ -21,7 +21,7 @@ import msgspec
 from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
 from piwheels.formatting import format_size
-from piwheels.model import Struct
+from piwheels.model import RootState, Struct
 from piwheels.webroot import replace_file
 
 _MB = 1024 * 1024
@@ -42,6 +42,11 @@ class RootRecord(Struct, frozen=True, kw_only=True):
     made_at: datetime
     size_bytes: int
     definition: str = ""  # a hash of what it was made from
+
+    @property
+    def state(self) -> RootState:
+        """What a builder announces of it."""
+        return RootState(name=self.name, key=self.key, made_at=self.made_at)
 
     @property
     def notice(self) -> str:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from piwheels.db import history, job_queue
 from piwheels.db.database import Database, is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
-from piwheels.model import CompatibilityRules, Job, Outcome, projection
+from piwheels.model import CompatibilityRules, Job, Outcome, RootState, projection
 from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
     BuilderState,
@@ -227,6 +227,11 @@ class Dispatcher:
         """Every known builder, by label; with `load_history`, its load over the last minutes."""
         machine, now = self.state_machine, time.monotonic()
         return [machine.view(label, now, load_history=load_history) for label in machine.labels()]
+
+    def announced_roots(self) -> dict[str, tuple[RootState, ...]]:
+        """The roots of each connected builder, by its label."""
+        sessions = self.state_machine.sessions
+        return {label: session.hello.roots for label, session in sessions.items()}
 
     def builder_history(self, label: str) -> tuple[BuilderTransition, ...]:
         """The last transitions of a builder, the oldest first; empty for an unknown one."""

@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
+from piwheels.builder.build import BuildOptions
+from piwheels.builder.build_runner import BuildRunner
 from piwheels.builder.build_system import RootSystem
 from piwheels.builder.missing_packages import package_index
 from piwheels.builder.no_sandbox import NoSandbox
@@ -14,12 +18,12 @@ from piwheels.builder.package_rounds import add_packages
 from piwheels.causes import classify
 from piwheels.errors import ConfigError, TransientError
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import FailureClass, Interpreter, Outcome, Recipe
+from piwheels.model import FailureClass, Interpreter, Outcome, Recipe, RootState
 from piwheels.roots.emulator import mount_of
 from piwheels.roots.layers import Layer
 from piwheels.roots.store import MadeRoot, RootRecord
 from tests.builder import sdists
-from tests.builder.builder_harness import builder_for
+from tests.builder.builder_harness import LIMITS, builder_for
 from tests.fake_index import FakeIndex
 
 _HEADER = "needy.c:1:10: fatal error: libxml/tree.h: No such file or directory\n"
@@ -33,6 +37,18 @@ def system(tmp_path: Path) -> RootSystem:
     )  # fmt: skip
     root = MadeRoot(record=record, folder=tmp_path)
     return RootSystem(root, mount_of(tmp_path, "arm64", None))
+
+
+def test_a_builder_announces_its_roots_once_each(
+    system: RootSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BuildRunner, "targets_without_compiler", lambda _: ())
+    options = cast("BuildOptions", SimpleNamespace(limits=LIMITS, speed=1.0))
+    runner = BuildRunner(options, {}, {"a": system, "b": system}, (), tmp_path, sandboxed=True)
+    record = system.root.record
+    assert runner.describe(None, 0).roots == (
+        RootState(name="trixie-arm64", key=record.key, made_at=record.made_at),
+    )
 
 
 class Layers:

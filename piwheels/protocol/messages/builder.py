@@ -4,7 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
+from piwheels.model import (
+    FailureClass,
+    FailureEvidence,
+    HostMetrics,
+    Job,
+    Outcome,
+    RootState,
+    Target,
+)
 from piwheels.protocol.message_base import (
     MAX_TARGETS,
     BigInt,
@@ -53,6 +61,8 @@ class Hello(Message, frozen=True, kw_only=True):
     layer_targets: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()
     #: The Debian packages of its own system, which the builds for its other targets can use.
     installed_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_INSTALLED)] = ()
+    #: The roots that its builds run on.
+    roots: Annotated[tuple[RootState, ...], Meta(max_length=MAX_TARGETS)] = ()
 
 
 class IdleHeartbeat(Message, frozen=True, kw_only=True):
