@@ -31,7 +31,10 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: Annotated[int, Meta(description="bytes")] = field(name="size")
     tags: Annotated[str, Meta(description="PEP 425")]
     requires_python: Annotated[str, _REQUIRES_PYTHON]
-    debian_packages: Annotated[tuple[str, ...], Meta(description="packages needed to import it")]
+    debian_packages: Annotated[
+        tuple[str, ...],
+        Meta(description="packages needed to import it, as named where it was built"),
+    ]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
     build_id: Annotated[int, Meta(description="the build that produced it")] = field(name="build")
     log_url: Annotated[str, Meta(description="log of that build")]

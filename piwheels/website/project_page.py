@@ -3,7 +3,7 @@
 Older releases are on further pages, so that a phone can show a project with a thousand releases.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import assert_never
 
@@ -51,6 +51,7 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     cells: tuple[TargetCell | None, ...]  # None is covered by `release_cell`
     target_texts: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
     files: tuple[FileSummary, ...]
+    packages: Mapping[str, str]  # the Debian packages that each file needs, in words
 
 
 class PageLink(Struct, frozen=True, kw_only=True):
@@ -114,7 +115,7 @@ def _page(
             PageLink(number=n, file=_page_file(n), is_current=n == number)
             for n in range(1, last + 1)
         ],
-        packages=_debian_packages(with_wheel),
+        packages=_debian_packages(with_wheel.targets if with_wheel else ()),
         newest=with_wheel,
         newest_text=_newest_text(facts, with_wheel),
         chart=charts.column_chart(downloads_chart(content.days), json_url="json"),
@@ -164,6 +165,7 @@ def _row(
             if status.state not in _STATES_WITHOUT_TEXT
         ),
         files=tuple(own),
+        packages={file.filename: _packages_text(file, release) for file in own},
     )
 
 
@@ -317,18 +319,33 @@ def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -
     return " ".join(sentences)
 
 
-def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[str]]]:
-    """The Debian packages that the wheels of a release need, by platform.
+def _debian_packages(targets: Iterable[TargetStatusRow]) -> list[tuple[str, list[str]]]:
+    """The Debian packages that the wheels of some targets need, by platform.
 
     Package names differ between releases of Debian, and `apt install` fails if one is unknown:
-    only wheels that were built on a platform count for it.
+    only platforms on which the names are known count.
     """
     needs: dict[str, set[str]] = {}
-    for target in release.targets if release else ():
+    for target in targets:
         platform = platform_of(target.target)
         if target.debian_packages and platform_of(target.packages_target) == platform:
             needs.setdefault(platform, set()).update(target.debian_packages)
     return [(platform, sorted(names)) for platform, names in needs.items()]
+
+
+def _packages_text(file: FileSummary, release: ReleaseStatusRow) -> str:
+    """The Debian packages that a file needs, named as on each platform that it covers.
+
+    Of a file that covers none, or where the names there are not known, they are named as on the
+    system that it was built on.
+    """
+    covered = [each for each in release.targets if each.covered_by == file.filename]
+    names: dict[str, list[str]] = {}
+    for platform, packages in _debian_packages(covered):
+        names.setdefault(", ".join(packages), []).append(platform)
+    if len(names) <= 1:
+        return next(iter(names), ", ".join(file.debian_packages))
+    return "; ".join(f"{text} ({', '.join(platforms)})" for text, platforms in names.items())
 
 
 def downloads_chart(days: Sequence[ProjectDay]) -> charts.Chart:

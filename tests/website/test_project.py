@@ -216,6 +216,25 @@ def test_a_wheel_built_on_another_platform_shows_no_debian_packages() -> None:
     )
 
 
+def packages_of_file(*targets: TargetStatusRow) -> str:
+    wheel = a_wheel(debian_packages=("libssl3",))
+    content = a_project(a_release("1.0", *targets), files=(wheel,))
+    html = render_project(SITE, content)["index.html"].decode()
+    (text,) = re.findall(r"<dt>Debian packages</dt><dd>(.*?)</dd>", html)
+    return str(text)
+
+
+def test_the_packages_of_a_file_are_those_of_the_apt_line() -> None:
+    """A wheel that was built on bookworm needs them by other names on trixie."""
+    old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
+    assert packages_of_file(needing(new, "libssl3t64")) == "libssl3t64"
+    assert packages_of_file(needing(old, "libssl3"), needing(new, "libssl3t64")) == (
+        "libssl3 (bookworm-aarch64); libssl3t64 (trixie-aarch64)"
+    )
+    unknown = needing(new, "libssl3", packages_target=old)
+    assert packages_of_file(unknown) == packages_of_file(a_target(CP313)) == "libssl3"
+
+
 def test_what_a_wheel_lacks_is_shown() -> None:
     lacks = "the wheel lacks demo._fast, which the upstream's demo-1.0.whl has"
     assert "lacks demo._fast" in cell(
