@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 
+from piwheels.child_process import kill_process_group
 from piwheels.errors import RejectedError
 
 #: Signals that a process causes by its own code.
@@ -112,9 +113,7 @@ async def run_isolated(
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, f"no answer after {limits.wall_s:.0f} s") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await kill_process_group(process)
     value = _result_of(content, process.returncode or 0, limits)
     # The reply is decoded by the expected type; nothing from the child is unpickled.
     return msgspec.msgpack.decode(value, type=get_type_hints(function)["return"])  # type: ignore[no-any-return]

@@ -44,6 +44,8 @@ _numbers = itertools.count(1)
 #: themselves.
 _FARM_DIRS = frozenset({"benchmarks", "browser", "clients", "endtoend"})
 _FARM_FIXTURES = frozenset({"piw", "postgres", "sshd", "tools"})
+#: Emulated builds and the roots that they need take minutes.
+_SLOW_TIMEOUT_S = 1800
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -57,6 +59,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that start PostgreSQL, sandboxes, browsers, web servers, farms or `piw`."""
     for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(_SLOW_TIMEOUT_S))
         fixtures = _FARM_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if fixtures or item.path.parent.name in _FARM_DIRS:
             item.add_marker(pytest.mark.farm)

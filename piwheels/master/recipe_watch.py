@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from piwheels.child_process import kill_process_group
 from piwheels.db.database import Database
 from piwheels.db.recipe_store import changed_recipes, load_recipes, store_recipe
 from piwheels.errors import ConfigError, TransientError
@@ -87,6 +88,7 @@ async def _run_git(*arguments: str) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         raise TransientError(f"git: {error.strerror}") from None
@@ -94,12 +96,10 @@ async def _run_git(*arguments: str) -> None:
         async with asyncio.timeout(_GIT_TIMEOUT_S):
             _, output = await process.communicate()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        await kill_process_group(process)
         raise TransientError(f"git: no answer in {_GIT_TIMEOUT_S:.0f} s") from None
     except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
+        await kill_process_group(process)
         raise
     if process.returncode != 0:
         lines = output.decode(errors="replace").split("\n")

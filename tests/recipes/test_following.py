@@ -11,6 +11,7 @@ from piwheels.cli import cli
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.db.recipe_store import load_recipes, store_recipe
+from piwheels.master import recipe_watch
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.model import Outcome, Recipe, RecipeOrigin
 from piwheels.recipes import load_folder
@@ -21,6 +22,7 @@ from tests.db.scenario import (
     make_build,
     make_release,
 )
+from tests.timeouts import WAIT_S
 
 CP39 = TARGETS[0].name
 
@@ -214,3 +216,18 @@ async def test_learned_recipes_are_exported_as_files_that_keep_what_is_there(
         "alpha": Recipe(project="alpha", contact="me"),
         "beta": Recipe(project="beta", packages=("libpq-dev",)),
     }
+
+
+async def test_a_git_that_does_not_respond_is_ended_with_its_processes(
+    watch: RecipeWatch, events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nsleep 600 & sleep 600\n")  # as git with its git-remote-https
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(recipe_watch, "_GIT_TIMEOUT_S", 0.5)
+    watch.source = "https://git.example.org/recipes.git"
+    async with asyncio.timeout(WAIT_S):
+        await watch.check()
+    assert events == ["the recipes cannot be read: git: no answer in 0 s"]
