@@ -1,22 +1,25 @@
 """Byte code of an unpacked pip: without it every pip process of every build compiles pip again.
 
-It is compiled once for each ABI, by the target's Python in the sandbox. The sandbox mounts pip
-read-only, so that no build can change it.
+It is compiled once for each ABI in the sandbox, by the target's Python, or if that is emulated by
+this process's: byte code is the same for all processors. The sandbox mounts pip read-only, so that
+no build can change it.
 """
 
 import asyncio
 import io
 import logging
 import re
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
-from piwheels.builder.build_system import BuildSystem
+from piwheels.builder.build_system import BuildSystem, HostSystem
 from piwheels.builder.pip_provider import Pip
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.model import Interpreter
+from piwheels.system.interpreters import probe_interpreter
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ async def compile_pip(
     done = pip.folder / f".compiled-{interpreter.abi}"
     if done.exists():
         return
+    interpreter, system = await asyncio.to_thread(_compiler, interpreter, system)
     with tempfile.TemporaryDirectory(prefix=".bytecode-", dir=pip.folder.parent) as folder:
         work_dir = Path(folder) / "work"
         printed = bytearray()
@@ -57,6 +61,15 @@ async def compile_pip(
         archive = (work_dir / _OUTPUT).read_bytes()
     await asyncio.to_thread(_install, archive, pip.folder)
     done.touch()
+
+
+def _compiler(target: Interpreter, system: BuildSystem) -> tuple[Interpreter, BuildSystem]:
+    """The interpreter that compiles for a target, and the system that it runs on."""
+    if system.mount is not None and system.mount.emulated:
+        here = probe_interpreter(Path(sys.executable))
+        if here.abi == target.abi:
+            return here, HostSystem()
+    return target, system
 
 
 def _command(

@@ -10,6 +10,7 @@ from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build_system import HostSystem
 from piwheels.builder.pip_bytecode import compile_pip
 from piwheels.builder.pip_provider import Pip
+from piwheels.roots.mount import RootMount
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 
@@ -40,6 +41,16 @@ async def test_a_pip_is_compiled_once(pip: Pip) -> None:
     await compile_pip(pip, here, HostSystem(), sandbox)
     assert [path.stat().st_mtime_ns for path in compiled] == written
     assert [path.name for path in pip.folder.parent.iterdir()] == ["unpacked"]
+
+
+async def test_an_emulated_python_does_not_compile_what_this_one_can(
+    pip: Pip, tmp_path: Path
+) -> None:
+    """The root is empty: nothing can run in it."""
+    here = probe_interpreter(Path(sys.executable))
+    emulated = HostSystem(mount=RootMount(root=tmp_path / "root", arch="arm64", emulated=True))
+    await compile_pip(pip, here, emulated, Bubblewrap(find_bubblewrap()))
+    assert len(list(pip.folder.rglob("*.pyc"))) == 2
 
 
 async def test_a_pip_that_cannot_be_compiled_is_used_as_it_is(
