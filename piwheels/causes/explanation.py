@@ -22,12 +22,14 @@ _KIND_WORDS: Mapping[str, str] = {
 
 def describe_cause(cause: FailureCause) -> str:
     """What was wrong, as a clause: class, missing things and Debian packages in words."""
-    missing = _shown(_name_thing(each) for each in cause.missing)
+    missing = _shown(_name_thing(each) for each in cause.missing if not _is_downloader(each))
     text = CLASS_TEXTS[cause.failure_class].cause
     if missing and cause.failure_class.lacks_packages:  # "ffi.h (header) is missing" says all
         text = f"{join_words(missing)} {'is' if len(cause.missing) == 1 else 'are'} missing"
     elif missing:
         text = f"{text}: {join_words(missing)}"
+    if programs := [each for each in cause.missing if _is_downloader(each)]:
+        text = f"{text}, by {join_words([each.partition(' ')[2] for each in programs])}"
     if not cause.packages:
         return text
     pronoun = "them" if len(cause.missing) > 1 else "it"
@@ -57,6 +59,10 @@ def summarize_build(cause: FailureCause | None, reason: str) -> str:
     if cause is None or cause.failure_class is FailureClass.UNKNOWN:
         return reason
     return reason if reason and not cause.missing else describe_cause(cause)
+
+
+def _is_downloader(text: str) -> bool:
+    return text.partition(" ")[0] == MissingKind.DOWNLOADER
 
 
 def _name_thing(text: str) -> str:

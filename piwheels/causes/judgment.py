@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from piwheels.causes import missing_files, missing_modules
 from piwheels.causes.context import Context, Judgment
+from piwheels.causes.downloaders import find_downloader
 from piwheels.causes.findings import Finding
 from piwheels.causes.log_text import Line, PlainLog
 from piwheels.causes.missing import CYTHON, SYSTEM_KINDS, Missing, MissingKind
@@ -57,7 +58,7 @@ def _by_rule(context: Context, finding: Finding) -> Judgment:
 
 
 def _host(context: Context, finding: Finding) -> Judgment:
-    """A host that cannot be reached, as the line or the lines around it name it.
+    """A host that cannot be reached, and the program that tried, as the lines around name them.
 
     Scripts that were common before pip download a setuptools if they do not find pkg_resources.
     """
@@ -65,8 +66,10 @@ def _host(context: Context, finding: Finding) -> Judgment:
         missing_module = Missing(MissingKind.MODULE, "pkg_resources")
         return Judgment(C.TOOLS_TOO_NEW, (missing_module,), finding.line)
     hosts = [finding.name] if finding.name else _hosts_near(context.log, finding.line)
-    missing = tuple(Missing(MissingKind.HOST, host) for host in hosts[:1])
-    return Judgment(C.NEEDS_NETWORK, missing, finding.line)
+    missing = [Missing(MissingKind.HOST, host) for host in hosts[:1]]
+    if program := find_downloader(context.log, finding.line):
+        missing.append(Missing(MissingKind.DOWNLOADER, program))
+    return Judgment(C.NEEDS_NETWORK, tuple(missing), finding.line)
 
 
 def _downloads_setuptools(log: PlainLog, line: Line) -> bool:

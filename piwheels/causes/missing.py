@@ -20,6 +20,7 @@ class MissingKind(StrEnum):
     REQUIREMENT = "requirement"  # a project on the index
     FILE = "file"  # of the sdist
     HOST = "host"  # that the build tried to reach
+    DOWNLOADER = "downloader"  # the program that tried to reach a host
 
 
 #: The kinds that packages of the operating system provide.

@@ -118,4 +118,4 @@ async def test_crates_to_download_are_refused_and_their_host_is_named(
     job = sdists.make_job(upstream, "fast", rust_sdist(vendored=False))
     result = await builder.build(job, probe_interpreter(Path(sys.executable)))
     assert result.failure_class is FailureClass.NEEDS_NETWORK, builder.log.decode()
-    assert result.evidence.missing == ("host index.crates.io",)
+    assert result.evidence.missing == ("host index.crates.io", "downloader cargo")

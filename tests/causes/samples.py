@@ -673,7 +673,7 @@ SAMPLES = [
     sample(
         "crates-offline",
         "needs-network",
-        "",
+        "downloader cargo",
         "error: no matching package named `pyo3` found",
         "error: no matching package named `pyo3` found\nlocation searched: registry `crates-io`\n",
     ),
@@ -691,7 +691,7 @@ SAMPLES = [
     sample(
         "urllib",
         "needs-network",
-        "",
+        "downloader Python (urllib)",
         "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
         trace(
             "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>"
@@ -717,7 +717,7 @@ SAMPLES = [
     sample(
         "yarn",
         "needs-network",
-        "",
+        "downloader yarn",
         "info There appears to be trouble with your network connection. Retrying...",
         "info There appears to be trouble with your network connection. Retrying...\n"
         + trace("subprocess.CalledProcessError: Command 'yarn' returned non-zero exit status 1."),
@@ -739,7 +739,7 @@ SAMPLES = [
     sample(
         "cmake-download",
         "needs-network",
-        "",
+        "downloader cmake",
         'status: [6;"Could not resolve hostname"]',
         'CMake Error at CMakeLists.txt:5 (file):\n  file DOWNLOAD HASH mismatch\n\n    status: [6;"Could not resolve hostname"]\n',
     ),

@@ -94,6 +94,19 @@ def test_what_no_package_has_follows_the_words_of_its_class() -> None:
     assert next_step(removed, will_retry=False).startswith("final: for this Python and newer")
 
 
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        (("host github.com", "downloader git"), ": github.com (host), by git"),
+        (("downloader Python (urllib)",), ", by Python (urllib)"),
+        ((), ""),
+    ],
+)
+def test_a_download_is_told_with_its_host_and_program(missing: tuple[str, ...], text: str) -> None:
+    cause = FailureCause(failure_class=FailureClass.NEEDS_NETWORK, missing=missing)
+    assert describe_cause(cause) == CLASS_TEXTS[FailureClass.NEEDS_NETWORK].cause + text
+
+
 def test_a_long_list_is_cut() -> None:
     cause = FailureCause(
         failure_class=FailureClass.MISSING_PACKAGE,

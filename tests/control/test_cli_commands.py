@@ -329,7 +329,12 @@ async def test_master_stop_asks_for_confirmation(master: Master) -> None:
 
 async def test_builder_list_shows_the_connected_builders(shared: Master) -> None:
     await shared.release("demo")
-    async with shared.builder("pi1") as pi1, shared.builder("pi2"):
+    async with (
+        shared.builder("pi1") as pi1,
+        shared.builder("pi2") as pi2,
+        pi1.keep_alive(),  # or they are silent when a busy machine takes long for a command
+        pi2.keep_alive(),
+    ):
         await pi1.take_job()
         lines = (await piw(shared, "builder list")).stdout.splitlines()
         listed = json.loads((await piw(shared, "builder list", "--json")).stdout)

@@ -26,10 +26,10 @@ def _no_rust(what: str, *lines: str) -> Expected:
     )
 
 
-def _needs(host: str, *lines: str) -> Expected:
+def _needs(host: str, program: str, *lines: str) -> Expected:
     return Expected(
         failure_class="needs-network",
-        missing=(f"host:{host}",) if host else (),
+        missing=((f"host:{host}",) if host else ()) + (f"downloader:{program}",),
         lines=lines,
     )
 
@@ -126,6 +126,7 @@ _CRATES = Situation(
             sdist=_cargo('edition = "2021"\n[dependencies]\nlibc = "0.2"\n'),
             expected=_needs(
                 "index.crates.io",
+                "cargo",
                 "failed to get `libc` as a dependency",
                 "Could not resolve host",
                 "failed to query replaced source registry `crates-io`",
@@ -141,6 +142,7 @@ _CRATES = Situation(
             ),
             expected=_needs(
                 "github.com",
+                "cargo",
                 "failed to get `libc` as a dependency",
                 "failed to resolve address for github.com",
                 "Unable to update https://github.com/rust-lang/libc",
@@ -177,7 +179,10 @@ _NETWORK = Situation(
                 "['git', 'clone', 'https://github.com/pybind/pybind11', 'pybind11'])"
             ),
             expected=_needs(
-                "github.com", "fatal: transport 'https' not allowed", "Could not resolve host"
+                "github.com",
+                "git",
+                "fatal: transport 'https' not allowed",
+                "Could not resolve host",
             ),
         ),
         Variant(
@@ -190,7 +195,7 @@ _NETWORK = Situation(
                 subprocess.check_call(["git", "submodule", "add", "https://gitlab.com/libeigen/eigen.git"])
                 """
             ),
-            expected=_needs("gitlab.com", "fatal: transport 'https' not allowed"),
+            expected=_needs("gitlab.com", "git", "fatal: transport 'https' not allowed"),
         ),
         Variant(
             name="urllib",
@@ -203,6 +208,7 @@ _NETWORK = Situation(
             ),
             expected=_needs(
                 "downloads.example.org",
+                "Python (urllib)",
                 "urllib.error.URLError: <urlopen error [Errno -",
                 "socket.gaierror: [Errno -",
             ),
@@ -216,6 +222,7 @@ _NETWORK = Situation(
             ),
             expected=_needs(
                 "downloads.example.org",
+                "curl",
                 "curl: (6) Could not resolve host: downloads.example.org",
             ),
         ),
@@ -228,6 +235,7 @@ _NETWORK = Situation(
             ),
             expected=_needs(
                 "downloads.example.org",
+                "wget",
                 "wget: unable to resolve host address ‘downloads.example.org’",
             ),
         ),
@@ -237,6 +245,7 @@ _NETWORK = Situation(
             sdist=cmake_project(_FETCH_CONTENT),
             expected=_needs(
                 "example.org",
+                "cmake",
                 "Could not resolve host",
                 "Each download failed!",
                 "error: downloading 'https://example.org/part.tar.gz' failed",
@@ -246,7 +255,7 @@ _NETWORK = Situation(
         Variant(
             name="address",
             sdist=setup_py("import socket\nsocket.create_connection(('192.0.2.1', 80), 5)"),
-            expected=_needs("", "OSError: [Errno 101] Network is unreachable"),
+            expected=_needs("", "Python", "OSError: [Errno 101] Network is unreachable"),
         ),
         Variant(
             name="pip-without-pip",
