@@ -17,8 +17,10 @@ BUILD_REQUIREMENT_DELAY_S = 7 * DAY_S
 #: The first and the longest wait of a builder after an index failure.
 _FIRST_BUILDER_DELAY_S, _MAX_BUILDER_DELAY_S = 30.0, 600.0
 #: The number of builds that try a damaged file before its release fails finally: if two builders
-#: agree, and at most.
-_MIN_DAMAGED, _MAX_DAMAGED = 3, 5
+#: got the same bytes, and if the only builder always did.
+_MIN_DAMAGED, _MIN_DAMAGED_ALONE = 3, 5
+#: The number of builds that exceed a limit, each where limits may be larger.
+_MAX_OVER_LIMIT = 3
 _MAX_BUILDER_FAULTS = 3
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SLOWER_RATIO = 0.8  # below this fraction of another builder's speed a builder is slower
@@ -47,6 +49,8 @@ class Failure:
     earlier: Sequence[PastFailure]
     other_builders: bool
     largest_memory_bytes: int  # of the builders that serve the target
+    largest_processes: int = 0  # likewise, as the limits of builds
+    largest_file_bytes: int = 0
     can_add_packages: bool = False  # the build got the packages that it lacked
     has_packages: bool = False  # the builder's own system has those that the build lacked
 
@@ -193,24 +197,34 @@ def _file_gone_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
 
 
 def _damaged_download_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
-    """Final if two builders agree, or one repeatedly got wrong bytes.
+    """Final if two builders, or the only one each time, got the same wrong bytes.
 
-    They agree if both got the same wrong bytes, minutes apart: a cache may serve those to everyone
-    for a while.
+    A cache may serve those to everyone for a while; bytes that differ are a fault on the way.
     """
     digest = failure.evidence.digest
-    agreed = any(
-        past.builder != failure.builder and past.evidence.digest == digest
-        for past in failure.earlier
-        if past.failure_class is failure.failure_class and digest
-    )
-    tries = failure.same_class_count() + 1
-    if tries >= (_MIN_DAMAGED if agreed else _MAX_DAMAGED):
+    before = [past for past in failure.earlier if past.failure_class is failure.failure_class]
+    same = [past for past in before if digest and past.evidence.digest == digest]
+    agreed = any(past.builder != failure.builder for past in same)
+    alone = not failure.other_builders and len(same) == len(before)
+    if (agreed and len(before) + 1 >= _MIN_DAMAGED) or (
+        alone and len(same) + 1 >= _MIN_DAMAGED_ALONE
+    ):
         return FINAL
     delay_s = exponential_delay(MINUTE_S, 2 * failure.same_class_streak(), 6 * HOUR_S)
     return RetryDecision(
         counts_as_attempt=False, delay_s=delay_s, avoid_builder=failure.builder_to_avoid
     )
+
+
+def _limit_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
+    """Tried where builds may have more processes or larger files, if that is anywhere."""
+    before = [past for past in failure.earlier if past.failure_class is failure.failure_class]
+    tried = [failure.evidence, *(past.evidence for past in before)]
+    larger = failure.largest_processes > max(each.process_limit for each in tried)
+    larger |= failure.largest_file_bytes > max(each.file_limit_bytes for each in tried)
+    if not larger or len(tried) >= _MAX_OVER_LIMIT:
+        return FINAL
+    return RetryDecision(avoid_builder=failure.builder_to_avoid)
 
 
 def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
@@ -304,7 +318,7 @@ POLICIES: Mapping[FailureClass, Policy] = {
     FailureClass.SEVERAL_WHEELS: _final_policy,
     FailureClass.EMPTY_WHEEL: _final_policy,
     FailureClass.REJECTED: _final_policy,
-    FailureClass.LIMIT: _final_policy,
+    FailureClass.LIMIT: _limit_policy,
     FailureClass.KILLED: _elsewhere_once_policy,
     FailureClass.CRASHED: _elsewhere_once_policy,
     FailureClass.MASTER_FAULT: _master_fault_policy,

@@ -35,6 +35,8 @@ def decide_failure(
     others: bool = True,
     largest: int = 0,
     builder: str = "a",
+    largest_processes: int = 0,
+    largest_file_bytes: int = 0,
     **evidence: Any,
 ) -> RetryDecision:
     failure = Failure(
@@ -45,6 +47,8 @@ def decide_failure(
         earlier=past,
         other_builders=others,
         largest_memory_bytes=largest,
+        largest_processes=largest_processes,
+        largest_file_bytes=largest_file_bytes,
     )
     return decide(failure, OPTIONS)
 
@@ -140,7 +144,8 @@ def test_another_failure_resets_the_delays() -> None:
         ([("b", "x"), ("a", "x")], "x", True),
         ([("b", "y"), ("a", "x")], "x", False),
         ([("b", "")], "", False),
-        ([("a", "v"), ("a", "w"), ("a", "y"), ("a", "z")], "x", True),
+        ([("a", "v"), ("b", "w"), ("a", "y"), ("b", "z"), ("b", "u")], "x", False),
+        ([("a", "x"), ("a", "x"), ("a", "x"), ("a", "x")], "x", False),
     ],
 )
 def test_a_corrupt_download_is_final_after_two_builders_agree_for_minutes(
@@ -150,6 +155,41 @@ def test_a_corrupt_download_is_final_after_two_builders_agree_for_minutes(
     disposition = decide_failure(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
     assert disposition.is_final is final
     assert final or (not disposition.counts_as_attempt and disposition.avoid_builder == "a")
+
+
+@pytest.mark.parametrize(
+    ("before", "final"), [("xxx", False), ("xxxx", True), ("yxxxx", False), ("vwyz", False)]
+)
+def test_a_corrupt_download_of_the_only_builder_is_final_if_it_always_is_the_same(
+    before: str, final: bool
+) -> None:
+    faults = [past_failure(F.DAMAGED_DOWNLOAD, digest=seen) for seen in before]
+    found = decide_failure(F.DAMAGED_DOWNLOAD, *faults, digest="x", others=False)
+    assert found.is_final is final
+
+
+@pytest.mark.parametrize(
+    ("largest", "before", "expected"),
+    [
+        ({"largest_processes": 100}, 0, FINAL),
+        ({"largest_processes": 200}, 0, RetryDecision(avoid_builder="a")),
+        ({"largest_file_bytes": 2 * GIB}, 0, RetryDecision(avoid_builder="a")),
+        ({"largest_processes": 200}, 1, RetryDecision(avoid_builder="a")),
+        ({"largest_processes": 200}, 2, FINAL),
+        ({}, 0, FINAL),
+    ],
+)
+def test_a_build_over_a_limit_is_tried_where_limits_are_larger(
+    largest: dict[str, Any], before: int, expected: RetryDecision
+) -> None:
+    limits: dict[str, Any] = {"process_limit": 100, "file_limit_bytes": GIB}
+    past = [past_failure(F.LIMIT, **limits)] * before
+    assert decide_failure(F.LIMIT, *past, **largest, **limits) == expected
+
+
+def test_a_build_over_the_largest_limit_that_was_tried_is_final() -> None:
+    past = past_failure(F.LIMIT, process_limit=200)
+    assert decide_failure(F.LIMIT, past, largest_processes=200, process_limit=100) == FINAL
 
 
 @pytest.mark.parametrize("kind", [F.FILE_GONE, F.DAMAGED_DOWNLOAD, F.INDEX_FAULT])

@@ -245,6 +245,8 @@ class _BuildTask:
             speed=self.options.speed / self.system.slowdown,
             peak_memory_bytes=result.peak_memory_bytes if result else 0,
             memory_limit_bytes=limits.memory_bytes,
+            process_limit=limits.processes,
+            file_limit_bytes=limits.file_bytes,
             disk_reserve_bytes=limits.disk_reserve_bytes,
             disk_free_bytes=disk_free_bytes(self.workdir, limits),
             retry_after_s=download.retry_after_s if download else 0.0,

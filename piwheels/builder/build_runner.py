@@ -77,6 +77,8 @@ class BuildRunner:
             build_timeout_s=self.options.limits.timeout_s,
             memory_limit_bytes=self.options.limits.memory_bytes,
             disk_reserve_bytes=self.options.limits.disk_reserve_bytes,
+            process_limit=self.options.limits.processes,
+            file_limit_bytes=self.options.limits.file_bytes,
             speed=self.options.speed,
             current_build=current_build,
             last_build=last_build,

@@ -121,6 +121,8 @@ class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
     speed: _Seconds = 0.0  # of the builder (see `BuilderCapability`)
     peak_memory_bytes: _Bytes = 0
     memory_limit_bytes: _Bytes = 0
+    process_limit: _Bytes = 0  # the processes that a build may have
+    file_limit_bytes: _Bytes = 0  # the size that a file may have
     disk_reserve_bytes: _Bytes = 0  # the disk space that the builder keeps free
     disk_free_bytes: _Bytes | None = None  # after the build was removed
     retry_after_s: _Seconds = 0.0  # as the index requested (RFC 9110, 10.2.3)

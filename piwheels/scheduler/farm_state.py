@@ -97,6 +97,14 @@ class FarmState:
         known = (*self.sessions.values(), *(gone.session for gone in self.lost.values()))
         return builder_capabilities.max_memory_bytes(targets, known)
 
+    def largest_limits(self, target: str) -> tuple[int, int]:
+        """The most processes and the largest file, in bytes, that builds for a target may have."""
+        serving = [each.hello for each in self.sessions.values() if target in each.targets]
+        return (
+            max((hello.process_limit for hello in serving), default=0),
+            max((hello.file_limit_bytes for hello in serving), default=0),
+        )
+
     def has_other_builder(self, label: str, target: str) -> bool:
         """Whether a builder other than this one serves a target."""
         sessions = self.sessions.values()

@@ -145,6 +145,7 @@ class JobStore:
     def _decide_retry(self, build: Build, past: Sequence[PastFailure]) -> RetryDecision:
         if build.failure_class is None:
             return retry_policy.FINAL
+        processes, file_bytes = self.farm.largest_limits(build.target)
         failure = retry_policy.Failure(
             failure_class=build.failure_class,
             builder=build.builder,
@@ -153,6 +154,8 @@ class JobStore:
             earlier=past,
             other_builders=self.farm.has_other_builder(build.builder, build.target),
             largest_memory_bytes=self.farm.max_memory_bytes(build.target),
+            largest_processes=processes,
+            largest_file_bytes=file_bytes,
             can_add_packages=build.added_packages is not None,
             has_packages=self.farm.has_packages(build.builder, build.evidence.packages),
         )

@@ -51,6 +51,8 @@ class Hello(Message, frozen=True, kw_only=True):
     build_timeout_s: Seconds = 0.0  # it ends a build that takes longer
     memory_limit_bytes: SizeBytes = 0  # it ends a build that uses more; 0: unknown
     disk_reserve_bytes: SizeBytes = 0  # it ends a build that leaves less of its disk free
+    process_limit: SizeBytes = 0  # the processes that a build may have; 0: unknown
+    file_limit_bytes: SizeBytes = 0  # the size that a file of a build may have; 0: unknown
     speed: BoundedFloat = 0.0  # as in `model.BuilderCapability`
     current_build: BigInt | None = None  # its running build
     last_build: BigInt = 0  # the highest build number that it ever got; 0: none
