@@ -1,9 +1,10 @@
 """Answers the queries of clients: status, lists, and the state of single projects."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
 from piwheels.db import failures, page_queue, status_queries, target_queries
 from piwheels.db.database import Database
@@ -26,6 +27,7 @@ from piwheels.protocol.messages import (
     ReleaseReportRow,
     ReplyBody,
     RequestBody,
+    SearchProjects,
     Status,
 )
 from piwheels.release_status import (
@@ -46,6 +48,10 @@ class QueryHandlers:
     db: Database
     dispatcher: Dispatcher
     status: StatusService
+    search: ProjectSearch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.search = ProjectSearch(self.db, self.status.counts_db)
 
     async def handle(self, query: RequestBody) -> ReplyBody:
         """Answer a query.
@@ -70,6 +76,8 @@ class QueryHandlers:
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
             case Explain():
                 return await self.explain(query)
+            case SearchProjects(text=text):
+                return await self.search.find(text)
             case ReleaseReport():
                 return await self.release_report(query)
             case _:

@@ -49,6 +49,7 @@ from piwheels.model.releases import UpstreamPage as UpstreamPage
 from piwheels.model.roots import BuilderRoot as BuilderRoot
 from piwheels.model.roots import RootHistory as RootHistory
 from piwheels.model.roots import RootState as RootState
+from piwheels.model.search import ProjectHit as ProjectHit
 from piwheels.model.status import ProjectStatusRow as ProjectStatusRow
 from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
 from piwheels.model.status import State as State

@@ -24,6 +24,7 @@ from piwheels.tui.model import actions, commands, glyphs
 from piwheels.tui.model.action_targets import log_filter, release_filter
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.command_status import CommandHistory, CommandStatus
+from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
@@ -33,8 +34,8 @@ from piwheels.tui.replay_controls import replay_handlers
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.bindings import bindings_for
 from piwheels.tui.screens.dialogs import ConfirmDialog
+from piwheels.tui.screens.finder import FinderScreen
 from piwheels.tui.screens.help_screen import HelpScreen
-from piwheels.tui.screens.palette import make_palette
 from piwheels.tui.screens.registry import make_screen
 from piwheels.tui.settings import Settings
 from piwheels.tui.terminal import job_control
@@ -104,7 +105,7 @@ class Console(PreferencesApp):
         self._handlers: Mapping[Action, Handler] = {
             actions.BACK: self.go_back,
             actions.HELP: self.show_help,
-            actions.PALETTE: self.show_palette,
+            actions.FIND: self.show_finder,
             actions.SUSPEND: self.suspend_to_shell,
             actions.REDRAW: self.repaint,
             actions.QUIT: self.exit,
@@ -380,7 +381,7 @@ class Console(PreferencesApp):
         self.perform(actions.action_named(name))
 
     def perform(self, action: Action) -> None:
-        """Do what a key, a click or the palette asks for."""
+        """Do what a key or a click asks for."""
         if not self.is_available(action):
             self.notify(self.unavailable_reason(action), severity="warning")
         elif action.changes_farm:
@@ -392,11 +393,20 @@ class Console(PreferencesApp):
             handler()
 
     @work
-    async def confirm_and_send(self, action: Action) -> None:
-        """Ask for confirmation where it is required, and send the commands."""
+    async def confirm_and_send(
+        self, action: Action, target: ActionTarget | None = None, *, always: bool = False
+    ) -> None:
+        """Ask for confirmation where it is required, and send the commands.
+
+        Args:
+            action: what to do.
+            target: what to do it to; None is the rows of the screen.
+            always: ask in any case.
+        """
         screen = self.current_screen
+        chosen = (target,) if target else self._targets_for(action)
         try:
-            targets = await screen.command_targets(self._targets_for(action))
+            targets = await screen.command_targets(chosen)
         except PiwheelsError as error:
             self.notify(f"{action.label}: not sent: {error}", severity="error", markup=False)
             return
@@ -405,6 +415,7 @@ class Console(PreferencesApp):
             targets,
             hidden_count=screen.hidden_mark_count() if targets else 0,
             all_builders=frozenset(self.farm.builders),
+            always=always,
         )
         answer: str | None = ""
         if confirmation is not None:
@@ -439,9 +450,25 @@ class Console(PreferencesApp):
         if screen.screen_name is ScreenName.COMMANDS:
             screen.refresh_content()
 
-    def show_palette(self) -> None:
-        """Find an action by name."""
-        self.push_screen(make_palette(self))
+    @work
+    async def show_finder(self) -> None:
+        """Find a place or an action, and go there or do it."""
+        entry = await self.push_screen_wait(FinderScreen(self))
+        if entry is not None:
+            self._open_found(entry)
+
+    def _open_found(self, entry: FinderEntry) -> None:
+        action = entry.action
+        if entry.screen_name is not None:
+            self.navigate(entry.screen_name, entry.screen_filter, cursor=entry.cursor)
+        elif (
+            action is not None
+            and action.changes_farm
+            and (entry.target or self.is_available(action))
+        ):
+            self.confirm_and_send(action, entry.target, always=True)
+        elif action is not None:
+            self.perform(action)
 
     def show_help(self) -> None:
         """Show the keys of this screen."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from piwheels.errors import RejectedError
-from piwheels.model import State
+from piwheels.model import ProjectHit, State
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuildsReply,
@@ -21,6 +21,7 @@ from piwheels.protocol.messages import (
     ListFailures,
     Pause,
     Prioritize,
+    ProjectHits,
     RegeneratePages,
     Remove,
     ReplyBody,
@@ -28,6 +29,7 @@ from piwheels.protocol.messages import (
     Resume,
     Retry,
     RetryReleases,
+    SearchProjects,
     Skip,
     SkipReleases,
     Status,
@@ -88,6 +90,8 @@ class SimHandlers:
                     and build.duration_s >= body.slower_than_s
                 ]
                 return BuildsReply(builds=tuple(builds[: body.limit]))
+            case SearchProjects(text=text):
+                return _search(self._model, text)
             case ListFailures():
                 return failures.report(self._model.builds, self._model.retried)
             case ListFailedBuilds():
@@ -139,6 +143,13 @@ class SimHandlers:
                 self._publish(*self._model.drain([label], restart=True))
                 away.add(label)
             await asyncio.sleep(_POLL_S)
+
+
+def _search(model: FarmModel, text: str) -> ReplyBody:
+    names = sorted({build.project for build in model.builds})
+    found = [name for name in names if text in name]
+    hits = tuple(ProjectHit(project=name, version="1.0", targets=2, covered=1) for name in found)
+    return ProjectHits(hits=hits[:20], projects=len(names), more=len(hits) > 20)
 
 
 def _explain(body: Explain) -> ReplyBody:

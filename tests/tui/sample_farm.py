@@ -10,12 +10,14 @@ from piwheels.model import (
     HostMetrics,
     LiveDownloads,
     Outcome,
+    ProjectHit,
     QueueStatus,
 )
 from piwheels.protocol.messages import (
     BuilderState,
     BuilderView,
     FailuresReply,
+    ProjectHits,
     Snapshot,
     StatusReply,
 )
@@ -222,3 +224,26 @@ def status(**facts: object) -> StatusReply:
 
 def snapshot(**facts: object) -> Snapshot:
     return Snapshot(status=status(**facts), builds=BUILDS, events=EVENTS)
+
+
+PROJECT_HITS = ProjectHits(
+    hits=(
+        ProjectHit(
+            project="numpy",
+            version="2.3.5",
+            targets=7,
+            covered=6,
+            queued_target="cp314-forky-aarch64",
+        ),
+        ProjectHit(project="numexpr", version="2.14.1", targets=7, covered=7),
+        ProjectHit(
+            project="numba",
+            version="0.62.1",
+            targets=7,
+            covered=3,
+            failure_class="build-requirement",
+        ),
+        ProjectHit(project="numcodecs", version="0.16.3", targets=7, covered=7),
+    ),
+    projects=311_000,
+)

@@ -267,32 +267,6 @@ async def test_keys_are_disabled_in_read_only_mode_and_the_master_rejects_comman
     assert not farm.model.paused
 
 
-async def test_an_action_is_found_by_its_name(farm: SimFarm, stage: AppHarness) -> None:
-    await move_to(stage, "pi007")
-    await stage.press("colon")
-    await stage.wait_for_text("Search commands")
-    await stage.press(*"cancel build")
-    await stage.wait_for_text("Cancel the running build")
-    await stage.press("down", "enter")
-    await stage.wait_for_text("Cancel build pi007?")
-    await stage.press(*CONFIRM_KEYS)
-    await stage.wait_until(lambda: farm.received_commands, "the master was asked")
-    assert sent_messages(farm) == [builder_command(BuilderCommand.CANCEL_BUILD, "pi007")]
-
-
-async def test_enter_in_a_palette_without_a_search_changes_nothing(
-    farm: SimFarm, stage: AppHarness
-) -> None:
-    await move_to(stage, "pi007")
-    await stage.press("colon")
-    await stage.wait_for_text("Show the farm at a glance")
-    await stage.press("enter")
-    await stage.wait_for_text("Longest now")  # the first entry opens the overview
-    await stage.press("p")  # what the master is asked next is the first that it is asked
-    await stage.wait_until(lambda: farm.received_commands, "the master was asked")
-    assert sent_messages(farm) == [Pause()]
-
-
 async def test_text_typed_into_a_dialog_is_sent(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
     await stage.press(action_named("skip_project").keys)

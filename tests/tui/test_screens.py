@@ -13,11 +13,11 @@ import pytest
 from rich.cells import cell_len
 
 from piwheels.model import LiveDownloads, NamedCount, State
-from piwheels.protocol.messages import ExplainReply, Explanation, FailuresReply
+from piwheels.protocol.messages import ExplainReply, Explanation, FailuresReply, ProjectHits
 from piwheels.tui.model.actions import TABS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
-from tests.tui.sample_farm import FAILURES, snapshot
+from tests.tui.sample_farm import FAILURES, PROJECT_HITS, snapshot
 from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
@@ -73,6 +73,7 @@ def prepared_source(state: str = "connected") -> StaticSource:
     source = StaticSource(snapshot(downloads=DOWNLOADS), read_only=state == "read-only")
     source.log = LOG
     source.replies[FailuresReply] = FAILURES
+    source.replies[ProjectHits] = PROJECT_HITS
     source.replies[ExplainReply] = ExplainReply(
         answers=(
             Explanation(
@@ -143,7 +144,7 @@ async def test_screens_fit_other_sizes(size: tuple[int, int]) -> None:
 
 
 async def open_dialogs(stage: AppHarness) -> AsyncIterator[str]:
-    """The help, the largest dialogs, and the palette."""
+    """The help, the largest dialogs, and the finder."""
     await stage.wait_for_text("pi5-roof")
     await stage.press("question_mark")
     yield "help"
@@ -154,9 +155,10 @@ async def open_dialogs(stage: AppHarness) -> AsyncIterator[str]:
     await stage.wait_for_text("Type stop")
     yield "stop"
     await stage.press("escape", "colon")
-    await stage.wait_for_text("Search commands")
-    await stage.wait_for_text("Show the farm at a glance")
-    yield "palette"
+    await stage.wait_for_text("Esc: close")
+    await stage.press(*"num")
+    await stage.wait_for_text("numcodecs")
+    yield "finder"
 
 
 async def test_dialogs_match_their_snapshots() -> None:
@@ -169,9 +171,9 @@ async def test_dialogs_match_their_snapshots() -> None:
 async def test_dialogs_fit_other_sizes(size: tuple[int, int]) -> None:
     async with run_console(prepared_source(), size=size) as stage:
         async for name in open_dialogs(stage):
-            if name != "palette":
-                region = stage.console.screen.query_one("#dialog").region
-                assert stage.console.screen.region.contains_region(region), name
+            box = "#finder" if name == "finder" else "#dialog"
+            region = stage.console.screen.query_one(box).region
+            assert stage.console.screen.region.contains_region(region), name
             if name in {"kill", "stop"}:
                 assert "Cancel" in stage.text
 

@@ -124,7 +124,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleAction:
-    """One entry of the console's keys, palette and help."""
+    """One entry of the console's keys, finder and help."""
 
     name: str  # what settings bind keys to
     key: str  # as textual writes it

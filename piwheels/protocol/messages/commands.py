@@ -79,6 +79,12 @@ class Explain(Message, frozen=True, kw_only=True):
     target: ShortText | None = None
 
 
+class SearchProjects(Message, frozen=True, kw_only=True):
+    """The projects whose names match a text best, 20 at most; answered by ProjectHits."""
+
+    text: ShortText
+
+
 class ReleaseReport(Message, frozen=True, kw_only=True):
     """The state of releases (project, version) for each of these targets."""
 
@@ -107,6 +113,7 @@ Query = (
     | ListFailures
     | ListFailedBuilds
     | Explain
+    | SearchProjects
     | ReleaseReport
 )
 #: Part of a request that is being handled already.

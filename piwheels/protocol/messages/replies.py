@@ -4,7 +4,14 @@ from datetime import datetime
 
 from msgspec import field
 
-from piwheels.model import AuditEvent, BuildSummary, FailureCause, FailureGroup, State
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    FailureCause,
+    FailureGroup,
+    ProjectHit,
+    State,
+)
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk
@@ -63,6 +70,14 @@ class ExplainReply(Message, frozen=True, kw_only=True):
 
     answers: tuple[Explanation, ...]
     targets: tuple[str, ...] = ()  # all that the farm builds for
+
+
+class ProjectHits(Message, frozen=True, kw_only=True):
+    """The answer to SearchProjects."""
+
+    hits: tuple[ProjectHit, ...]  # the best first
+    projects: int  # all that were searched
+    more: bool = False  # others match, too
 
 
 class ReleaseReportRow(Message, frozen=True, kw_only=True):
@@ -157,6 +172,7 @@ ReplyBody = (
     | StatusReply
     | AddReply
     | ExplainReply
+    | ProjectHits
     | ReleaseReportReply
     | LogChunk
     | ImportChunkRequest

@@ -1,4 +1,4 @@
-"""All actions of the console: keys, palette, help and docs/console.md derive from this list.
+"""All actions of the console: keys, finder, help and docs/console.md derive from this list.
 
 The console or a screen handles an action. Those that change the farm are made from the definitions
 of operator commands.
@@ -84,11 +84,11 @@ TABS = tuple(action for action in SCREEN_ACTIONS if action.keys[0].isdigit())
 HELP = Action(
     "help", "question_mark", "Keys", "Show the keys of this screen.", Group.NAVIGATION, drop_order=0
 )
-PALETTE = Action(
-    "palette",
-    "colon,ctrl+p",
-    "Commands",
-    "Find an action by its name or its help.",
+FIND = Action(
+    "find",
+    "ctrl+k,colon",
+    "Find",
+    "Find a screen, a builder, a target, a project of the farm, or an action.",
     Group.NAVIGATION,
     drop_order=1,
 )
@@ -347,7 +347,7 @@ FASTER = Action(
 
 _NAVIGATION = (
     *SCREEN_ACTIONS,
-    *(HELP, PALETTE, BACK, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
+    *(HELP, FIND, BACK, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
 )
 _ROWS = (
     OPEN,

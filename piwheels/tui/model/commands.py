@@ -64,10 +64,11 @@ def confirmation_for(
     *,
     hidden_count: int = 0,
     all_builders: frozenset[str],
+    always: bool = False,
 ) -> Confirmation | None:
     """The confirmation that an action on these targets requires; None when it requires none.
 
-    `all_builders` are the labels of all builders.
+    `all_builders` are the labels of all builders; with `always` it is required in any case.
     """
     confirm = action.console.confirm if action.console else Confirm.NEVER
     required = (
@@ -75,6 +76,7 @@ def confirmation_for(
         or (confirm is Confirm.IF_WORK_LOST and any(target.work_at_risk for target in targets))
         or len(targets) > 1
         or hidden_count > 0
+        or always
     )
     if not required:
         return None

@@ -44,6 +44,7 @@ _RENAMED_ACTIONS = {
     "previous": "previous_match",
     "play": "toggle_playback",
     "seek_on": "seek_forward",
+    "palette": "find",
 }
 
 

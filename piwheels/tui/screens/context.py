@@ -80,5 +80,5 @@ class ConsoleContext(Protocol):
         ...
 
     def perform(self, action: Action) -> None:
-        """Do what a key, a click or the palette asks for."""
+        """Do what a key or a click asks for."""
         ...

@@ -1,0 +1,228 @@
+"""What the finder offers: places to go to, then actions, the best matches first."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from piwheels.formatting import format_count, format_short_duration
+from piwheels.model import ProjectHit, short_target_name
+from piwheels.tui.model.action_targets import running_target
+from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.actions import SCREEN_ACTIONS
+from piwheels.tui.model.glyphs import STATE_ORDER, glyph
+from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
+from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.terminal_text import terminal_safe
+
+#: So many entries are listed at most: what is searched for is among the first, or is typed on.
+MAX_ENTRIES = 40
+_MAX_ACTIONS_OF_PROJECT = 8
+
+
+class Kind(StrEnum):
+    """What an entry is; the first kinds come first where entries match alike."""
+
+    SCREEN = "screen"
+    BUILDER = "builder"
+    TARGET = "target"
+    PROJECT = "project"
+    BUILD = "build"
+    ACTION = "action"
+
+
+_KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class FinderEntry:
+    """A place or an action; an action with a `target` is applied to that, not to the rows."""
+
+    kind: Kind
+    name: str
+    note: str = ""
+    opens: str = ""  # what Enter does: "open the page of numpy"
+    screen_name: ScreenName | None = None
+    screen_filter: ScreenFilter = NO_FILTER
+    cursor: str = ""
+    action: Action | None = None
+    target: ActionTarget | None = None
+    words: str = ""  # what else it is found by
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other entries."""
+        return self.kind, self.name
+
+
+def match_rank(entry: FinderEntry, typed: str) -> int | None:
+    """How well an entry matches, 0 is best; None if it does not."""
+    name, text = entry.name.casefold(), " ".join(typed.casefold().split())
+    if name == text:
+        return 0
+    if name.startswith(text):
+        return 1
+    words = text.split()
+    starts = name.replace("-", " ").split()
+    if all(any(start.startswith(word) for start in starts) for word in words):
+        return 2
+    if all(word in name for word in words):
+        return 3
+    if has_letters(name, text.replace(" ", "")):
+        return 4
+    return 5 if text in entry.words.casefold() else None
+
+
+def has_letters(name: str, letters: str) -> bool:
+    """Whether a name has these letters in this order."""
+    rest = iter(name)
+    return all(letter in rest for letter in letters)
+
+
+def find_entries(
+    entries: Iterable[FinderEntry], hits: Sequence[FinderEntry], typed: str
+) -> list[FinderEntry]:
+    """The entries that match, with the projects that the master found, the best first."""
+    ranked = [
+        (entry.action is not None, rank, _KIND_ORDER[entry.kind], place, entry)
+        for place, entry in enumerate((*entries, *hits))
+        if (rank := match_rank(entry, typed)) is not None
+    ]
+    ranked.sort(key=lambda it: it[:-1])
+    return [entry for *_, entry in ranked[:MAX_ENTRIES]]
+
+
+# --- places ---
+
+
+def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderEntry]:
+    """Screens, builders, targets and running builds."""
+    yield from screens()
+    builders = sorted(farm.builders.values(), key=lambda it: STATE_ORDER[it.view.state])
+    for builder in builders:
+        view = builder.view
+        label = terminal_safe(view.label)
+        state = f"{glyph(view.state, ascii_only=ascii_only)} {view.state}"
+        at_work = terminal_safe(f"{view.project} {view.release_version}") if view.project else ""
+        yield FinderEntry(
+            Kind.BUILDER,
+            label,
+            "  ".join(filter(None, (state, at_work))),
+            f"go to the builder {label}",
+            ScreenName.BUILDERS,
+            cursor=view.label,
+        )
+    for queue in farm.queues:
+        name = terminal_safe(queue.target)
+        note = f"{format_count(queue.pending)} waiting"
+        yield FinderEntry(
+            Kind.TARGET,
+            name,
+            note,
+            f"go to the queue of {name}",
+            ScreenName.QUEUES,
+            cursor=queue.target,
+        )
+    for builder in builders:
+        view = builder.view_at(now)
+        if view.build is None:
+            continue
+        target = running_target(view.label, view)
+        spent = format_short_duration(view.build_s)
+        state = glyph(view.state, ascii_only=ascii_only)
+        yield FinderEntry(
+            Kind.BUILD,
+            terminal_safe(f"{view.project} {view.release_version}"),
+            f"{state} {view.state} on {target.name}, {spent}",
+            f"open the log of build {view.build}",
+            ScreenName.LOG,
+            ScreenFilter(
+                build=view.build,
+                project=view.project,
+                version=view.release_version,
+                target=view.target,
+            ),
+        )
+
+
+def screens() -> Iterator[FinderEntry]:
+    """The screens that can be shown without a row."""
+    for action in SCREEN_ACTIONS:
+        if action.opens not in {ScreenName.LOG, ScreenName.EXPLAIN}:
+            yield FinderEntry(
+                Kind.SCREEN,
+                action.label,
+                action.help,
+                f"show {action.label}",
+                action.opens,
+                words=action.help,
+            )
+
+
+def project_entry(hit: ProjectHit, targets: Sequence[str], *, ascii_only: bool) -> FinderEntry:
+    """A project that the master found; `targets` are those of the farm."""
+    name = terminal_safe(hit.project)
+    return FinderEntry(
+        Kind.PROJECT,
+        name,
+        _project_note(hit, targets, ascii_only=ascii_only),
+        f"open the page of {name}",
+        ScreenName.EXPLAIN,
+        ScreenFilter(project=hit.project),
+    )
+
+
+def _project_note(hit: ProjectHit, targets: Sequence[str], *, ascii_only: bool) -> str:
+    if not hit.version:
+        return "no release"
+    version = terminal_safe(hit.version)
+    covered = f"{version} on {hit.covered} of {hit.targets} targets"
+    return "  ".join(filter(None, (covered, _what_is_open(hit, targets, ascii_only=ascii_only))))
+
+
+def _what_is_open(hit: ProjectHit, targets: Sequence[str], *, ascii_only: bool) -> str:
+    if hit.skip_reason is not None:
+        return terminal_safe(f"skipped: {hit.skip_reason}")
+    if hit.builder:
+        state = glyph("building", ascii_only=ascii_only)
+        return f"{state} building on {terminal_safe(hit.builder)}"
+    if hit.queued_target:
+        return f"{terminal_safe(short_target_name(hit.queued_target, targets))} waits"
+    if hit.failure_class:
+        failed = glyph("bad", ascii_only=ascii_only)
+        return f"{failed} {terminal_safe(hit.failure_class)}"
+    return ""
+
+
+# --- actions ---
+
+
+def action_entry(action: Action, note: str) -> FinderEntry:
+    """An action on what the screen shows; the note says what it does, or why it cannot."""
+    return FinderEntry(
+        Kind.ACTION,
+        action.label,
+        note,
+        _asks(action.label) if action.changes_farm else action.help.rstrip("."),
+        action=action,
+        words=action.help,
+    )
+
+
+def actions_on_project(project: str, actions: Iterable[Action]) -> Iterator[FinderEntry]:
+    """The actions on the project that was found first."""
+    name = terminal_safe(project)
+    target = ActionTarget(key=project, name=name, project=project)
+    for action in list(actions)[:_MAX_ACTIONS_OF_PROJECT]:
+        label = f"{action.label} {name}"
+        yield FinderEntry(
+            Kind.ACTION,
+            label,
+            "changes the farm, asks first",
+            _asks(label),
+            action=action,
+            target=target,
+        )
+
+
+def _asks(label: str) -> str:
+    return f"{label}, which asks first"

@@ -1,0 +1,207 @@
+"""The finder: one line to type into, for every place and every action."""
+
+import asyncio
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from piwheels.errors import PiwheelsError
+from piwheels.formatting import format_count
+from piwheels.protocol.commands.definition import Requirement
+from piwheels.protocol.messages import ProjectHits, SearchProjects
+from piwheels.tui.model import finder
+from piwheels.tui.model.action_types import Action, Group
+from piwheels.tui.model.actions import FIND, SCREEN_ACTIONS, all_actions
+from piwheels.tui.model.farm_actions import farm_actions
+from piwheels.tui.model.finder import FinderEntry
+from piwheels.tui.model.key_names import key_labels
+from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.widgets.finder_list import FinderList
+
+#: The master is asked when so long no key was pressed.
+_SEARCH_DELAY_S = 0.08
+_PAGE_LINES = 8
+
+
+class FinderScreen(ModalScreen[FinderEntry | None]):
+    """Returns the entry that was chosen, or None.
+
+    Without a text it lists the screens and highlights none. The master is asked for projects only
+    while a text is there, and its answer is dropped when another text was typed meanwhile.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Close"),
+        Binding("up,ctrl+p", "move(-1)", show=False),
+        Binding("down,ctrl+n", "move(1)", show=False),
+        Binding("pageup", f"move(-{_PAGE_LINES})", show=False),
+        Binding("pagedown", f"move({_PAGE_LINES})", show=False),
+        Binding("tab", "fill_in", show=False),
+    ]
+
+    def __init__(self, console: ConsoleContext) -> None:
+        super().__init__()
+        self.console = console
+        self._reply = ProjectHits(hits=(), projects=0)
+        self._hits_for = ""  # the text that `_reply` answers
+        self._was_moved = False  # the highlight, by the operator
+        self._opens_answer = False  # Enter was pressed before the answer came
+
+    def compose(self) -> ComposeResult:
+        """A line to type into, what was found, and what Enter does."""
+        with Vertical(id="finder"):
+            line = Input(
+                placeholder="a screen, a builder, a target, a project, an action", compact=True
+            )
+            line.cursor_blink = False  # it would cost bytes while nothing is typed
+            yield line
+            yield FinderList(ascii_only=self.console.ascii_only)
+            yield Static("", id="enter", markup=False)
+
+    def on_mount(self) -> None:
+        """Show the screens."""
+        self.query_one(Input).focus()
+        self.call_after_refresh(self._refresh)
+
+    def on_resize(self) -> None:
+        """Lay the lines out for the new width."""
+        self.call_after_refresh(self._list.redraw)
+
+    @property
+    def _list(self) -> FinderList:
+        return self.query_one(FinderList)
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one(Input).value.strip()
+
+    # --- what is found ---
+
+    def _refresh(self) -> None:
+        if not self.is_mounted:
+            return
+        found = self._found()
+        highlighted = self._list.highlighted if self._was_moved else None
+        if self._typed and not self._was_moved:
+            highlighted = next(iter(found), None)
+        self._list.show(found, highlighted)
+        self._refresh_texts()
+
+    def _found(self) -> list[FinderEntry]:
+        console, typed = self.console, self._typed
+        if not typed:
+            return list(finder.screens())
+        targets = [queue.target for queue in console.farm.queues]
+        hits = [
+            finder.project_entry(hit, targets, ascii_only=console.ascii_only)
+            for hit in self._reply.hits
+        ]
+        places = finder.places(console.farm, console.now, ascii_only=console.ascii_only)
+        found = finder.find_entries((*places, *self._action_entries()), hits, typed)
+        return [*found, *self._project_actions()][: finder.MAX_ENTRIES]
+
+    def _action_entries(self) -> list[FinderEntry]:
+        console = self.console
+        return [
+            finder.action_entry(action, self._note(action))
+            for action in all_actions()
+            if action not in (FIND, *SCREEN_ACTIONS) and console.is_available(action) is not False
+        ]
+
+    def _note(self, action: Action) -> str:
+        console = self.console
+        keys = " or ".join(key_labels(console.keys_for(action)))
+        if console.is_available(action) is None:
+            return f"{keys}: not now. {console.unavailable_reason(action)}"
+        return f"{keys}: {console.help_for(action)}"
+
+    def _project_actions(self) -> list[FinderEntry]:
+        """What can be done with the first project, where the master lets this console do it."""
+        if not self._reply.hits or self.console.source.read_only:
+            return []
+        on_projects = (
+            action
+            for action in farm_actions(Group.PROJECTS)
+            if action.requires is Requirement.PROJECT
+        )
+        return list(finder.actions_on_project(self._reply.hits[0].project, on_projects))
+
+    def _refresh_texts(self) -> None:
+        entry = self._list.highlighted
+        enter = f"Enter: {entry.opens}    Tab: fill in    " if entry else ""
+        self.query_one("#enter", Static).update(f"{enter}Esc: close")
+        reply, box = self._reply, self.query_one("#finder")
+        count = f"{len(reply.hits)}{'+' if reply.more else ''}"
+        of_all = f"{count} of {format_count(reply.projects)} projects" if reply.projects else ""
+        box.border_title = "Find"
+        box.border_subtitle = of_all
+
+    # --- the master ---
+
+    @on(Input.Changed)
+    def _text_changed(self) -> None:
+        self._was_moved = self._opens_answer = False
+        if not self._typed:
+            self._reply, self._hits_for = ProjectHits(hits=(), projects=0), ""
+        self._refresh()
+        self._search(self._typed)
+
+    @work(exclusive=True)
+    async def _search(self, typed: str) -> None:
+        """Ask the master; a former question is given up."""
+        if not typed or typed == self._hits_for:
+            return
+        await asyncio.sleep(_SEARCH_DELAY_S)
+        try:
+            reply = await self.console.source.request(SearchProjects(text=typed), ProjectHits)
+        except PiwheelsError:  # what the console knows itself is offered without a master
+            reply = ProjectHits(hits=(), projects=0)
+        if typed != self._typed or not self.is_mounted:
+            return
+        self._reply, self._hits_for = reply, typed
+        self._refresh()
+        if self._opens_answer:
+            self._open_place()
+
+    # --- keys and clicks ---
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        entry = self._list.highlighted
+        if self._typed and self._typed != self._hits_for and not self._was_moved:
+            self._opens_answer = True  # the first entry may be another when the master answers
+        elif entry is not None:
+            self.dismiss(entry)
+
+    def _open_place(self) -> None:
+        """Open what was asked for before it was found; an action has to be seen first."""
+        self._opens_answer = False
+        entry = self._list.highlighted
+        if entry is not None and entry.action is None:
+            self.dismiss(entry)
+
+    @on(FinderList.Chosen)
+    def _clicked(self, event: FinderList.Chosen) -> None:
+        self.dismiss(event.entry)
+
+    def action_move(self, by: int) -> None:
+        """Move the highlight."""
+        self._was_moved = True
+        self._list.move(by)
+        self._refresh_texts()
+
+    def action_fill_in(self) -> None:
+        """Complete the text with the highlighted entry's name."""
+        if (entry := self._list.highlighted) is not None:
+            line = self.query_one(Input)
+            line.value = entry.name
+            line.cursor_position = len(entry.name)
+
+    def action_cancel(self) -> None:
+        """Close it; nothing is done."""
+        self.dismiss(None)
