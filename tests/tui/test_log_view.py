@@ -166,7 +166,7 @@ async def test_long_lines_wrap_or_scroll_horizontally() -> None:
         assert app.lines()[0] == "0123456789" * 4
         assert app.lines()[1].startswith("0123456789" * 3 + "日本語日本")
         assert app.lines().index("next") == 5
-        await pilot.resize_terminal(80, 11)
+        await pilot.resize_terminal(71, 11)
         await pilot.pause()
         assert app.lines().index("next") == 3
 
@@ -218,3 +218,32 @@ async def test_only_the_visible_lines_of_a_long_log_are_rendered(
         await rendered_app(app, pilot)
         assert len(rendered) <= 10 * 40
         assert "99999" in app.lines()[38]
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+async def test_lines_have_their_numbers_on_a_wide_view(wrap: bool) -> None:
+    app = LogViewApp(wrap=wrap, text=LogBuffer(max_lines=16))
+    async with app.run_test(size=(80, 11)) as pilot:
+        app.log_view.append(numbered(0, 20) + b"x" * 100 + b"\n")
+        app.log_view.end()
+        await rendered_app(app, pilot)
+        after = ["       " + "x" * 28] if wrap else []
+        last = ["    20 line 19", "    21 " + "x" * 72, *after]
+        assert [line[:79] for line in app.lines()[10 - len(last) : 10]] == last
+        assert "21 lines" in app.lines()[10]
+        assert "so far" not in app.lines()[10]
+        assert app.log_view.go_to_line(19)
+        await rendered_app(app, pilot)
+        assert "    19 line 18" in app.lines()
+        assert not app.log_view.following
+        assert [app.log_view.go_to_line(number) for number in (0, 1, 22)] == [False] * 3
+
+
+async def test_warnings_and_errors_are_distinguished() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(80, 6)) as pilot:
+        app.log_view.append(b"a.c:1: warning: unused\na.c:2: error: wrong\nwarningless\n")
+        await rendered_app(app, pilot)
+        styles = [list(app.log_view.render_line(y))[1].style for y in range(3)]
+        assert len(set(styles)) == 3
+        assert "3 lines so far" in app.lines()[5]

@@ -300,6 +300,10 @@ async def test_a_log_is_searched_forward_and_backward() -> None:
         assert screen.log_view.current_match != first
         await stage.press("N")
         assert screen.log_view.current_match == first
+        await stage.press("slash", *":3", "enter")
+        await stage.wait_for_text("     3 ")
+        await stage.press("slash", *":9999", "enter")
+        await stage.wait_for_text("This log has no line 9999.")
         await stage.press("slash", *"nowhere", "enter")
         await stage.wait_for_text("in this log")
         await stage.press("E")

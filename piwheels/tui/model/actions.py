@@ -244,7 +244,12 @@ EXPORT = Action(
 # --- the log ---
 
 SEARCH = Action(
-    "search", "slash", "Search", "Search the log for a text.", Group.LOG, screens=_ON_LOG
+    "search",
+    "slash",
+    "Search",
+    "Search the log for a text, or go to a line: :212.",
+    Group.LOG,
+    screens=_ON_LOG,
 )
 NEXT_MATCH = Action(
     "next_match", "n", "Next match", "Go to the next matching line.", Group.LOG, screens=_ON_LOG

@@ -1,5 +1,6 @@
 """The log screen: the log of a build, live while it runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -27,6 +28,7 @@ from piwheels.tui.widgets.log_view import LogView
 
 #: A record may have a long line's beginning only.
 _COMPARED_CHARS = 80
+_LINE_NUMBER = re.compile(r":\s*([0-9]{1,9})\s*")
 _NO_MATCH = "No match. Press / to search."
 
 
@@ -53,7 +55,7 @@ class LogScreen(FarmScreen):
             Bar(id="about", ascii_only=console.ascii_only),
             LogView(ascii_only=console.ascii_only, wrap=self.size.width < 60),
             Static("", id="empty", markup=False),
-            Input(placeholder="text to find in the log", compact=True),
+            Input(placeholder="text to find, or :LINE", compact=True),
         )
 
     @property
@@ -181,7 +183,10 @@ class LogScreen(FarmScreen):
     @on(Input.Submitted)
     def _search(self, event: Input.Submitted) -> None:
         self.close_search()
-        if event.value and not self.log_view.search(event.value):
+        if number := _LINE_NUMBER.fullmatch(event.value):
+            if not self.log_view.go_to_line(int(number[1])):
+                self.notify(f"This log has no line {number[1]}.", markup=False)
+        elif event.value and not self.log_view.search(event.value):
             self.notify(f"No match for {event.value!r} in this log.", markup=False)
 
     def close_search(self) -> None:

@@ -37,6 +37,11 @@ ERROR_PATTERN = re.compile(
     re.IGNORECASE,
 )
 
+#: A line that reports a warning.
+WARNING_PATTERN = re.compile(
+    r"(?:^|[\s:>*])warning(?: C\d+)?:|CMake Warning|Warning: ", re.IGNORECASE
+)
+
 
 def strip_terminal_codes(line: str) -> str:
     """The text of a line as a terminal would show it.

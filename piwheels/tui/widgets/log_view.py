@@ -18,6 +18,7 @@ from piwheels.formatting import format_count, pluralize
 from piwheels.tui.widgets.cell_text import pad_or_truncate
 from piwheels.tui.widgets.log_buffer import (
     ERROR_PATTERN,
+    WARNING_PATTERN,
     LogBuffer,
     WrapIndex,
     max_width,
@@ -29,6 +30,9 @@ _FOOTER_LINES = 1
 #: Between two frames of a fast log.
 _MIN_REFRESH_S = 0.05
 _HORIZONTAL_STEP = 16
+#: Line numbers take so many cells, on views that are wide enough for them.
+_NUMBER_CELLS = 7
+_MIN_WIDTH_WITH_NUMBERS = 72
 
 
 class LogView(ScrollView, can_focus=True):
@@ -38,6 +42,8 @@ class LogView(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "logview--error",
+        "logview--warning",
+        "logview--number",
         "logview--match",
         "logview--current",
         "logview--footer",
@@ -53,6 +59,8 @@ class LogView(ScrollView, can_focus=True):
         overflow-y: auto;
         scrollbar-size-vertical: 1;
         & > .logview--error { color: $text-error; text-style: bold; }
+        & > .logview--warning { color: $text-warning; }
+        & > .logview--number { color: $text-muted; }
         & > .logview--match { text-style: underline bold; color: $text-warning; }
         & > .logview--current { text-style: reverse bold; }
         & > .logview--footer { background: $panel; color: $foreground; }
@@ -179,6 +187,13 @@ class LogView(ScrollView, can_focus=True):
         self._search.start(ERROR_PATTERN, "errors")
         return self._show_match(self._search.first())
 
+    def go_to_line(self, number: int) -> bool:
+        """Go to a line by its number, from 1; False if there is no such line."""
+        if not self._buffer.first_line_number < number <= self._buffer.next_line_number:
+            return False
+        self._search.end()
+        return self._show_match(number - 1)
+
     def search_next(self) -> bool:
         """Go to the next match, after the last to the first; False when there is none."""
         return self._show_match(self._search.next(self._top_line()))
@@ -255,9 +270,19 @@ class LogView(ScrollView, can_focus=True):
             self.refresh()
 
     @property
-    def _width(self) -> int:
+    def _row_width(self) -> int:
         """The cells of a row, without the scrollbar."""
         return self.scrollable_content_region.width
+
+    @property
+    def _number_width(self) -> int:
+        """The cells of a line's number; none on a narrow view."""
+        return _NUMBER_CELLS if self._row_width >= _MIN_WIDTH_WITH_NUMBERS else 0
+
+    @property
+    def _width(self) -> int:
+        """The cells of a row's text."""
+        return self._row_width - self._number_width
 
     def watch_show_vertical_scrollbar(self) -> None:
         """Wrap for the changed width."""
@@ -331,7 +356,7 @@ class LogView(ScrollView, can_focus=True):
 
     def _update_virtual_size(self) -> None:
         """Set how many rows there are to scroll through."""
-        size = Size(self._width, self._rows + _FOOTER_LINES)
+        size = Size(self._row_width, self._rows + _FOOTER_LINES)
         if size != self.virtual_size:
             self._scrolling_internally = True
             self.virtual_size = size
@@ -341,11 +366,11 @@ class LogView(ScrollView, can_focus=True):
         """Refresh the last rows in view, where lines were added or changed."""
         bottom = self._rows - self.scroll_offset.y
         if bottom <= self._page_rows or self._following:
-            self.refresh(Region(0, 0, self._width, self._page_rows))
+            self.refresh(Region(0, 0, self._row_width, self._page_rows))
 
     def _draw_footer(self) -> None:
         if self._footer() != self._footer_drawn:
-            self.refresh(Region(0, self._page_rows, self._width, _FOOTER_LINES))
+            self.refresh(Region(0, self._page_rows, self._row_width, _FOOTER_LINES))
 
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap for the new width, and stay at the line or at the end."""
@@ -367,16 +392,25 @@ class LogView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The row at `y` rows below the widget's upper edge."""
-        width = self._width
         if y >= self._page_rows:
             self._footer_drawn = self._footer()
             look = self._style_for("footer" if self._following or self._ended else "paused")
+            width = self._row_width
             footer = pad_or_truncate(self._footer_drawn, width, ascii_only=self._ascii_only)
             return Strip([Segment(footer, look)], width)
         row = self.scroll_offset.y + y
         if row >= self._rows:
-            return Strip.blank(width, self._style_for())
+            return Strip.blank(self._row_width, self._style_for())
         number, part = self._line_at(row)
+        text = self._text_strip(number, part)
+        if not (cells := self._number_width):
+            return text
+        label = f"{number + 1:>{cells - 1}} " if part == 0 else " " * cells
+        return Strip([Segment(label, self._style_for("number")), *text], self._row_width)
+
+    def _text_strip(self, number: int, part: int) -> Strip:
+        """A part of a line, as wide as the text."""
+        width = self._width
         line = self._buffer[number]
         if self._ascii_only and not line.isascii():
             line = line.encode("ascii", "replace").decode()
@@ -388,7 +422,7 @@ class LogView(ScrollView, can_focus=True):
         return strip.adjust_cell_length(width, self._style_for())
 
     def _segments(self, line: str, number: int) -> Iterator[Segment]:
-        base = self._style_for("error") if ERROR_PATTERN.search(line) else self._style_for()
+        base = self._style_for(*_line_styles(line))
         pattern, is_current = self._search.pattern, number == self._search.current
         if not pattern or self._search.for_errors:
             names = ("error", "current") if is_current else ()
@@ -415,8 +449,15 @@ class LogView(ScrollView, can_focus=True):
             yield f"PAUSED: {pluralize(new, 'new line')} below, End to follow"
         else:
             yield "paused, End to follow"
-        yield pluralize(self._buffer.next_line_number, "line")
+        count = pluralize(self._buffer.next_line_number, "line")
+        yield count if self._ended else f"{count} so far"
         if self._search.pattern:
             yield self._search.summary
         if self._buffer.first_line_number:
             yield f"the first {format_count(self._buffer.first_line_number)} were dropped"
+
+
+def _line_styles(line: str) -> tuple[str, ...]:
+    if ERROR_PATTERN.search(line):
+        return ("error",)
+    return ("warning",) if WARNING_PATTERN.search(line) else ()
