@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
-from piwheels.builder.build_environment import build_environment
+from piwheels.builder.build_environment import build_environment, with_compiler_options
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, TRYING_AGAIN, BuildLog, OnLog, OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
@@ -368,6 +368,7 @@ class _BuildTask:
             self._path_inside(f"patches/{patch.name}") for patch in patches
         )
         paths["requirements"] = "\n".join(self.tries.current.requirements)
+        paths["generates"] = "yes" if self.tries.current.generates else ""
         paths["crates"] = "yes" if self.options.crates else ""
         task.write_text(json.dumps({"pip": str(pip.script), **paths}))
         python = self.interpreter.executable
@@ -399,11 +400,11 @@ class _BuildTask:
 
     def _environment(self) -> dict[str, str]:
         environment = self._plain_environment()
-        if self.recipe is None:
-            return environment
-        constrained = write_constraints(self.recipe, self.scratch_dir)
-        file = self._path_inside(CONSTRAINTS_FILE) if constrained else ""
-        return environment | recipe_environment(self.recipe, file)
+        if self.recipe is not None:
+            constrained = write_constraints(self.recipe, self.scratch_dir)
+            file = self._path_inside(CONSTRAINTS_FILE) if constrained else ""
+            environment |= recipe_environment(self.recipe, file)
+        return with_compiler_options(environment, self.tries.current.compiler_options)
 
     def _path_inside(self, name: str) -> str:
         return self.options.sandbox.path_inside(self.scratch_dir, self.scratch_dir / name)

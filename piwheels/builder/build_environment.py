@@ -1,6 +1,6 @@
 """The environment variables of a build."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -54,3 +54,10 @@ def build_environment(
         "PIP_RETRIES": "3",
         **_ARCH_ENVIRONMENTS.get(arch, {}),
     }
+
+
+def with_compiler_options(environment: Mapping[str, str], options: Sequence[str]) -> dict[str, str]:
+    """An environment whose C compiler gets further options, after its own."""
+    if not options:
+        return dict(environment)
+    return {**environment, "CFLAGS": " ".join((environment.get("CFLAGS", ""), *options)).strip()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from piwheels.builder.period_tools import CompilerDefault
 from piwheels.model import FailureClass as C
 
 #: Failures that the release may have no part in: their policies decide about the job.
@@ -24,10 +25,14 @@ class Try:
 
     day: date | None = None  # at whose end the index is shown; None: as it is
     requirements: tuple[str, ...] = ()  # projects added to its build requirements
+    compiler_options: tuple[str, ...] = ()
+    generates: bool = False  # C files that an old Cython generated, by another one
 
     def __str__(self) -> str:
         index = f"index as of {self.day}" if self.day else "index of today"
-        return " and ".join((index, *self.requirements))
+        options = (f"CFLAGS={option}" for option in self.compiler_options)
+        generated = ("generated C files",) if self.generates else ()
+        return " and ".join((index, *self.requirements, *options, *generated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class FailedTry:
     tried: Try
     failure_class: C
     undeclared: str = ""  # the project of the module that it imports and does not declare
+    compiler_option: str = ""  # that older compilers had by default, and its C sources need
+    is_generated: bool = False  # a Cython older than this Python generated its C sources
     packages: tuple[str, ...] = ()  # that were added to its system before
     day_refused: bool = False  # the index has no upload times
 
@@ -48,6 +55,7 @@ class TryRules:
     days: tuple[date, ...]  # of period tools, in order; empty where a recipe names the day
     emulated: bool = False
     older_than_compiler: bool = False  # the release
+    changed_defaults: tuple[CompilerDefault, ...] = ()  # since the release
 
 
 def next_try(failures: Sequence[FailedTry], rules: TryRules) -> Try | None:
@@ -57,9 +65,20 @@ def next_try(failures: Sequence[FailedTry], rules: TryRules) -> Try | None:
         return last.tried
     if last.failure_class in _PASSING or last.day_refused:
         return None
+    return _next_source(failures, rules) or _next_day(failures, rules)
+
+
+def _next_source(failures: Sequence[FailedTry], rules: TryRules) -> Try | None:
+    """The next try that builds what failed in another way."""
+    last = failures[-1]
+    tried, option = last.tried, last.compiler_option
     if last.undeclared and not any(each.tried.requirements for each in failures):
-        return replace(last.tried, requirements=(last.undeclared,))
-    return _next_day(failures, rules)
+        return replace(tried, requirements=(last.undeclared,))
+    if option and option not in tried.compiler_options:
+        return replace(tried, compiler_options=(*tried.compiler_options, option))
+    if last.is_generated and not any(each.tried.generates for each in failures):
+        return replace(tried, generates=True, day=next(iter(rules.days), tried.day))
+    return None
 
 
 def _failed_before(failures: Sequence[FailedTry]) -> bool:

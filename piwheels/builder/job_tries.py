@@ -9,7 +9,7 @@ from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_system import BuildSystem
 from piwheels.builder.build_tries import FailedTry, Try, TryRules, deciding_try, next_try
 from piwheels.builder.download_errors import NoUploadTimesError
-from piwheels.builder.period_tools import compiler_released_on, period_days
+from piwheels.builder.period_tools import changed_defaults, compiler_released_on, period_days
 from piwheels.builder.process_runner import ProcessResult
 from piwheels.builder.undeclared import undeclared_project
 from piwheels.causes import CYTHON
@@ -42,6 +42,8 @@ class JobTries:
             tried=self.current,
             failure_class=error.failure_class or FailureClass.UNKNOWN,
             undeclared=_undeclared(error),
+            compiler_option=self._compiler_option(error),
+            is_generated=_is_generated(error),
             packages=system.inputs,
             day_refused=isinstance(error.__cause__, NoUploadTimesError),
         )
@@ -49,6 +51,14 @@ class JobTries:
         following = next_try([each.failed for each in self.failures], self.rules)
         self.current, self.have_ended = following or self.current, following is None
         return following
+
+    def _compiler_option(self, error: BuildFailedError) -> str:
+        """The compiler option that sources as old as these need; "" if none would help."""
+        if error.failure_class is not FailureClass.COMPILER_ERROR or error.cause is None:
+            return ""
+        line = error.cause.line
+        options = (each.option for each in self.rules.changed_defaults if each.error in line)
+        return next(options, "")
 
     def deciding(self) -> TryFailure:
         """The failure that says how the job ended."""
@@ -86,11 +96,13 @@ def try_rules(
 ) -> TryRules:
     """What the tries of a job depend on."""
     mount, released_on = system.mount, job.released_at.date()
-    compiler = compiler_released_on(mount.root if mount else Path("/"))
+    folder = mount.root if mount else Path("/")
+    compiler = compiler_released_on(folder)
     is_fixed = recipe is not None and recipe.tools_date is not None
     days = period_days(interpreter.version, released_on, datetime.now(UTC).date())
     return TryRules(
         days=() if is_fixed else days,
         emulated=mount is not None and mount.emulated,
         older_than_compiler=compiler is not None and released_on < compiler,
+        changed_defaults=changed_defaults(folder, released_on),
     )

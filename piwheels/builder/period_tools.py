@@ -1,4 +1,4 @@
-"""The days as of which the index is shown to the builds of old releases.
+"""The days as of which the index is shown to builds of old releases, and what compilers changed.
 
 The data is in period_tools.toml, with its sources.
 """
@@ -22,10 +22,19 @@ class _OldSetuptools(msgspec.Struct, frozen=True):
     last_python: _Python
 
 
+class CompilerDefault(msgspec.Struct, frozen=True):
+    """What a GCC no longer does by default."""
+
+    gcc: int  # the first release that does not
+    error: str  # what a line says of sources that need it
+    option: str
+
+
 class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     old_setuptools: _OldSetuptools
     whole: dict[_Python, date]
     gcc: dict[int, date]
+    changed_defaults: tuple[CompilerDefault, ...]
 
 
 def _load() -> _Data:
@@ -58,17 +67,32 @@ def period_days(python: str, released_on: date, today: date) -> tuple[date, ...]
 
 
 def compiler_released_on(system: Path) -> date | None:
-    """When the GCC of a system was released, by the name that `gcc` links to; None if unknown.
+    """When the GCC of a system was released; None if unknown.
 
     Args:
         system: its top folder.
     """
+    return _DATA.gcc.get(_gcc_version(system))
+
+
+def changed_defaults(system: Path, released_on: date) -> tuple[CompilerDefault, ...]:
+    """What the GCC of a system no longer does by default and every GCC did before a release."""
+    version = _gcc_version(system)
+    return tuple(
+        each
+        for each in _DATA.changed_defaults
+        if each.gcc <= version and released_on < _DATA.gcc[each.gcc]
+    )
+
+
+def _gcc_version(system: Path) -> int:
+    """The version of the GCC of a system, by the name that `gcc` links to; 0 if unknown."""
     try:
         target = (system / "usr/bin/gcc").readlink()
     except OSError:
-        return None
+        return 0
     found = _GCC.search(target.name)
-    return _DATA.gcc.get(int(found[1])) if found else None
+    return int(found[1]) if found else 0
 
 
 def _minor(python: str) -> str:

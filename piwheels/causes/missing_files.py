@@ -6,7 +6,7 @@ from piwheels.causes.context import Context, Judgment, one_missing
 from piwheels.causes.findings import Finding
 from piwheels.causes.header_names import FOREIGN_HEADERS, GENERIC_HEADERS, PRIVATE_PYTHON_HEADERS
 from piwheels.causes.log_text import Line, PlainLog
-from piwheels.causes.missing import Missing, MissingKind
+from piwheels.causes.missing import CYTHON, Missing, MissingKind
 from piwheels.causes.rule import Rank
 from piwheels.causes.tracebacks import traceback_above
 from piwheels.model import FailureClass as C
@@ -48,6 +48,8 @@ def judge_header(context: Context, finding: Finding) -> Judgment:
     bare = name.rpartition("/")[2]
     if bare in FOREIGN_HEADERS:
         return one_missing(finding, C.COMPILER_ERROR, MissingKind.HEADER, name)
+    if bare == "longintrepr.h" and _is_included_by_cython(context.log, finding.line):
+        return Judgment(C.PYTHON_TOO_NEW, (CYTHON,), finding.line)
     if bare in PRIVATE_PYTHON_HEADERS or bare.startswith("pycore_"):
         return one_missing(finding, C.PYTHON_TOO_NEW, MissingKind.HEADER, name)
     if name.startswith("numpy/"):
@@ -74,6 +76,11 @@ def _is_own_header(context: Context, finding: Finding, missing: Missing) -> bool
     own = {*source, context.project, context.project.replace("-", "_")} - {""}
     stem = name.rpartition("/")[2].partition(".")[0].lower()
     return bool(own & set(folder.split("/"))) or any(stem.startswith(word) for word in own)
+
+
+def _is_included_by_cython(log: PlainLog, line: Line) -> bool:
+    """Whether a file of an old Cython includes it: indented, in the branch of an #if."""
+    return any('|   #include "' in following.text for following in log.after(line, 1))
 
 
 def _is_included_with_quotes(log: PlainLog, line: Line) -> bool:

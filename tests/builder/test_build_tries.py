@@ -1,13 +1,14 @@
 """What is tried next after a try failed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from piwheels.builder.build_tries import FailedTry, Try, TryRules, deciding_try, next_try
-from piwheels.builder.period_tools import compiler_released_on, period_days
+from piwheels.builder.period_tools import changed_defaults, compiler_released_on, period_days
 from piwheels.model import FailureClass as C
 
 PERIOD, OLD = date(2023, 2, 28), date(2021, 8, 31)
@@ -18,12 +19,21 @@ OLDER = TryRules(days=(PERIOD, OLD), older_than_compiler=True)
 EMULATED = TryRules(days=(), emulated=True)
 
 
-def failed(tried: Try, failure_class: C, *packages: str, undeclared: str = "") -> FailedTry:
-    return FailedTry(tried, failure_class, undeclared=undeclared, packages=packages)
+def failed(
+    tried: Try,
+    failure_class: C,
+    *packages: str,
+    undeclared: str = "",
+    option: str = "",
+    generated: bool = False,
+) -> FailedTry:
+    return FailedTry(tried, failure_class, undeclared, option, generated, packages)
 
 
 TOO_NEW = failed(NOW, C.TOOLS_TOO_NEW)
-NUMPY = Try(requirements=("numpy",))
+NUMPY, CYTHON = Try(requirements=("numpy",)), Try(requirements=("Cython",))
+COMMON = Try(compiler_options=("-fcommon",))
+AGAIN = Try(day=PERIOD, requirements=("Cython",), generates=True)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,31 @@ NUMPY = Try(requirements=("numpy",))
             RULES,
             Try(day=PERIOD, requirements=("numpy",)),
         ),
+        # Old sources: each way once, with what was changed before
+        ([failed(NOW, C.COMPILER_ERROR, option="-fcommon")], OLDER, COMMON),
+        ([failed(THEN, C.COMPILER_ERROR, option="-fcommon")], OLDER, replace(COMMON, day=PERIOD)),
+        (
+            [
+                failed(NOW, C.COMPILER_ERROR, option="-fcommon"),
+                failed(COMMON, C.COMPILER_ERROR, option="-fcommon"),
+            ],
+            OLDER,
+            replace(COMMON, day=PERIOD),
+        ),
+        ([failed(CYTHON, C.PYTHON_TOO_NEW, generated=True)], RULES, AGAIN),
+        (
+            [failed(CYTHON, C.PYTHON_TOO_NEW, generated=True)],
+            TryRules(days=()),
+            replace(CYTHON, generates=True),
+        ),
+        (
+            [
+                failed(CYTHON, C.PYTHON_TOO_NEW, generated=True),
+                failed(AGAIN, C.PYTHON_TOO_NEW, generated=True),
+            ],
+            RULES,
+            None,
+        ),
         # Failures under emulation that no line explains: once
         ([failed(NOW, C.UNKNOWN)], EMULATED, NOW),
         ([failed(NOW, C.UNKNOWN), failed(NOW, C.UNKNOWN)], EMULATED, None),
@@ -100,7 +135,16 @@ def test_every_job_ends(failure_class: C, rules: TryRules) -> None:
     following: Try | None = Try()
     while following is not None:
         packages = tuple(f"deb {number}" for number in range(min(len(failures), 5)))
-        failures.append(failed(following, failure_class, *packages, undeclared="numpy"))
+        failures.append(
+            failed(
+                following,
+                failure_class,
+                *packages,
+                undeclared="numpy",
+                option="-fcommon",
+                generated=True,
+            )
+        )
         assert len(failures) < 12
         following = next_try(failures, rules)
 
@@ -156,3 +200,21 @@ def test_the_age_of_a_compiler_is_known_by_its_name(tmp_path: Path) -> None:
         program.unlink(missing_ok=True)
         program.symlink_to(target)
         assert compiler_released_on(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("gcc", "released_on", "options"),
+    [
+        (12, date(2020, 5, 6), ["-fcommon"]),
+        (12, date(2020, 5, 7), []),
+        (9, date(2015, 1, 1), []),
+    ],
+)
+def test_a_compiler_that_is_newer_than_a_release_has_other_defaults(
+    tmp_path: Path, gcc: int, released_on: date, options: list[str]
+) -> None:
+    assert changed_defaults(tmp_path, released_on) == ()
+    program = tmp_path / "usr/bin/gcc"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(f"gcc-{gcc}")
+    assert [each.option for each in changed_defaults(tmp_path, released_on)] == options

@@ -1783,6 +1783,14 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
         + GCC_END,
     ),
     sample(
+        "header-of-generated-file",
+        "python-too-new",
+        "module Cython",
+        "src/demo.c:181:12: fatal error: longintrepr.h: No such file",
+        'src/demo.c:181:12: fatal error: longintrepr.h: No such file or directory\n  181 |   #include "longintrepr.h"\n'
+        + GCC_END,
+    ),
+    sample(
         "handled-tool-error",
         "missing-toolchain",
         "program rustc",
