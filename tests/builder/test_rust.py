@@ -1,4 +1,4 @@
-"""Builds with cargo: a toolchain from a directory, and vendored crates."""
+"""Builds with cargo: a toolchain from a directory or from packages of a root, and vendored crates."""
 
 import hashlib
 import json
@@ -6,19 +6,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.build_system import BuildSystem, HostSystem
+from piwheels.builder.package_rounds import add_packages
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import FailureClass, Outcome
+from piwheels.model import FailureClass, Interpreter, Outcome
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists
 from tests.builder.builder_harness import BuilderHarness, builder_for
 from tests.fake_index import FakeIndex
+from tests.roots.real_roots import NATIVE, root_system, shared_roots
 
 pytestmark = [requires.requires_sandbox(), pytest.mark.slow]
 
@@ -35,16 +38,44 @@ return subprocess.check_output(["target/debug/fast"]).decode().strip()
 """
 
 
-@pytest.fixture(scope="module")
-def toolchain() -> Path:
-    """The `bin` of a Rust toolchain: that of rustup is a folder of its own."""
+@dataclass(frozen=True)
+class Rust:
+    """Where cargo and rustc come from, and the Python that builds beside them."""
+
+    interpreter: Interpreter
+    system: BuildSystem
+    path: tuple[Path, ...]  # directories of programs
+
+    def set_up(self, builder: BuilderHarness, crates: SimpleIndex | None = None) -> None:
+        """Let a builder build with it."""
+        builder.options = replace(builder.options, path=self.path, crates=crates)
+
+    @property
+    def build_input(self) -> str:
+        """What the record of a build begins with that used it."""
+        return f"path {self.path[0]}" if self.path else "deb cargo="
+
+
+def own_toolchain() -> Path | None:
+    """The `bin` of a Rust toolchain in a folder of its own, as rustup makes it."""
     if shutil.which("rustc") is None:
-        pytest.skip("rustc is not installed")
+        return None
     command = ["rustc", "--print", "sysroot"]
-    sysroot = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    if not (Path(sysroot) / "bin/cargo").exists() or Path(sysroot).is_relative_to("/usr"):
-        pytest.skip("rustc is part of the system")
-    return Path(sysroot) / "bin"
+    shown = subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+    found = Path(shown) / "bin"
+    is_own = (found / "cargo").exists() and not found.is_relative_to("/usr")
+    return found if is_own else None
+
+
+@pytest.fixture
+async def rust() -> Rust:
+    """A toolchain from a directory; without one, the packages of a root."""
+    if (toolchain := own_toolchain()) is not None:
+        return Rust(probe_interpreter(Path(sys.executable)), HostSystem(), (toolchain,))
+    native = root_system(NATIVE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
+    system, _ = await add_packages(native, ("cargo", "rustc"), shared_roots().layer)
+    return Rust(interpreter, system, ())
 
 
 @pytest.fixture
@@ -65,15 +96,34 @@ def rust_sdist(*, vendored: bool) -> bytes:
     return sdists.archive("fast", files)
 
 
-async def test_vendored_crates_are_built_by_a_toolchain_from_a_directory(
-    builder: BuilderHarness, upstream: FakeIndex, toolchain: Path
+async def test_vendored_crates_are_built(
+    builder: BuilderHarness, upstream: FakeIndex, rust: Rust
 ) -> None:
-    builder.options = replace(builder.options, path=(toolchain,))
+    rust.set_up(builder)
     job = sdists.make_job(upstream, "fast", rust_sdist(vendored=True))
-    result = await builder.build(job, probe_interpreter(Path(sys.executable)))
+    result = await builder.build(job, rust.interpreter, system=rust.system)
     assert result.outcome is Outcome.BUILT, builder.log.decode()
     assert b"42" in builder.wheels[0].read_bytes()
-    assert f"path {toolchain}" in result.build_inputs
+    assert any(text.startswith(rust.build_input) for text in result.build_inputs)
+
+
+@requires.requires_program("apt-get")
+async def test_rust_is_found_missing_on_a_root_and_added(
+    builder: BuilderHarness, upstream: FakeIndex
+) -> None:
+    native = root_system(NATIVE)
+    ((interpreter, _),) = await shared_roots().interpreters(NATIVE)
+    builder.add_packages(shared_roots().layer)
+    job = sdists.make_job(upstream, "fast", rust_sdist(vendored=True))
+    result = await builder.build(job, interpreter, system=native)
+    assert result.outcome is Outcome.BUILT, builder.log.decode()
+    assert result.added_packages is not None
+    assert "cargo" in result.added_packages
+    (adding,) = [phase for phase in builder.phases if phase.startswith("adding ")]
+    assert "cargo" in adding
+    added = {text.partition("=")[0] for text in result.build_inputs}
+    assert {"deb cargo", "deb rustc"} <= added
+    assert b"42" in builder.wheels[0].read_bytes()
 
 
 def add_crate(registry: FakeIndex, name: str) -> tuple[str, str]:
@@ -94,28 +144,27 @@ def add_crate(registry: FakeIndex, name: str) -> tuple[str, str]:
 
 
 async def test_crates_come_from_a_registry_and_are_recorded(
-    builder: BuilderHarness, upstream: FakeIndex, toolchain: Path
+    builder: BuilderHarness, upstream: FakeIndex, rust: Rust
 ) -> None:
     sha256, path = add_crate(upstream, "helper")
     job = sdists.make_job(upstream, "fast", rust_sdist(vendored=False))
-    here = probe_interpreter(Path(sys.executable))
     async with SimpleIndex(f"{upstream.url}crates/") as crates:
-        builder.options = replace(builder.options, path=(toolchain,), crates=crates)
-        result = await builder.build(job, here)
+        rust.set_up(builder, crates)
+        result = await builder.build(job, rust.interpreter, system=rust.system)
         assert result.outcome is Outcome.BUILT, builder.log.decode()
         assert f"{sha256} helper-1.0.0.crate" in result.build_inputs
         # One whose bytes are not those of the index is not sent
         upstream.files[path] += b"!"
         builder.options.cache.path(sha256).unlink()
-        damaged = await builder.build(job, here)
+        damaged = await builder.build(job, rust.interpreter, system=rust.system)
     assert damaged.failure_class is FailureClass.DAMAGED_DOWNLOAD, builder.log.decode()
 
 
 async def test_crates_to_download_are_refused_and_their_host_is_named(
-    builder: BuilderHarness, upstream: FakeIndex, toolchain: Path
+    builder: BuilderHarness, upstream: FakeIndex, rust: Rust
 ) -> None:
-    builder.options = replace(builder.options, path=(toolchain,))
+    rust.set_up(builder)
     job = sdists.make_job(upstream, "fast", rust_sdist(vendored=False))
-    result = await builder.build(job, probe_interpreter(Path(sys.executable)))
+    result = await builder.build(job, rust.interpreter, system=rust.system)
     assert result.failure_class is FailureClass.NEEDS_NETWORK, builder.log.decode()
     assert result.evidence.missing == ("host index.crates.io", "downloader cargo")
