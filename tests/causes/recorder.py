@@ -1,5 +1,6 @@
 """Builds a situation with the project's own builder, and keeps its log and the facts about it."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from piwheels.builder import build as build_module
 from piwheels.builder import job_tries
 from piwheels.builder.index_proxy import IndexProxy
 from piwheels.builder.pip_provider import PipProvider
+from piwheels.index_client import client as client_module
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.page import IndexFile
 from piwheels.model import Job, Sdist
@@ -74,6 +76,9 @@ async def record(variant: Variant, python: str, tools: Tools) -> Recorded:
         stack.enter_context(mock.patch.object(build_module, "IndexProxy", _RecordingProxy))
         # A log of one try: what follows is decided by its class.
         stack.enter_context(mock.patch.object(job_tries, "next_try", return_value=None))
+        # A change of the index may change these.
+        stack.enter_context(mock.patch.dict(os.environ))
+        stack.enter_context(mock.patch.object(client_module, "_TIMEOUT", client_module._TIMEOUT))
         _RecordingProxy.last = None
         job = _prepare_index(index, variant, python, tools)
         async with SimpleIndex(index.simple) as client:
@@ -83,7 +88,7 @@ async def record(variant: Variant, python: str, tools: Tools) -> Recorded:
             builder.options = replace(
                 builder.options, pips=PipProvider(client, builder.options.cache, pips)
             )
-            stack.enter_context(_disk_of(builder.folder, variant.disk_bytes))
+            stack.enter_context(_disk_of(builder.folder, variant.disk_bytes, variant.disk_inodes))
             result = await builder.build(job, probe_interpreter(requires.find_python(python)))
         return _recorded(
             builder,
@@ -130,12 +135,12 @@ def can_make_disk() -> bool:
 
 
 @contextmanager
-def _disk_of(folder: Path, size_bytes: int) -> Iterator[None]:
+def _disk_of(folder: Path, size_bytes: int, inodes: int = 0) -> Iterator[None]:
     """A small disk at a folder; needs root."""
     if not size_bytes:
         yield
         return
-    size = f"size={size_bytes}"
+    size = f"size={size_bytes},nr_inodes={inodes}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
     try:
         yield

@@ -715,6 +715,22 @@ SAMPLES = [
         + trace("subprocess.CalledProcessError: Command 'npm ci' returned non-zero exit status 1."),
     ),
     sample(
+        "npm-code",
+        "needs-network",
+        "host registry.npmjs.org",
+        "npm error network request to https://registry.npmjs.org/left-pad failed",
+        "npm error code ENOTFOUND\nnpm error errno ENOTFOUND\n"
+        "npm error network request to https://registry.npmjs.org/left-pad failed, reason: getaddrinfo\n",
+    ),
+    sample(
+        "npm-code-alone",
+        "needs-network",
+        "downloader npm",
+        "npm ERR! code EAI_AGAIN",
+        "npm ERR! code EAI_AGAIN\nnpm ERR! errno EAI_AGAIN\n"
+        + trace("subprocess.CalledProcessError: Command 'npm ci' returned non-zero exit status 1."),
+    ),
+    sample(
         "yarn",
         "needs-network",
         "downloader yarn",

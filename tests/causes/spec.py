@@ -64,6 +64,8 @@ class Variant:
     limits: Mapping[str, float] = field(default_factory=dict)
     #: The size of the disk that it builds on; 0: that of the machine.
     disk_bytes: int = 0
+    #: How many inodes that disk has; 0: as many as files fit.
+    disk_inodes: int = 0
 
     def expectation(self, python: str) -> Expected | None:
         """What is expected on a Python."""

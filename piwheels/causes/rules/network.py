@@ -177,11 +177,18 @@ RULES = (
     rule(
         "npm-network",
         ("npm ERR! ", "npm error ", "npm http "),
-        r"npm (?:ERR!|error) (?:network )?(?:request to https?://(?P<name>[^/ ]+)\S* failed"
-        r"|code E(?:AI_AGAIN|NOTFOUND|CONNREFUSED)|errno E(?:AI_AGAIN|NOTFOUND))",
+        r"npm (?:ERR!|error) (?:network )?request to https?://(?P<name>[^/ ]+)\S* failed",
         C.NEEDS_NETWORK,
         Rank.ERROR,
         kind=MissingKind.HOST,
+        weight=1,
+    ),
+    rule(
+        "npm-code",
+        ("npm ERR! ", "npm error "),
+        r"npm (?:ERR!|error) (?:code E(?:AI_AGAIN|NOTFOUND|CONNREFUSED)|errno E(?:AI_AGAIN|NOTFOUND))",
+        C.NEEDS_NETWORK,
+        Rank.ERROR,
         weight=2,
     ),
     rule(

@@ -1,10 +1,17 @@
 """Situation 24: an index, or the way to it, at fault."""
 
+import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
+import httpx
+
+from piwheels.index_client import client as client_module
 from tests.causes.projects import setup_py
 from tests.causes.spec import PROJECT, Expected, Situation, Variant
 from tests.fake_index import FakeIndex
@@ -91,6 +98,39 @@ def _serve(listener: socket.socket, behave: Callable[[socket.socket], None]) -> 
         behave(client)
 
 
+def _expired_certificate(index: FakeIndex) -> None:
+    """The files of a project are on a server with a certificate that has expired."""
+    certificate = Path(__file__).parent / "expired_certificate.pem"
+    os.environ["SSL_CERT_FILE"] = str(certificate)  # its authority is in it, too
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+    threading.Thread(target=_accept, args=(listener,), daemon=True).start()
+    for entry in index.projects["setuptools"]:
+        entry["url"] = f"https://127.0.0.1:{listener.getsockname()[1]}/{entry['filename']}"
+
+
+def _accept(listener: ssl.SSLSocket) -> None:
+    while True:
+        with suppress(OSError):  # a client ends the handshake
+            listener.accept()
+
+
+def _stalled_file(index: FakeIndex) -> None:
+    """The files of a project do not come to their end; nobody waits a minute for that here."""
+    client_module._TIMEOUT = httpx.Timeout(2.0)
+    _other_server("setuptools", _stall)(index)
+
+
+def _stall(client: socket.socket) -> None:
+    """Begin to answer, and keep the connection."""
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf of it")
+    _STALLED.append(client)
+
+
+_STALLED: list[socket.socket] = []
+
+
 def _reset(client: socket.socket) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
@@ -128,6 +168,8 @@ _INDEX = Situation(
         _fault("file-refused", "index-fault", _other_server("setuptools", None)),
         _fault("file-reset", "index-fault", _other_server("setuptools", _reset)),
         _fault("file-truncated", "index-fault", _other_server("setuptools", _truncate)),
+        _fault("file-stalled", "index-fault", _stalled_file),
+        _fault("file-expired-certificate", "index-fault", _expired_certificate),
         Variant(
             name="requirement-503",
             sdist=setup_py("", requires='"helper"'),

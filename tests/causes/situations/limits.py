@@ -1,6 +1,6 @@
 """Situations 25 to 29: limits, memory, disks, signals, and what a sandbox refuses."""
 
-from tests.causes.projects import extension, make_project, setup_py
+from tests.causes.projects import backend, extension, make_project, setup_py
 from tests.causes.spec import Archive, Expected, Situation, Variant
 
 _MIB = 1 << 20
@@ -176,6 +176,43 @@ _DISK = Situation(
             expected=_expect("disk-full"),
         ),
         Variant(
+            name="inodes",
+            disk_bytes=200 * _MIB,
+            disk_inodes=8000,
+            limits={"inode_reserve": 0},
+            sdist=setup_py("for number in range(9000):\n    open(f'part-{number}', 'w')"),
+            expected=_expect("disk-full", "OSError: [Errno 28] No space left on device: 'part-"),
+        ),
+        Variant(
+            name="inodes-reserve",
+            disk_bytes=200 * _MIB,
+            disk_inodes=12_000,
+            sdist=setup_py(
+                """
+                import time
+                for number in range(9000):
+                    open(f"part-{number}", "w")
+                time.sleep(60)
+                """
+            ),
+            expected=_expect("disk-full"),
+        ),
+        # There is room for the wheel, and none for pip's copy of it.
+        Variant(
+            name="copying-the-wheel",
+            disk_bytes=100 * _MIB,
+            sdist=backend(
+                """
+                disk = os.statvfs(".")
+                filler = disk.f_bavail * disk.f_frsize - (23 << 20)
+                open(os.path.expanduser("~/filler"), "wb").write(bytes(filler))
+                return "x" * (20 << 20)
+                """
+            ),
+            limits={"disk_reserve_bytes": 0},
+            expected=_expect("disk-full", "[Errno 28] No space left on device"),
+        ),
+        Variant(
             name="file-size",
             limits={"file_bytes": 20 * _MIB},
             sdist=setup_py("open('large', 'wb').write(bytes(30 << 20))"),
@@ -276,6 +313,12 @@ _REFUSED = Situation(
                 "subprocess.check_call(['mount', '-t', 'tmpfs', 'tmpfs', '/mnt'])"
             ),
             expected=_expect("unknown", "mount: "),
+        ),
+        Variant(
+            name="ptrace",
+            programs=("strace",),
+            sdist=setup_py("import subprocess\nsubprocess.check_call(['strace', '-f', 'true'])"),
+            expected=None,  # a build may trace its own processes
         ),
         Variant(
             name="write-usr",

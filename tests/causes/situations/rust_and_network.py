@@ -240,6 +240,20 @@ _NETWORK = Situation(
             ),
         ),
         Variant(
+            name="npm",
+            programs=("npm", "node"),
+            sdist=setup_py(
+                "import subprocess\n"
+                "subprocess.check_call(['npm', 'install', '--fetch-retries=0', 'left-pad'])"
+            ),
+            expected=_needs(
+                "registry.npmjs.org",
+                "npm",
+                "npm ERR! network request to https://registry.npmjs.org/left-pad failed",
+                "npm error network request to https://registry.npmjs.org/left-pad failed",
+            ),
+        ),
+        Variant(
             name="fetch-content",
             tools=("cmake",),
             sdist=cmake_project(_FETCH_CONTENT),
