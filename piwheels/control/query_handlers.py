@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
 from piwheels.db import failures, page_queue, status_queries, target_queries
@@ -22,12 +23,14 @@ from piwheels.protocol.messages import (
     ListEvents,
     ListFailedBuilds,
     ListFailures,
+    ProjectReply,
     ReleaseReport,
     ReleaseReportReply,
     ReleaseReportRow,
     ReplyBody,
     RequestBody,
     SearchProjects,
+    ShowProject,
     Status,
 )
 from piwheels.release_status import (
@@ -49,9 +52,12 @@ class QueryHandlers:
     dispatcher: Dispatcher
     status: StatusService
     search: ProjectSearch = field(init=False)
+    overviews: ProjectOverviews = field(init=False)
 
     def __post_init__(self) -> None:
-        self.search = ProjectSearch(self.db, self.status.counts_db)
+        counts_db = self.status.counts_db
+        self.search = ProjectSearch(self.db, counts_db)
+        self.overviews = ProjectOverviews(self.db, counts_db, self._status_context)
 
     async def handle(self, query: RequestBody) -> ReplyBody:
         """Answer a query.
@@ -74,14 +80,22 @@ class QueryHandlers:
             case ListFailedBuilds(failure_class=failure_class, cause=cause):
                 found = await failures.builds_of_group(self.db, failure_class, cause)
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
-            case Explain():
-                return await self.explain(query)
-            case SearchProjects(text=text):
-                return await self.search.find(text)
+            case Explain() | SearchProjects() | ShowProject():
+                return await self._about_projects(query)
             case ReleaseReport():
                 return await self.release_report(query)
             case _:
                 raise RejectedError(f"{type(query).__name__} cannot be sent by itself")
+
+    async def _about_projects(self, query: Explain | SearchProjects | ShowProject) -> ReplyBody:
+        match query:
+            case Explain():
+                return await self.explain(query)
+            case SearchProjects(text=text):
+                return await self.search.find(text)
+            case ShowProject(project=project, version=version):
+                overview = await self.overviews.overview(project, version)
+                return ProjectReply(overview=overview)
 
     async def explain(self, query: Explain) -> ExplainReply:
         """Why a wheel exists or not, and what happens next."""

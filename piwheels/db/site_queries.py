@@ -10,10 +10,13 @@ from piwheels.db.history import BUILD_SUMMARIES_SQL, build_summary
 from piwheels.db.index_queries import version_sort_key
 from piwheels.db.rows import from_row
 from piwheels.db.status_queries import project_status
-from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
-
-#: Jobs ahead of one are counted up to this number; counting further is slow and of little use.
-MAX_JOBS_AHEAD = 1000
+from piwheels.model import (
+    MAX_JOBS_AHEAD,
+    BuildSummary,
+    FileSummary,
+    ProjectStatusRow,
+    Struct,
+)
 
 
 class SuccessRate(Struct, frozen=True, kw_only=True):
@@ -72,15 +75,40 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
     return tuple(from_row(FileSummary, row) for row in rows)
 
 
-async def project_builds(db: Database, project: str, limit: int) -> tuple[BuildSummary, ...]:
-    """A project's builds, the newest first."""
+class ProjectHead(Struct, frozen=True, kw_only=True):
+    """What is known of a project besides its releases' states."""
+
+    min_memory_bytes: int  # that a builder needs
+    versions: tuple[str, ...]  # of its releases that upstream lists, in any order
+
+
+async def project_head(db: Database, project: str) -> ProjectHead:
+    """The memory that a project needs, and its releases; for one that the farm has."""
+    rows = await db.rows(
+        """
+        SELECT p.min_memory_bytes,
+               ARRAY(SELECT version FROM releases r
+                      WHERE r.project = p.project AND r.missing_since IS NULL) AS versions
+          FROM projects p
+         WHERE p.project = %(project)s
+        """,
+        {"project": project},
+    )
+    return from_row(ProjectHead, rows[0]) if rows else ProjectHead(min_memory_bytes=0, versions=())
+
+
+async def project_builds(
+    db: Database, project: str, limit: int, *, version: str | None = None
+) -> tuple[BuildSummary, ...]:
+    """A project's builds, or those of one release, the newest first."""
     return await _build_summaries(
         db,
         """
         SELECT build_id FROM builds
-         WHERE project = %(project)s ORDER BY build_id DESC LIMIT %(limit)s
+         WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+         ORDER BY build_id DESC LIMIT %(limit)s
         """,
-        {"project": project, "limit": limit},
+        {"project": project, "version": version, "limit": limit},
     )
 
 

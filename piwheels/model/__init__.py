@@ -35,6 +35,8 @@ from piwheels.model.metrics import NamedCount as NamedCount
 from piwheels.model.metrics import ProjectDay as ProjectDay
 from piwheels.model.metrics import ProjectDownloads as ProjectDownloads
 from piwheels.model.metrics import QueueStatus as QueueStatus
+from piwheels.model.project_overview import ProjectOverview as ProjectOverview
+from piwheels.model.project_overview import TargetProgress as TargetProgress
 from piwheels.model.recipes import MemoryClass as MemoryClass
 from piwheels.model.recipes import Patch as Patch
 from piwheels.model.recipes import Recipe as Recipe
@@ -50,6 +52,7 @@ from piwheels.model.roots import BuilderRoot as BuilderRoot
 from piwheels.model.roots import RootHistory as RootHistory
 from piwheels.model.roots import RootState as RootState
 from piwheels.model.search import ProjectHit as ProjectHit
+from piwheels.model.status import MAX_JOBS_AHEAD as MAX_JOBS_AHEAD
 from piwheels.model.status import ProjectStatusRow as ProjectStatusRow
 from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
 from piwheels.model.status import State as State

@@ -8,6 +8,9 @@ from piwheels.model.base import Struct
 from piwheels.model.builds import FailureCause, Outcome
 from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
 
+#: Jobs ahead of one are counted up to this number: further is slow, and nothing is expected then.
+MAX_JOBS_AHEAD = 1000
+
 
 class State(StrEnum):
     """The state of a project, a release, or a release for a target, in one word."""

@@ -20,7 +20,12 @@ from piwheels.model import (
     TargetStatusRow,
     short_target_name,
 )
-from piwheels.release_status import ReleaseStatus, platform_of, release_statuses
+from piwheels.release_status import (
+    ReleaseStatus,
+    expected_wait,
+    platform_of,
+    release_statuses,
+)
 from piwheels.website import charts, feeds, filters, html, json_documents
 from piwheels.website.page_data import ProjectData, Site
 
@@ -275,10 +280,10 @@ def queue_position(ahead: int) -> str:
 
 
 def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
-    rate = content.builds_per_hour.get(target.target, 0.0)
-    if not rate or target.jobs_ahead >= 1000:
+    wait = expected_wait(target, content.builds_per_hour)
+    if wait is None:
         return ""
-    when = content.written_at + timedelta(hours=(target.jobs_ahead + 1) / rate)
+    when = content.written_at + wait
     return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectHit, State
+from piwheels.model import ProjectHit, ProjectOverview, State
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuildsReply,
@@ -22,6 +22,7 @@ from piwheels.protocol.messages import (
     Pause,
     Prioritize,
     ProjectHits,
+    ProjectReply,
     RegeneratePages,
     Remove,
     ReplyBody,
@@ -30,6 +31,7 @@ from piwheels.protocol.messages import (
     Retry,
     RetryReleases,
     SearchProjects,
+    ShowProject,
     Skip,
     SkipReleases,
     Status,
@@ -90,6 +92,8 @@ class SimHandlers:
                     and build.duration_s >= body.slower_than_s
                 ]
                 return BuildsReply(builds=tuple(builds[: body.limit]))
+            case ShowProject(project=project, version=version):
+                return _overview(self._model, project, version)
             case SearchProjects(text=text):
                 return _search(self._model, text)
             case ListFailures():
@@ -143,6 +147,16 @@ class SimHandlers:
                 self._publish(*self._model.drain([label], restart=True))
                 away.add(label)
             await asyncio.sleep(_POLL_S)
+
+
+def _overview(model: FarmModel, project: str, version: str | None) -> ReplyBody:
+    builds = tuple(build for build in reversed(model.builds) if build.project == project)
+    if not builds:
+        raise RejectedError(f"the simulated farm has no {project}")
+    shown = version or builds[0].version
+    return ProjectReply(
+        overview=ProjectOverview(project=project, version=shown, builds=builds[:20])
+    )
 
 
 def _search(model: FarmModel, text: str) -> ReplyBody:

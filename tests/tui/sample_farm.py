@@ -10,8 +10,12 @@ from piwheels.model import (
     HostMetrics,
     LiveDownloads,
     Outcome,
+    ProjectDownloads,
     ProjectHit,
+    ProjectOverview,
     QueueStatus,
+    State,
+    TargetProgress,
 )
 from piwheels.protocol.messages import (
     BuilderState,
@@ -246,4 +250,39 @@ PROJECT_HITS = ProjectHits(
         ProjectHit(project="numcodecs", version="0.16.3", targets=7, covered=7),
     ),
     projects=311_000,
+)
+
+PROJECT_OVERVIEW = ProjectOverview(
+    project="pillow",
+    version="1.4.2",
+    released_at=datetime.fromtimestamp(NOON, UTC) - timedelta(days=3),
+    targets=(
+        TargetProgress(
+            target="cp311-trixie-aarch64",
+            state=State.FAILED,
+            label="failed",
+            note="jpeglib.h (header) is missing; Debian has it in libjpeg-dev",
+            build=4707,
+        ),
+        TargetProgress(
+            target="cp313-trixie-aarch64",
+            state=State.COVERED,
+            label="built",
+            note="pillow-1.4.2-cp313-cp313-linux_aarch64.whl",
+            build=4680,
+        ),
+        TargetProgress(
+            target="cp314-trixie-aarch64", state=State.QUEUED, label="queued", expected_s=2400.0
+        ),
+    ),
+    versions=("1.4.1", "1.4.0", "1.3.0"),
+    builds=(
+        build_finished(4707, "pillow", "failed", "fatal error: jpeglib.h: No such file", 4),
+        build_finished(4680, "pillow", "built", "", 61),
+    ),
+    min_memory_bytes=2 * GIB,
+    downloads=ProjectDownloads(
+        project="pillow", downloads=1_204_113, last_30_days=41_200, saved_s=0.0
+    ),
+    recipes=("learned: packages libjpeg-dev",),
 )

@@ -13,11 +13,17 @@ import pytest
 from rich.cells import cell_len
 
 from piwheels.model import LiveDownloads, NamedCount, State
-from piwheels.protocol.messages import ExplainReply, Explanation, FailuresReply, ProjectHits
+from piwheels.protocol.messages import (
+    ExplainReply,
+    Explanation,
+    FailuresReply,
+    ProjectHits,
+    ProjectReply,
+)
 from piwheels.tui.model.actions import TABS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
-from tests.tui.sample_farm import FAILURES, PROJECT_HITS, snapshot
+from tests.tui.sample_farm import FAILURES, PROJECT_HITS, PROJECT_OVERVIEW, snapshot
 from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
@@ -74,6 +80,7 @@ def prepared_source(state: str = "connected") -> StaticSource:
     source.log = LOG
     source.replies[FailuresReply] = FAILURES
     source.replies[ProjectHits] = PROJECT_HITS
+    source.replies[ProjectReply] = ProjectReply(overview=PROJECT_OVERVIEW)
     source.replies[ExplainReply] = ExplainReply(
         answers=(
             Explanation(
@@ -116,7 +123,7 @@ def _is_showing(stage: AppHarness, screen_name: ScreenName) -> bool:
     shown = stage.console.current_screen.screen_name is screen_name
     if screen_name is ScreenName.LOG:
         return shown and "following" not in stage.text and "82 lines" in stage.text
-    waits_for = {ScreenName.EXPLAIN: "jpeglib", ScreenName.FAILURES: "Built before"}
+    waits_for = {ScreenName.EXPLAIN: "Last builds", ScreenName.FAILURES: "Built before"}
     return shown and waits_for.get(screen_name, "") in stage.text
 
 

@@ -79,6 +79,13 @@ class Explain(Message, frozen=True, kw_only=True):
     target: ShortText | None = None
 
 
+class ShowProject(Message, frozen=True, kw_only=True):
+    """A project with its newest release, or with another; answered by ProjectReply."""
+
+    project: ShortText
+    version: ShortText | None = None
+
+
 class SearchProjects(Message, frozen=True, kw_only=True):
     """The projects whose names match a text best, 20 at most; answered by ProjectHits."""
 
@@ -114,6 +121,7 @@ Query = (
     | ListFailedBuilds
     | Explain
     | SearchProjects
+    | ShowProject
     | ReleaseReport
 )
 #: Part of a request that is being handled already.

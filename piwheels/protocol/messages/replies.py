@@ -10,6 +10,7 @@ from piwheels.model import (
     FailureCause,
     FailureGroup,
     ProjectHit,
+    ProjectOverview,
     State,
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
@@ -78,6 +79,12 @@ class ProjectHits(Message, frozen=True, kw_only=True):
     hits: tuple[ProjectHit, ...]  # the best first
     projects: int  # all that were searched
     more: bool = False  # others match, too
+
+
+class ProjectReply(Message, frozen=True, kw_only=True):
+    """The answer to ShowProject."""
+
+    overview: ProjectOverview
 
 
 class ReleaseReportRow(Message, frozen=True, kw_only=True):
@@ -173,6 +180,7 @@ ReplyBody = (
     | AddReply
     | ExplainReply
     | ProjectHits
+    | ProjectReply
     | ReleaseReportReply
     | LogChunk
     | ImportChunkRequest

@@ -65,7 +65,7 @@ SCREEN_ACTIONS = tuple(
             ScreenName.EXPLAIN,
             "e",
             "Explain",
-            "Show why this row's release has or lacks a wheel, and what is next.",
+            "Show this row's release: state per target, builds, why it has or lacks a wheel.",
             5,
         ),
         (

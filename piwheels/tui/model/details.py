@@ -38,7 +38,7 @@ class DetailLine(NamedTuple):
     label: str = ""  # " " continues the one above
 
 
-_BLANK = DetailLine()
+BLANK = DetailLine()
 
 
 def builder_details(
@@ -61,13 +61,13 @@ def builder_details(
     view = builder.view
     glyph = glyph_of(view.state, ascii_only=ascii_only)
     lines = [DetailLine(f"{terminal_safe(view.label)}  {glyph} {view.state}", "strong")]
-    lines += _paragraph(", ".join(filter(None, (view.board, view.os, view.platform))), width)
-    lines += _paragraph(view.reason, width, STATE_STYLE.get(view.state, ""))
-    lines += [_BLANK, *_running_build(builder, now, width), _BLANK]
+    lines += paragraph(", ".join(filter(None, (view.board, view.os, view.platform))), width)
+    lines += paragraph(view.reason, width, STATE_STYLE.get(view.state, ""))
+    lines += [BLANK, *_running_build(builder, now, width), BLANK]
     lines += _sensors(builder, ascii_only)
-    lines += [_BLANK, *_facts(builder, now)]
+    lines += [BLANK, *_facts(builder, now)]
     if builds:
-        lines += [_BLANK, *_last_builds(builds[:MAX_BUILDS], width, ascii_only)]
+        lines += [BLANK, *_last_builds(builds[:MAX_BUILDS], width, ascii_only)]
         lines += _failures_by_class(builds)
     return lines
 
@@ -79,7 +79,7 @@ def _running_build(builder: Builder, now: float, width: int) -> Iterator[DetailL
         return
     spent = builder.build_s(now)
     late = 0 < view.expected_s < spent
-    yield from _paragraph(
+    yield from paragraph(
         f"{view.project} {view.release_version} for {view.target}, build {view.build}", width
     )
     parts = [f"{view.phase or view.state} {format_short_duration(spent)}"]
@@ -179,11 +179,11 @@ def build_details(
     if build.reason and build.outcome is not Outcome.BUILT:
         number = build.cause.line_number if build.cause else 0
         title = f"Line {number} of its log" if number else "Deciding line"
-        lines += [_BLANK, DetailLine(title, "strong"), *_paragraph(build.reason, width, "error")]
+        lines += [BLANK, DetailLine(title, "strong"), *paragraph(build.reason, width, "error")]
     if build.files:
         title = pluralize(len(build.files), "file").capitalize()
-        lines += [_BLANK, DetailLine(title, "strong")]
-        lines += [line for file in build.files for line in _paragraph(file, width)]
+        lines += [BLANK, DetailLine(title, "strong")]
+        lines += [line for file in build.files for line in paragraph(file, width)]
     return lines
 
 
@@ -192,7 +192,7 @@ def _labelled(label: str, names: Sequence[str]) -> Iterator[DetailLine]:
         yield DetailLine(terminal_safe(name), "", " " if place else label)
 
 
-def _paragraph(text: str, width: int, style: str = "") -> list[DetailLine]:
+def paragraph(text: str, width: int, style: str = "") -> list[DetailLine]:
     """A text in lines of this width, a long one cut."""
     lines = textwrap.wrap(terminal_safe(text), max(8, width), max_lines=_MAX_TEXT_LINES)
     return [DetailLine(line, style) for line in lines]

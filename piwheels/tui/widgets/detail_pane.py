@@ -41,7 +41,12 @@ class DetailPane(Static):
         """Show these lines."""
         if tuple(lines) != self._lines:
             self._lines = tuple(lines)
-            self.update(Content("\n").join(_content(line) for line in self._lines))
+            self.update(detail_content(self._lines))
+
+
+def detail_content(lines: Sequence[DetailLine]) -> Content:
+    """Lines as text that can be shown."""
+    return Content("\n").join(_content(line) for line in lines)
 
 
 def _content(line: DetailLine) -> Content:

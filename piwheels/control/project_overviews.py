@@ -1,0 +1,160 @@
+"""A project as an operator sees it: a release's state for each target, builds, downloads."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from piwheels.causes.explanation import summarize_build
+from piwheels.control.adaptive_cache import AdaptiveCache
+from piwheels.db import downloads, recipe_store, site_queries, status_queries
+from piwheels.db.database import Database
+from piwheels.db.index_queries import version_sort_key
+from piwheels.errors import RejectedError
+from piwheels.model import (
+    MAX_JOBS_AHEAD,
+    ProjectOverview,
+    ProjectStatusRow,
+    Recipe,
+    State,
+    TargetProgress,
+    TargetStatusRow,
+)
+from piwheels.release_status import (
+    ReleaseStatus,
+    StatusContext,
+    expected_wait,
+    release_statuses,
+)
+
+_MAX_BUILDS = 20
+_MAX_VERSIONS = 30
+#: Builds of a day are counted: not oftener than this times as long.
+_LOAD_FACTOR = 100.0
+_MAX_AGE_S = 300.0
+
+
+@dataclass(slots=True)
+class ProjectOverviews:
+    """Answers ShowProject.
+
+    db: for the project. counts_db: for the rates of the queues.
+    """
+
+    db: Database
+    counts_db: Database
+    status_context: Callable[[], StatusContext]
+    _rates: AdaptiveCache[dict[str, float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rates = AdaptiveCache(
+            lambda: site_queries.builds_per_hour(self.counts_db),
+            cost_factor=_LOAD_FACTOR,
+            max_age_s=_MAX_AGE_S,
+        )
+
+    async def overview(self, project: str, version: str | None) -> ProjectOverview:
+        """A project with one of its releases.
+
+        Raises:
+            RejectedError: the farm does not have it.
+        """
+        db = self.db
+        facts = await status_queries.project_status(
+            db, project, [version] if version else None, max_jobs_ahead=MAX_JOBS_AHEAD
+        )
+        if facts is None:
+            raise RejectedError(f"this farm does not have {project}")
+        head = await site_queries.project_head(db, project)
+        release = next(iter(facts.releases), None)
+        shown = release.version if release else ""
+        builds = await site_queries.project_builds(db, project, _MAX_BUILDS, version=version)
+        versions = sorted(head.versions, key=version_sort_key, reverse=True)
+        return ProjectOverview(
+            project=project,
+            version=shown,
+            released_at=release.released_at if release else None,
+            yanked=release.yanked if release else None,
+            skip_reason=facts.skip_reason or (release.skip_reason if release else None),
+            targets=tuple(await self._targets(facts)),
+            versions=tuple(it for it in versions if it != shown)[:_MAX_VERSIONS],
+            builds=builds,
+            min_memory_bytes=head.min_memory_bytes,
+            downloads=await downloads.project_total(db, project),
+            recipes=tuple(map(_recipe_line, await recipe_store.project_recipes(db, project))),
+        )
+
+    async def _targets(self, facts: ProjectStatusRow) -> list[TargetProgress]:
+        if not facts.releases:
+            return []
+        release, context = facts.releases[0], self.status_context()
+        rates = (await self._rates.get_within(1.0)).value
+        found = release_statuses(facts, release, context)
+        return [
+            _progress(status, target, rates, context.now)
+            for target in release.targets
+            if (status := found.for_target(target.target)) is not None
+        ]
+
+
+def _progress(
+    status: ReleaseStatus,
+    target: TargetStatusRow,
+    rates: Mapping[str, float],
+    now: datetime | None,
+) -> TargetProgress:
+    return TargetProgress(
+        target=target.target,
+        state=status.state,
+        label=status.label,
+        note=_note(status, target),
+        expected_s=_expected_s(status.state, target, rates, now),
+        build=target.current_build_id or target.last_build_id,
+    )
+
+
+def _expected_s(
+    state: State, target: TargetStatusRow, rates: Mapping[str, float], now: datetime | None
+) -> float | None:
+    if state is State.QUEUED and not target.awaited_packages:
+        wait = expected_wait(target, rates)
+        return wait.total_seconds() if wait else None
+    if state is State.DEFERRED and target.retry_at and now:
+        return max(0.0, (target.retry_at - now).total_seconds())
+    return None
+
+
+def _note(status: ReleaseStatus, target: TargetStatusRow) -> str:
+    match status.state:
+        case State.FAILED | State.DEFERRED:
+            return summarize_build(target.last_cause, target.last_reason or "")
+        case State.BUILDING:
+            return f"on {target.claimed_by}" if target.claimed_by else ""
+        case State.COVERED:
+            return status.file
+        case _:
+            return status.detail or status.text
+
+
+def _recipe_line(recipe: Recipe) -> str:
+    """What a recipe adds, in one line."""
+    return f"{recipe.origin}: {', '.join(_recipe_parts(recipe)) or 'nothing'}"
+
+
+def _recipe_parts(recipe: Recipe) -> Iterator[str]:
+    lists = {
+        "packages": recipe.packages,
+        "constraints": recipe.constraints,
+        "tools": recipe.tools,
+        "environment": tuple(name for name, _ in recipe.environment),
+        "patches": tuple(patch.name for patch in recipe.patches),
+        "targets": recipe.targets,
+    }
+    for name, items in lists.items():
+        if items:
+            yield f"{name} {' '.join(items)}"
+    if recipe.memory_class:
+        yield f"memory {recipe.memory_class}"
+    if recipe.time_limit_s:
+        yield f"time limit {recipe.time_limit_s:.0f} s"
+    if recipe.skip:
+        yield f"skips: {recipe.skip}"
