@@ -63,7 +63,9 @@ _RUN_CYTHON = (
 )
 _GENERATED_SUFFIXES = (".c", ".cpp", ".cxx", ".cc")
 #: What a setup.py says of options of Cython: without them it would generate something else.
-_CYTHON_OPTIONS = re.compile(rb"directives|compile_time_env|language_level|include_path")
+_CYTHON_OPTIONS = re.compile(
+    rb"directive|compile_time_env|language_level|include[_-](?:path|dir\b)|['\"]-[23EX]\b"
+)
 _READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
 
 

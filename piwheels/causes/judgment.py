@@ -241,6 +241,7 @@ _JUDGES: Mapping[str, Judge] = {
     "errno-2-setuptools": missing_files.judge_file,
     "command-failed-to-start": missing_files.judge_program,
     "shell-not-found": missing_files.judge_program,
+    "shell-not-found-as-argument": missing_files.judge_program,
     "make-not-found": missing_files.judge_program,
     "env-not-found": missing_files.judge_program,
     "exec-not-found": missing_files.judge_program,

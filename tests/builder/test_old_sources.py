@@ -132,6 +132,7 @@ async def test_files_of_an_old_cython_are_generated_again(
     ("name", "setup", "reason"),
     [
         ("old.pyx", "directives = {'language_level': 3}", "setup.py has options for Cython"),
+        ("old.pyx", "cython = ['cython', '-3']", "setup.py has options for Cython"),
         ("other.pyx", "", "it has no .pyx files beside the C files that Cython generated"),
     ],
 )

@@ -1799,6 +1799,27 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
         + GCC_END,
     ),
     sample(
+        "pxd-source",
+        "tools-too-new",
+        "",
+        "error: unknown file type '.pxd' (from 'chid.pxd')",
+        "[1/1] Cythonizing hid.pyx\nbuilding 'hid' extension\nerror: unknown file type '.pxd' (from 'chid.pxd')\n"
+        + PIP_END,
+    ),
+    sample(
+        "shell-not-found-as-argument",
+        "missing-package",
+        "program krb5-config",
+        "x86_64-linux-gnu-gcc: error: krb5-config:: linker input file not found",
+        """
+        x86_64-linux-gnu-gcc -O2 -c a.c -o a.o /bin/sh: 1: krb5-config: not found
+        x86_64-linux-gnu-gcc: warning: /bin/sh:: linker input file unused because linking not done
+        x86_64-linux-gnu-gcc: error: /bin/sh:: linker input file not found: No such file or directory
+        x86_64-linux-gnu-gcc: error: krb5-config:: linker input file not found: No such file or directory
+        """
+        + GCC_END,
+    ),
+    sample(
         "header-of-generated-file",
         "python-too-new",
         "module Cython",

@@ -63,6 +63,15 @@ RULES = (
         C.PYTHON_TOO_NEW,
         weight=2,
     ),
+    # setup.py passed what a shell said to the compiler: "/bin/sh: 1: PROGRAM: not found".
+    rule(
+        "shell-not-found-as-argument",
+        ":: linker input file not found",
+        r": error: (?P<name>[A-Za-z_][\w.+-]*):: linker input file not found",
+        C.MISSING_PACKAGE,
+        kind=MissingKind.PROGRAM,
+        weight=0,
+    ),
     rule(
         "source-error",
         "rror: ",

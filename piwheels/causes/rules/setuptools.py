@@ -36,6 +36,14 @@ RULES = (
         C.TOOLS_TOO_NEW,
         Rank.EXCEPTION,
     ),
+    # Cython 0.29 left it out.
+    rule(
+        "pxd-source",
+        "unknown file type '.pxd'",
+        r"error: unknown file type '\.pxd'",
+        C.TOOLS_TOO_NEW,
+        Rank.EXCEPTION,
+    ),
     rule(
         "removed-distribution-attribute",
         ("has no attribute", "unexpected keyword argument", "got an unexpected"),
