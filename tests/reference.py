@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from piwheels import config
+from piwheels.alerts.rules import RULES
 from piwheels.cli import cli
 from piwheels.cli.aliases import ALIASES
 from piwheels.protocol import messages
@@ -357,6 +358,14 @@ def _triggers() -> str:
     )
 
 
+def _alerts() -> str:
+    rows = (
+        (f"`{kind}`", f"{rule.raises}; it clears {rule.clears}", rule.advice)
+        for kind, rule in RULES.items()
+    )
+    return _table(("alert", "rule", "what to do"), rows)
+
+
 def _console_keys() -> str:
     lines = ["| key | what it does |", "|---|---|"]
     for group in Group:
@@ -386,6 +395,7 @@ _PARTS: dict[str, Callable[[], str]] = {
     "renamed-commands": _renamed_commands,
     "triggers": _triggers,
     "console-keys": _console_keys,
+    "alerts": _alerts,
 }
 
 

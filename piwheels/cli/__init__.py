@@ -1,6 +1,7 @@
 """The `piw` command. Each command imports its package only when it is called."""
 
 from piwheels.cli import (
+    alerts,
     builders,
     classify,
     config,
@@ -20,6 +21,7 @@ from piwheels.cli.main import cli
 add_commands(cli)
 
 __all__ = [
+    "alerts",
     "builders",
     "classify",
     "cli",

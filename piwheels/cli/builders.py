@@ -11,6 +11,7 @@ from piwheels.cli.options import (
     json_option,
     load_config,
     no_sandbox_option,
+    options_before_subcommand,
     python_option,
     run_and_exit,
 )
@@ -37,7 +38,7 @@ def builder(ctx: click.Context, /, **options: object) -> None:
     if ctx.invoked_subcommand is None:
         ctx.invoke(builder_run, **options)
     elif any(options.values()):
-        raise click.UsageError(f"put the options after `{ctx.invoked_subcommand}`")
+        raise options_before_subcommand(ctx.invoked_subcommand)
 
 
 @builder.command("run")

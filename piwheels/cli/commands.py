@@ -109,6 +109,8 @@ def _parameter_decorators(parameter: Parameter) -> Iterator[Callable[..., Any]]:
             yield click.option(
                 "--all", "all_builders", is_flag=True, help="All connected builders."
             )
+        case Kind.ALERTS:
+            yield click.argument("alerts", nargs=-1, required=True, metavar="ID...")
         case _ if not parameter.name.startswith("-"):
             metavar = parameter.metavar or None
             yield click.argument(parameter.name, required=parameter.required, metavar=metavar)

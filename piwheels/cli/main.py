@@ -23,6 +23,7 @@ _SECTIONS = (
         (
             "builds",
             "failures",
+            "alerts",
             "events",
             "skip",
             "unskip",

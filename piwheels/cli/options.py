@@ -67,6 +67,11 @@ def release_count(latest: int | None, *, all_releases: bool) -> int:
     return 0 if all_releases else latest or 1
 
 
+def options_before_subcommand(subcommand: str) -> click.UsageError:
+    """The error of a group whose options were given before the name of its command."""
+    return click.UsageError(f"put the options after `{subcommand}`")
+
+
 def load_config_with_origins(config_file: Path | None, **options: Any) -> "LoadedConfig":
     """Every setting and its origin; an option `section__key` that is not None comes first.
 

@@ -37,7 +37,7 @@ _limit_option = click.option(
 @config_option
 @json_option
 def status(config_file: Path | None, as_json: bool) -> None:
-    """Show builders, queues, the last hour's builds and the disk.
+    """Show alerts, builders, queues, the last hour's builds and the disk.
 
     \b
     Example:

@@ -9,6 +9,8 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import config_option, load_config
 from piwheels.errors import UsageError
 
+RING_NAMES = ("bell", "notification", "title")
+
 
 @cli.command()
 @click.option(
@@ -32,6 +34,12 @@ from piwheels.errors import UsageError
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
 @click.option(
     "--no-mouse", is_flag=True, help="Do not use the mouse; the terminal can select text with it."
+)
+@click.option(
+    "--ring",
+    multiple=True,
+    type=click.Choice((*RING_NAMES, "none")),
+    help="What a new alert does; repeatable (default: all, or as in console.toml).",
 )
 @click.option(
     "--snapshot",
@@ -61,6 +69,7 @@ def tui(
     low_bandwidth: bool,
     ascii_only: bool,
     no_mouse: bool,
+    ring: tuple[str, ...],
     snapshot: Path | None,
     record: Path | None,
     replay: Path | None,
@@ -78,6 +87,7 @@ def tui(
       piw tui --connect ssh://user@farm.local
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.tui.run import Options, run
+    from piwheels.tui.settings import RingSettings
 
     key = None
     if replay is not None:
@@ -104,5 +114,6 @@ def tui(
         record=record,
         replay=replay,
         started_by_up=run_by_up,
+        ring=RingSettings(**{name: name in ring for name in RING_NAMES}) if ring else None,
     )
     sys.exit(run(options))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from piwheels.control.alert_service import AlertService
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
@@ -17,6 +18,7 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.model import CompatibilityRules
 from piwheels.protocol.commands.definition import release_text
 from piwheels.protocol.messages import (
+    AcknowledgeAlerts,
     Add,
     AddReply,
     AddTargets,
@@ -25,6 +27,7 @@ from piwheels.protocol.messages import (
     CommandSucceeded,
     ImportWheel,
     Message,
+    MuteAlerts,
     Pause,
     Prioritize,
     RegeneratePages,
@@ -37,6 +40,7 @@ from piwheels.protocol.messages import (
     Skip,
     SkipReleases,
     StopMaster,
+    UnmuteAlerts,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.upstream.sync import add_projects
@@ -54,6 +58,7 @@ class CommandHandlers:
 
     db: Database
     dispatcher: Dispatcher
+    alerts: AlertService
     queries: QueryHandlers
     importer: WheelImporter
     index: SimpleIndex
@@ -63,11 +68,13 @@ class CommandHandlers:
     )
 
     def __post_init__(self) -> None:
+        self.register(AcknowledgeAlerts, self._acknowledge)
         self.register(Add, self._add)
         self.register(AddTargets, self._add_targets)
         self.register(Alias, self._alias)
         self.register(CommandBuilders, self._command_builders)
         self.register(ImportWheel, self.importer.run)
+        self.register(MuteAlerts, self._mute)
         self.register(Pause, self._pause)
         self.register(Prioritize, self._prioritize)
         self.register(RegeneratePages, self._regenerate_pages)
@@ -78,6 +85,7 @@ class CommandHandlers:
         self.register(Skip, self._skip)
         self.register(SkipReleases, self._skip_releases)
         self.register(StopMaster, _stop_master)
+        self.register(UnmuteAlerts, self._unmute)
 
     def register(
         self, message: type[_M], handler: Callable[[_M, Call], Awaitable[ReplyBody]]
@@ -99,6 +107,15 @@ class CommandHandlers:
         if handler is None:
             return await self.queries.handle(body)
         return await handler(body, call)
+
+    async def _acknowledge(self, command: AcknowledgeAlerts, call: Call) -> CommandSucceeded:
+        return await self.alerts.acknowledge(command, call.caller.name)
+
+    async def _mute(self, command: MuteAlerts, call: Call) -> CommandSucceeded:
+        return await self.alerts.mute(command, call.caller.name)
+
+    async def _unmute(self, command: UnmuteAlerts, _: Call) -> CommandSucceeded:
+        return await self.alerts.unmute(command)
 
     async def _add(self, command: Add, _: Call) -> AddReply:
         added = await add_projects(self.db, self.index, command.requests, self.rules)

@@ -17,6 +17,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
+from piwheels.control.alert_service import AlertService
 from piwheels.control.database_watch import in_parentheses
 from piwheels.db import failures, history, page_queue, parked_jobs, status_queries
 from piwheels.db.database import Database
@@ -48,6 +49,8 @@ from piwheels.system.metrics import read_metrics
 from piwheels.upstream.sync import UpstreamSync
 
 STATUS_INTERVAL_S = 2.0
+#: Alerts are kept up to date while nobody watches, too.
+UNWATCHED_INTERVAL_S = 15.0
 #: Counting may take the database a twentieth of the time, but is done every 15 seconds at least.
 LOAD_FACTOR = 20.0
 #: Totals take seconds on a large farm, and are counted less often.
@@ -86,6 +89,7 @@ class StatusService:
     dispatcher: Dispatcher
     upstream_sync: UpstreamSync
     event_bus: EventBus
+    alerts: AlertService
     web_root: Path
     web_url: str = ""
     database_wait: Callable[[], str] = str
@@ -125,10 +129,12 @@ class StatusService:
         with contextlib.suppress(NotNowError):
             await self.status()  # so that counts are cached before the first request
         while True:
-            await self.event_bus.wait_for_subscriber()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UNWATCHED_INTERVAL_S):
+                    await self.event_bus.wait_for_subscriber()
             self._change_event.clear()
             with contextlib.suppress(NotNowError):
-                self._publish(replace(await self.status(), builders=()))
+                self._publish(replace(await self.status(), builders=(), alerts=()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STATUS_INTERVAL_S):
                     await self._change_event.wait()
@@ -185,6 +191,8 @@ class StatusService:
     async def status(self, *, loads: bool = False) -> StatusReply:
         """The state of the farm; with `loads`, each builder's load over the last minutes.
 
+        Its alerts follow from it.
+
         Raises:
             NotNowError: the database has not answered since the master started.
         """
@@ -194,7 +202,7 @@ class StatusService:
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
         served = self.dispatcher.targets.served
-        return projection(
+        status = projection(
             StatusReply,
             counts.value,
             totals.value,
@@ -217,6 +225,7 @@ class StatusService:
             index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
         )
+        return replace(status, alerts=self.alerts.update(status))
 
     async def _cached(self, cached: AdaptiveCache[_T]) -> CachedValue[_T]:
         """The cached value if the database is slow; the first value is waited for longer."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from piwheels.config import Config
+from piwheels.control.alert_service import AlertService
 from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
 from piwheels.control.control_server import ControlServer
@@ -157,19 +158,27 @@ class _Master:
         await self._open_scheduler(stack, sockets)
         await self._open_publishers(stack)
         await self._open_watches(stack)
+        await self._open_status(stack)
+        self._retention = EventRetention(self._status.db, config.master.event_retention_days)
+        queries_db = await self._connect(stack, "queries")
+        self._control = self._control_server(sockets.controls, control_db, queries_db)
+
+    async def _open_status(self, stack: AsyncExitStack) -> None:
+        """Create what tells consoles about the farm."""
+        status_db = await self._connect(stack, "status")
+        self._alerts = AlertService(status_db, self._event_bus)
+        await self._alerts.load()
         self._status = StatusService(
-            db=await self._connect(stack, "status"),
+            db=status_db,
             counts_db=await self._connect(stack, "counts"),
             dispatcher=self._dispatcher,
             upstream_sync=self._upstream_sync,
             event_bus=self._event_bus,
+            alerts=self._alerts,
             web_root=self._webroot.root,
-            web_url=config.webroot.url,
+            web_url=self._config.webroot.url,
             database_wait=self._database_wait,
         )
-        self._retention = EventRetention(self._status.db, config.master.event_retention_days)
-        queries_db = await self._connect(stack, "queries")
-        self._control = self._control_server(sockets.controls, control_db, queries_db)
 
     async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
         """Create the services that builders connect to."""
@@ -256,6 +265,7 @@ class _Master:
         handlers = CommandHandlers(
             db=db,
             dispatcher=self._dispatcher,
+            alerts=self._alerts,
             # On a connection of its own: counting a position in a long queue delays no command.
             queries=QueryHandlers(queries_db, self._dispatcher, self._status),
             importer=importer,
@@ -284,6 +294,7 @@ class _Master:
             group.create_task(self._upload_server.run())
             group.create_task(self._control.run())
             group.create_task(self._status.run())
+            group.create_task(self._alerts.run())
             group.create_task(self._index_publisher.run())
             group.create_task(self._site_publisher.run())
             group.create_task(self._upstream_sync.run())

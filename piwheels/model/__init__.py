@@ -2,6 +2,11 @@
 
 from piwheels.model.accesses import DownloadedWheel as DownloadedWheel
 from piwheels.model.accesses import UserAgent as UserAgent
+from piwheels.model.alerts import Alert as Alert
+from piwheels.model.alerts import AlertRule as AlertRule
+from piwheels.model.alerts import AlertScope as AlertScope
+from piwheels.model.alerts import AlertState as AlertState
+from piwheels.model.alerts import Severity as Severity
 from piwheels.model.base import Struct as Struct
 from piwheels.model.base import projection as projection
 from piwheels.model.builds import RETRYABLE as RETRYABLE

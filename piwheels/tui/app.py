@@ -21,7 +21,7 @@ from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model import actions, commands, glyphs
-from piwheels.tui.model.action_targets import log_filter, release_filter
+from piwheels.tui.model.action_targets import alert_target, log_filter, release_filter
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.command_status import CommandHistory, CommandStatus
 from piwheels.tui.model.finder import FinderEntry
@@ -37,8 +37,9 @@ from piwheels.tui.screens.dialogs import ConfirmDialog
 from piwheels.tui.screens.finder import FinderScreen
 from piwheels.tui.screens.help_screen import HelpScreen
 from piwheels.tui.screens.registry import make_screen
-from piwheels.tui.settings import Settings
+from piwheels.tui.settings import RingSettings, Settings
 from piwheels.tui.terminal import job_control
+from piwheels.tui.terminal.alert_signals import AlertSignals
 from piwheels.tui.themes import THEMES, WholeCellScrollBar
 from piwheels.tui.widgets.ascii_filter import AsciiFilter
 
@@ -67,6 +68,7 @@ class DisplayOptions:
     theme: str = "piwheels"
     no_color: bool = False
     started_by_up: bool = False  # `piw up` asks about the farm when the console quits
+    ring: RingSettings | None = None  # for this run; None: as in the settings
 
 
 class Console(PreferencesApp):
@@ -101,6 +103,9 @@ class Console(PreferencesApp):
         self._was_connected = False
         self._staleness_timer: Timer | None = None
         self._clock_timer: Timer | None = None
+        self.alert_signals = AlertSignals(
+            display_options.ring or settings.alerts, self._write_to_terminal
+        )
         self.first_frame = asyncio.Event()  # set by the first frame that shows a farm
         self._handlers: Mapping[Action, Handler] = {
             actions.BACK: self.go_back,
@@ -184,7 +189,11 @@ class Console(PreferencesApp):
             return None
         if action.requires in {Requirement.NOTHING, Requirement.TABLE}:
             return True
-        return True if self._targets_for(action) else None
+        if self._targets_for(action):
+            return True
+        # Few rows of other screens have an alert: its keys are shown for those alone.
+        hidden = action.requires is Requirement.ALERT and here not in actions.WITH_ALERTS
+        return False if hidden else None
 
     def unavailable_reason(self, action: Action) -> str:
         """Why an action cannot be done now, in one line."""
@@ -195,6 +204,8 @@ class Console(PreferencesApp):
     def _targets_for(self, action: Action) -> tuple[ActionTarget, ...]:
         if action.requires is Requirement.NOTHING:
             return ()
+        if action.requires is Requirement.ALERT:
+            return tuple(map(alert_target, self.current_screen.alerts_here()))
         targets = self.current_screen.action_targets()
         return tuple(target for target in targets if target.satisfies(action.requires))
 
@@ -253,11 +264,18 @@ class Console(PreferencesApp):
             case Disconnected() if self.farm.has_snapshot:
                 self.set_class(True, "-stale")
                 self._update_staleness()
+            case MessageReceived() if self.farm.has_snapshot and self.replay is None:
+                self.alert_signals.update(self.farm.alerts)
             case Disconnected() | MessageReceived():
                 pass
             case _:
                 return
         self.schedule_refresh()
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        """Write a sequence that draws nothing; a picture and a test have no terminal."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
 
     def _notify_reconnect(self, connected: Connected) -> None:
         if connected.same_master is None and not self._was_connected:
@@ -304,14 +322,15 @@ class Console(PreferencesApp):
             self.first_frame.set()
 
     def _schedule_clock(self) -> None:
-        """Refresh when the clock of a running build is due, even if no event arrives."""
+        """Refresh when the clock of a build or the age of an alert is due, without an event."""
         if self._clock_timer is not None:
             self._clock_timer.stop()
             self._clock_timer = None
         running = [it for it in self.farm.builders.values() if it.view.build is not None]
-        if not running or not self.farm.connected or not self.is_running:
+        shows_age = bool(running or self.farm.alerts)
+        if not shows_age or not self.farm.connected or not self.is_running:
             return
-        newest_s = min(builder.phase_s(self.now) for builder in running)
+        newest_s = min((builder.phase_s(self.now) for builder in running), default=SECONDS_SHOWN_S)
         if newest_s >= SECONDS_SHOWN_S:
             interval_s = LONG_BUILD_CLOCK_S
         else:

@@ -23,7 +23,8 @@ from piwheels.tui.client.recording import Recorder, RecordingSource
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.key_names import rename_actions, validate_keys
-from piwheels.tui.settings import load_settings, save_settings, settings_path
+from piwheels.tui.settings import RingSettings, load_settings, save_settings, settings_path
+from piwheels.tui.terminal.alert_signals import RESTORE_TITLE
 from piwheels.tui.terminal.terminal_hangup import exit_on_hangup
 from piwheels.tui.themes import PLAIN_THEME
 
@@ -49,6 +50,7 @@ class Options:
     replay: Path | None = None
     snapshot: Path | None = None
     started_by_up: bool = False  # `piw up` asks about the farm when the console quits
+    ring: RingSettings | None = None  # None: as in the settings
 
 
 def run(options: Options) -> int:
@@ -83,7 +85,12 @@ async def _run(options: Options) -> int:
     sys.stderr.reconfigure(errors="replace")  # type: ignore[union-attr]
     exit_on_hangup(sys.stdin.fileno())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, console.exit)
-    await console.run_async(mouse=options.mouse)
+    try:
+        await console.run_async(mouse=options.mouse)
+    finally:
+        if console.alert_signals.changes_title:
+            sys.stderr.write(RESTORE_TITLE)
+            sys.stderr.flush()
     return console.return_code or 0
 
 
@@ -124,6 +131,7 @@ def _display_options(options: Options, theme: str) -> DisplayOptions:
         theme=PLAIN_THEME if plain else theme or "piwheels",
         no_color=no_color,
         started_by_up=options.started_by_up,
+        ring=options.ring,
     )
 
 

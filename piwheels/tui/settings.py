@@ -1,4 +1,4 @@
-"""The operator's settings, kept in the user's configuration directory: theme and keys.
+"""The operator's settings, kept in the user's configuration directory: theme, keys, alerts.
 
     $XDG_CONFIG_HOME/piwheels/console.toml      (~/.config without that variable)
 
@@ -19,11 +19,20 @@ from piwheels.tui.atomic_file import write_atomically
 FILE_NAME = "console.toml"
 
 
+class RingSettings(msgspec.Struct, frozen=True):
+    """What a new alert does: the bell, a notification of the desktop, a count in the title."""
+
+    bell: bool = True
+    notification: bool = True
+    title: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True):
     """theme: its name, "" for the default; keys: by action name, separated by commas."""
 
     theme: str = ""
     keys: dict[str, str] = {}
+    alerts: RingSettings = RingSettings()
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -95,4 +104,6 @@ def _to_toml(settings: Settings) -> str:
         values["theme"] = settings.theme
     if settings.keys:
         values["keys"] = settings.keys
+    if settings.alerts != RingSettings():
+        values["alerts"] = msgspec.structs.asdict(settings.alerts)
     return "# Written by `piw tui`; manual changes are kept.\n" + tomli_w.dumps(values)

@@ -46,6 +46,7 @@ INPUTS = Inputs(
     project="demo",
     version="1.0",
     releases=(("demo", "1.0", "t"),),
+    alerts=("hot:pi1",),
     text="home",
     number=2.0,
 )
@@ -100,7 +101,13 @@ def handlers(database: Database) -> CommandHandlers:
     """The real handlers; none of these tests needs what they work on."""
     absent: Any = SimpleNamespace(run=None)
     return CommandHandlers(
-        db=database, dispatcher=absent, queries=absent, importer=absent, index=absent, rules=absent
+        db=database,
+        dispatcher=absent,
+        alerts=absent,
+        queries=absent,
+        importer=absent,
+        index=absent,
+        rules=absent,
     )
 
 

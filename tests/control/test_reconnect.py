@@ -61,6 +61,7 @@ async def test_status_updates_are_as_frequent_after_an_outage_as_before(
         dispatcher=nothing,
         upstream_sync=nothing,
         event_bus=(bulletin := EventBus()),
+        alerts=nothing,
         web_root=Path(),
     )
     with bulletin.subscribe():

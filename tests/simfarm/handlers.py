@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectHit, ProjectOverview, State
 from piwheels.protocol.messages import (
+    AcknowledgeAlerts,
+    AlertsChanged,
     BuilderCommand,
     BuildsReply,
     CommandBuilders,
@@ -19,6 +22,7 @@ from piwheels.protocol.messages import (
     ListEvents,
     ListFailedBuilds,
     ListFailures,
+    MuteAlerts,
     Pause,
     Prioritize,
     ProjectHits,
@@ -41,6 +45,7 @@ from tests.simfarm import failures
 from tests.simfarm.model import FarmModel
 
 _POLL_S = 0.1
+OPERATOR = "ada@console"
 
 
 class SimHandlers:
@@ -63,6 +68,8 @@ class SimHandlers:
                 return CommandSucceeded(text="paused" if paused else "resumed")
             case CommandBuilders():
                 return await self._command_builders(body)
+            case AcknowledgeAlerts() | MuteAlerts():
+                return self._change_alerts(body)
             case StopMaster():
                 return CommandSucceeded(text="the master is stopping")
             case RetryReleases(releases=releases):
@@ -110,6 +117,17 @@ class SimHandlers:
                 return EventsReply(events=tuple(events[: body.limit]))
             case _:
                 raise RejectedError(f"the simulated farm knows no {type(body).__name__}")
+
+    def _change_alerts(self, body: AcknowledgeAlerts | MuteAlerts) -> CommandSucceeded:
+        tracker = self._model.alerts
+        for alert_id in body.alerts:
+            if isinstance(body, AcknowledgeAlerts):
+                tracker.acknowledge(alert_id, OPERATOR, body.note)
+            else:
+                until = self._model.time + timedelta(seconds=body.duration_s)
+                tracker.mute(alert_id, OPERATOR, until, body.note)
+        self._publish(AlertsChanged(alerts=tracker.alerts))
+        return CommandSucceeded(text="done", count=len(body.alerts))
 
     async def _command_builders(self, body: CommandBuilders) -> CommandSucceeded:
         missing = self._model.missing(body.builders)

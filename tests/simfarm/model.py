@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from piwheels.alerts.readings import Facts
+from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.model import (
     AuditEvent,
     BuildHistory,
@@ -17,6 +19,7 @@ from piwheels.model import (
     QueueStatus,
 )
 from piwheels.protocol.messages import (
+    AlertsChanged,
     BuilderChanged,
     BuilderRemoved,
     BuilderState,
@@ -83,11 +86,14 @@ class FarmModel:
         self._next_event = 1
         self._pulse_in_s = PULSE_S
         self._served_today = 90_000
+        self.alerts = AlertTracker()
         self.machines = {
             machine.label: machine for machine in self._make(builders, odd=odd and builders >= 12)
         }
         for _ in range(40):
             self._settle_past()
+        for past_s in (-2 * 3600.0, 0.0):  # what is wrong has been so for a while
+            self.update_alerts(past_s)
 
     # --- construction ---
 
@@ -166,6 +172,7 @@ class FarmModel:
             uptime_s=self.uptime_s,
             paused=self.paused,
             builders=tuple(machine.view(self.paused, loads=True) for machine in there),
+            alerts=self.alerts.alerts if builders else (),
             queues=tuple(self._queue(stage) for stage in self._stages()),
             last_hour=dict(self.hour),
             build_history=self._build_history(),
@@ -250,6 +257,7 @@ class FarmModel:
         if self._pulse_in_s <= 0:
             self._pulse_in_s = PULSE_S
             events.append(self.pulse())
+            events += self.update_alerts()
         return events
 
     def _step(self, machine: SimBuilder, by_s: float) -> Iterator[Event]:
@@ -337,6 +345,14 @@ class FarmModel:
     def pulse(self) -> StatusChanged:
         """The status of the farm, without its builders."""
         return StatusChanged(status=self.status(builders=False))
+
+    def update_alerts(self, later_s: float = 0.0) -> list[Event]:
+        """Apply the rules of alerts; returns the event if that changed any."""
+        now = self.time + timedelta(seconds=later_s)
+        facts = Facts(status=self.status(builders=True), cores=4)
+        if not self.alerts.update(facts, Moment(now, now.timestamp())):
+            return []
+        return [AlertsChanged(alerts=self.alerts.alerts)]
 
     def note(self, who: str, what: str, outcome: str = "") -> AuditEvent:
         """Somebody did something."""

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from piwheels.model import (
+    Alert,
+    AlertRule,
     AuditEvent,
     BuildHistory,
     BuildSummary,
@@ -14,6 +16,7 @@ from piwheels.model import (
     ProjectHit,
     ProjectOverview,
     QueueStatus,
+    Severity,
     State,
     TargetProgress,
 )
@@ -200,6 +203,62 @@ _RETRYING = FailureGroup(
 FAILURES = FailuresReply(groups=(_REGRESSION, _LIBPQ, _RETRYING), causes=31, releases=214)
 
 
+def alert(alert_id: str, minutes: float, text: str, **facts: object) -> Alert:
+    rule, _, subject = alert_id.partition(":")
+    known = {
+        "severity": Severity.WARNING,
+        "subject": subject or "master",
+        "since": datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=minutes),
+        "text": text,
+    }
+    return Alert(alert_id=alert_id, rule=AlertRule(rule), **(known | facts))  # type: ignore[arg-type]
+
+
+ALERTS = (
+    alert(
+        "quarantined:pi4-loft",
+        95,
+        "its last 5 builds failed: no space left on device",
+        severity=Severity.CRITICAL,
+    ),
+    alert(
+        "unserved:cp39-bullseye-armv7l",
+        195,
+        "31 jobs queued, no builder serves it",
+        severity=Severity.CRITICAL,
+        value=31.0,
+        worst=31.0,
+    ),
+    alert("overdue:pi4-attic", 108, "grpcio 2.1.0 takes over 50m"),
+    alert("silent:pi4-hall", 0.8, "no signal"),
+)
+#: What an operator has seen, and what has passed.
+PAST_ALERTS = (
+    alert(
+        "hot:pi5-roof",
+        2_900,
+        "82C, too hot",
+        value=82.0,
+        worst=84.0,
+        acknowledged_by="ada@desk",
+        note="new fan on Monday",
+    ),
+    alert(
+        "disk:pi3-shed",
+        400,
+        "96% used, 1.2 GiB free",
+        muted_by="ben@laptop",
+        muted_until=datetime.fromtimestamp(NOON, UTC) + timedelta(hours=2),
+    ),
+    alert(
+        "upstream",
+        430,
+        "not read for 30m",
+        cleared_at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=426),
+    ),
+)
+
+
 def status(**facts: object) -> StatusReply:
     known = {
         "version": "1.0.0",
@@ -222,6 +281,7 @@ def status(**facts: object) -> StatusReply:
         "upstream_status_text": "read to serial 24110232",
         "upstream_lag_s": 42.0,
         "downloads": LiveDownloads(),
+        "alerts": (*ALERTS, *PAST_ALERTS),
     }
     return StatusReply(**(known | facts))  # type: ignore[arg-type]
 

@@ -14,8 +14,10 @@ from piwheels.protocol.commands.definition import (
     Requirement,
 )
 from piwheels.protocol.messages import (
+    AcknowledgeAlerts,
     BuilderCommand,
     CommandBuilders,
+    MuteAlerts,
     Pause,
     Prioritize,
     RequestBody,
@@ -55,6 +57,7 @@ BUSY = ActionTarget(
     project="numpy",
     version="2.1",
     target="cp313-trixie-aarch64",
+    alert="hot:pi1",
     work_at_risk="14m of numpy 2.1",
 )
 IDLE = ActionTarget(key="pi2", name="pi2", builder="pi2")
@@ -79,6 +82,8 @@ SENT: dict[str, RequestBody] = {
     "retry_group": RetryReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),)),
     "skip_group": SkipReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),), reason="2"),
     "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
+    "acknowledge": AcknowledgeAlerts(alerts=("hot:pi1",), note="2"),
+    "mute": MuteAlerts(alerts=("hot:pi1",), duration_s=7200.0),
     "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
 }
 CHANGING = [action.name for action in all_actions() if action.changes_farm]
@@ -86,7 +91,7 @@ CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_action_sends_its_message(name: str) -> None:
-    ((body, what),) = build_messages(action_named(name), [BUSY], "2")
+    ((body, what),) = build_messages(action_named(name), [BUSY], "2h" if name == "mute" else "2")
     assert body == SENT[name]
     assert what.startswith(action_named(name).label.lower())
 

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.model import (
+    Alert,
+    AlertRule,
     AuditEvent,
     BuildSummary,
     HostMetrics,
@@ -19,10 +21,18 @@ from piwheels.model import (
     NamedCount,
     Outcome,
     QueueStatus,
+    Severity,
 )
-from piwheels.protocol.messages import BuilderState, BuilderView, Snapshot
+from piwheels.protocol.messages import (
+    AlertsChanged,
+    BuilderState,
+    BuilderView,
+    Snapshot,
+    StatusChanged,
+)
 from piwheels.tui.model import glyphs
-from piwheels.tui.model.alerts import find_alerts, next_alert
+from piwheels.tui.model.alert_rows import alert_rows
+from piwheels.tui.model.alerts import Place, active_alerts, alert_line, alert_place, next_alert
 from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.model.metrics import (
     NO_ACCESS_LOG,
@@ -31,6 +41,7 @@ from piwheels.tui.model.metrics import (
     host_metrics,
     outcome_summary,
 )
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState, from_snapshot
 from piwheels.tui.model.tables import builders as builders_table
 from piwheels.tui.model.tables import builds as builds_table
@@ -394,6 +405,7 @@ def test_untrusted_text_is_sanitized_in_every_cell(text: str, ascii_only: bool) 
             record_date=text,
         ),
     )  # fmt: skip
+    state.alerts = (alert("hot", subject=text, text=text, note=text, acknowledged_by=text),)
     message = build_finished(7, project=text, version=text, target=text, builder=text, reason=text)
     state.apply_update(message, NOW)
     state.apply_update(
@@ -409,7 +421,8 @@ def test_untrusted_text_is_sanitized_in_every_cell(text: str, ascii_only: bool) 
     shown = [cell.text for table in tables for row in table for cell in row.cells]
     shown += [fact.text for fact in host_metrics(state, NOW) + download_metrics(state)]
     shown += [fact.label for split in breakdowns(state).values() for fact in split]
-    shown += [trouble.text for trouble in find_alerts(state, NOW)]
+    shown += [alert_line(trouble) for trouble in state.alerts]
+    shown += [cell.text for row in alert_rows(state, NOW) for cell in row.cells]
     categories = {unicodedata.category(char) for line in shown for char in line}
     assert not categories & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -455,60 +468,75 @@ def test_downloads_say_when_no_access_log_is_connected() -> None:
     assert "a record" in {f.key: f.text for f in download_metrics(record)}["today"]
 
 
-# --- problems ---
+# --- alerts ---
 
 
-def test_problems_are_found_in_order_and_wrap_around() -> None:
-    full = HostMetrics(disk_total=100, disk_free=1)
-    state = farm(
-        BuilderView(label="pi7", state=BuilderState.IDLE, failed_last_hour=9),
-        BuilderView(label="pi6", state=BuilderState.IDLE, host=HostMetrics(temperature=85.0)),
-        BuilderView(label="pi5", state=BuilderState.IDLE, host=full),
-        BuilderView(label="pi4", state=BuilderState.SILENT, since_last_message_s=40.0),
-        BuilderView(
-            label="pi3",
-            state=BuilderState.OVERDUE,
-            build=1,
-            build_s=600.0,
-            project="lxml",
-            release_version="6",
-            expected_s=60.0,
-        ),
-        BuilderView(label="pi2", state=BuilderState.QUARANTINED, reason="no sandbox"),
-        BuilderView(label="pi1", state=BuilderState.LOST, since_last_message_s=400.0),
-        BuilderView(label="pi0", state=BuilderState.IDLE, failed_last_hour=9, built_last_hour=1),
-        host=full,
-        queues=(queue("cp315", 3, has_builder=False),),
-        upstream_lag_s=1e6,
-    )
-    found = find_alerts(state, NOW + 10)
-    assert [(trouble.screen, trouble.key, trouble.label) for trouble in found] == [
-        ("builders", "pi1", "lost"),
-        ("builders", "pi2", "quarantined"),
-        ("builders", "pi3", "overdue"),
-        ("builders", "pi4", "silent"),
-        ("host", "disk", "disk"),
-        ("queues", "cp315", "unserved"),
-        ("builders", "pi5", "disk"),
-        ("builders", "pi6", "hot"),
-        ("builders", "pi7", "failing"),
-        ("host", "upstream", "upstream"),
-    ]
-    assert found[0].text == "pi1: no message for 6m50s"
-    assert found[2].text == "pi3: lxml 6 takes 10m, expected 1m"
-    place: tuple[str, str] | None = None
+def alert(alert_id: str, **facts: object) -> Alert:
+    rule, _, subject = alert_id.partition(":")
+    known = {
+        "severity": Severity.WARNING,
+        "since": datetime.fromtimestamp(NOW - 400, UTC),
+        "text": "it broke",
+        "subject": subject or "master",
+    }
+    return Alert(alert_id=alert_id, rule=AlertRule(rule), **(known | facts))  # type: ignore[arg-type]
+
+
+def test_each_place_with_an_alert_is_visited_once_and_the_first_follows_the_last() -> None:
+    found = [alert(it) for it in ("lost:pi1", "unserved:cp315", "tree", "hot:pi1", "silent:pi2")]
+    place: Place | None = None
     visited = []
-    for _ in range(len(found) + 1):
-        trouble = next_alert(found, place)
-        assert trouble is not None
-        place = (trouble.screen, trouble.key)
-        visited.append(trouble)
-    assert visited == [*found, found[0]]
-    assert next_alert(found, ("builders", "pi0")) == found[0]
+    for _ in range(5):
+        found_next = next_alert(found, place)
+        assert found_next is not None
+        place = alert_place(found_next)
+        visited.append((place.screen, place.key))
+    assert visited == [
+        ("builders", "pi1"), ("queues", "cp315"), ("host", "disk"), ("builders", "pi2"),
+        ("builders", "pi1"),
+    ]  # fmt: skip
+    assert next_alert(found, Place(ScreenName.BUILDERS, "pi0")) == found[0]
     assert next_alert([], None) is None
 
 
-def test_a_waiting_queue_is_a_problem_with_its_reason() -> None:
-    (trouble,) = find_alerts(farm(waits="the index does not answer"), NOW)
-    assert (trouble.screen, trouble.label) == ("host", "no jobs")
-    assert trouble.text == "scheduler: no jobs are assigned: the index does not answer"
+def test_every_rule_leads_to_a_screen() -> None:
+    for rule in AlertRule:
+        for subject in ("", ":pi1"):
+            assert alert_place(alert(f"{rule}{subject}")).screen in ScreenName
+
+
+def test_alerts_are_in_groups_and_only_the_active_ones_count() -> None:
+    later = datetime.fromtimestamp(NOW + 3600, UTC)
+    state = farm(
+        alerts=(
+            alert("lost:pi1", severity=Severity.CRITICAL),
+            alert("hot:pi2", acknowledged_by="ada@here", note="new fan"),
+            alert("disk:pi3", muted_by="ben@there", muted_until=later),
+            alert("tree", cleared_at=datetime.fromtimestamp(NOW - 100, UTC)),
+        )
+    )
+    rows = alert_rows(state, NOW, ascii_only=True)
+    assert [[cell.text for cell in row.cells][:3] for row in rows] == [
+        ["lost", "6m", "pi1"],
+        ["Acknowledged: 1, muted: 1", "", ""],
+        ["hot", "6m", "pi2"],
+        ["disk", "6m", "pi3"],
+        ["Cleared in 24h: 1", "", ""],
+        ["tree", "1m", "master"],
+    ]
+    details = [row.cells[3].text for row in rows if row.cells[3].text]
+    assert details[:2] == ["it broke", "seen by ada@here: new fan"]
+    assert details[2].startswith("muted until ")
+    assert details[2].endswith(" by ben@there")
+    assert details[3] == "lasted 5m: it broke"
+    assert [row.has_alert for row in rows] == [True] + [False] * 5
+    assert [it.alert_id for it in active_alerts(state)] == ["lost:pi1"]
+    assert len(alert_rows(state, NOW, headings=False)) == 4
+
+
+def test_a_status_without_alerts_keeps_them_and_a_change_replaces_them() -> None:
+    state = farm(alerts=(alert("tree"),))
+    state.apply_update(StatusChanged(status=status(builders=())), NOW)
+    assert [it.alert_id for it in state.alerts] == ["tree"]
+    state.apply_update(AlertsChanged(alerts=(alert("hot"),)), NOW)
+    assert [it.alert_id for it in state.alerts] == ["hot"]

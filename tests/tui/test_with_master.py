@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from piwheels.model import Outcome
+from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
@@ -232,3 +232,25 @@ async def test_priority_moves_a_release_ahead_and_back(master: Master, stage: Ap
         await perform(stage, "reset_priority")
         await wait_until_applied(stage)
         await master.wait_for_query("SELECT priority_time = queued_at FROM jobs")
+
+
+# --- alerts ---
+
+
+async def test_an_alert_is_acknowledged_and_muted_by_its_keys(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        await pi1.send_idle(HostMetrics(disk_total=100 * 2**30, disk_free=2**30))
+        await stage.press("6")
+        await stage.wait_for_text("99% used, 1.0 GiB free")
+        await perform(stage, "acknowledge", *"card ordered", "enter")
+        assert await wait_until_applied(stage) == "disk:pi1 is acknowledged"
+        await stage.wait_for_text("seen by ada@here: card ordered")
+        await stage.wait_for_text("no alerts")
+        stage.table.table.move_cursor("disk:pi1")
+        await perform(stage, "mute", "enter")
+        assert await wait_until_applied(stage) == "disk:pi1 is muted for 2h"
+        (alert,) = (await master.ask(m.Status(), m.StatusReply)).alerts
+        assert (alert.muted_by, alert.acknowledged_by) == ("ada@here", "")
+        await stage.wait_for_text("muted until")

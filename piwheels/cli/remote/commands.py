@@ -10,7 +10,14 @@ from piwheels.cli.remote.client import connect, parse_duration, parse_release, p
 from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.formatting import format_duration
-from piwheels.protocol.commands.definition import CommandDefinition, Inputs, Kind, release_text
+from piwheels.protocol.commands.definition import (
+    CommandDefinition,
+    Inputs,
+    Kind,
+    Parameter,
+    parse_until,
+    release_text,
+)
 from piwheels.protocol.messages import (
     BuilderState,
     BuilderView,
@@ -37,6 +44,8 @@ async def run_command(
     if definition.build is None:
         raise UsageError(f"{definition.name}: this command is not sent from the command line")
     entered = parse_inputs(definition, values)
+    if any(it.kind is Kind.UNTIL for it in definition.parameters) and not entered.number:
+        raise UsageError("say for how long: --for 2h, or --until 18:00")
     async with connect(config) as client:
         views: Sequence[BuilderView] = ()
         if any(it.kind is Kind.BUILDERS for it in definition.parameters):
@@ -66,6 +75,8 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
             case Kind.BUILDERS:
                 if bool(values.get("labels")) == bool(values.get("all_builders")):
                     raise UsageError("name builders, or use --all")
+            case Kind.ALERTS:
+                inputs = replace(inputs, alerts=tuple(dict.fromkeys(values["alerts"])))
             case Kind.RELEASE | Kind.PROJECT if value:
                 release = parse_release(value)
                 version = release.version if parameter.kind is Kind.RELEASE else None
@@ -74,15 +85,23 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
                 inputs = replace(inputs, target=value)
             case Kind.TEXT | Kind.CHOICE:
                 inputs = replace(inputs, text=value)
-            case Kind.DURATION if value:
-                inputs = replace(inputs, number=parse_duration(value))
-            case Kind.COUNT if value:
-                inputs = replace(inputs, number=float(value))
+            case Kind.DURATION | Kind.COUNT | Kind.UNTIL if value:
+                inputs = replace(inputs, number=_number(parameter, value))
             case Kind.FLAG:
                 inputs = replace(inputs, flag=bool(value))
             case _:
                 pass
     return inputs
+
+
+def _number(parameter: Parameter, value: str) -> float:
+    if parameter.kind is Kind.COUNT:
+        return float(value)
+    if parameter.kind is Kind.DURATION:
+        return parse_duration(value)
+    if seconds := parse_until(value):
+        return seconds
+    raise UsageError(f"{parameter.name} {value!r}: write 90m, 2h, 3d, or a time such as 18:00")
 
 
 def _labels(views: Sequence[BuilderView], values: Mapping[str, Any]) -> tuple[str, ...]:

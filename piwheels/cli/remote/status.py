@@ -3,6 +3,7 @@
 import click
 import msgspec
 
+from piwheels.cli.remote.alerts import alert_json, print_active
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
 from piwheels.formatting import format_duration, format_size, pluralize
@@ -36,13 +37,14 @@ _LAG_WARNING_S = 3600.0
 
 
 async def status(config: Config, *, as_json: bool) -> int:
-    """Print builders, queues, the last hour's builds and the disk."""
+    """Print alerts, builders, queues, the last hour's builds and the disk."""
     if as_json:
         return await _print_snapshot(config)
     async with connect(config) as client:
         reply = await client.request(Status(), StatusReply)
     _print_header(reply)
     click.echo()
+    print_active(reply.alerts)
     _print_builders(reply)
     click.echo()
     _print_queues(reply)
@@ -72,6 +74,7 @@ async def _print_snapshot(config: Config) -> int:
         raise unexpected_reply(snapshot)
     status: dict[str, object] = msgspec.to_builtins(snapshot.status)
     recent = {
+        "alerts": [alert_json(alert) for alert in snapshot.status.alerts],
         "recent_builds": builds_json(snapshot.builds),
         "recent_events": events_json(snapshot.events),
     }

@@ -1,7 +1,9 @@
 """What a definition of an operator command consists of. Data only: no I/O, no click, no textual."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +14,8 @@ M = TypeVar("M", bound=Message)
 #: The most builders that may be restarted at the same time.
 MAX_PARALLEL = 1000
 MAX_HOURS = 1_000_000.0
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)([smhd])")
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Permission(StrEnum):
@@ -30,6 +34,7 @@ class Inputs:
     version: str | None = None
     target: str | None = None
     releases: tuple[tuple[str, str, str], ...] = ()  # project, version, target
+    alerts: tuple[str, ...] = ()  # their ids
     text: str | None = None  # the command's own text: a reason, a kind of page, a name
     number: float = 0.0  # the command's own number: a count, seconds
     flag: bool = False  # the command's own flag
@@ -39,12 +44,14 @@ class Kind(StrEnum):
     """What a parameter of the command line accepts, and the field of Inputs that it fills."""
 
     BUILDERS = "builders"  # [BUILDER]... or --all
+    ALERTS = "alerts"  # ID...
     RELEASE = "release"  # PROJECT[==VERSION]: project and version
     PROJECT = "project"
     TARGET = "target"
     TEXT = "text"
     CHOICE = "choice"  # text
     DURATION = "duration"  # number, in seconds
+    UNTIL = "until"  # number, in seconds from now: a duration or a time of day
     COUNT = "count"  # number
     FLAG = "flag"
 
@@ -72,6 +79,7 @@ class Requirement(StrEnum):
     BUILD = "a build"
     PROJECT = "a project"
     FAILURES = "a group of failures"
+    ALERT = "an alert"
     RECORDING = "a recording"
 
 
@@ -98,7 +106,8 @@ class Prompt:
 
     label: str
     default: str
-    kind: Kind  # TEXT, COUNT or DURATION (entered in hours)
+    kind: Kind  # TEXT, COUNT, UNTIL or DURATION (entered in hours)
+    optional: bool = False  # a TEXT may be empty
 
     def error(self, entered: str) -> str:
         """Why what was entered cannot be used; "" when it can."""
@@ -107,8 +116,10 @@ class Prompt:
                 valid, expected = parse_count(entered) > 0, f"a number from 1 to {MAX_PARALLEL:,}"
             case Kind.DURATION:
                 valid, expected = parse_hours(entered) > 0, "a number of hours above 0"
+            case Kind.UNTIL:
+                valid, expected = parse_until(entered) > 0, "a duration (2h, 3d) or a time (18:00)"
             case _:
-                valid, expected = bool(entered.strip()), "a reason"
+                valid, expected = self.optional or bool(entered.strip()), "a reason"
         return "" if valid else expected
 
     def number(self, entered: str) -> float:
@@ -118,6 +129,8 @@ class Prompt:
                 return parse_count(entered)
             case Kind.DURATION:
                 return parse_hours(entered) * 3600.0
+            case Kind.UNTIL:
+                return parse_until(entered)
             case _:
                 return 0.0
 
@@ -185,6 +198,31 @@ def parse_hours(text: str) -> float:
     except ValueError:
         return 0.0
     return hours if hours < MAX_HOURS else 0.0
+
+
+def parse_until(text: str, now: datetime | None = None) -> float:
+    """The seconds until the end of a duration (`90m`, `2h`, `3d`), or until a local time of day.
+
+    A time (`18:00`) is today's or tomorrow's, `2026-12-01 08:00` a day's; 0.0 for anything else.
+    """
+    text, now = text.strip(), now or datetime.now().astimezone()
+    if (found := _DURATION.fullmatch(text)) is not None:
+        seconds = float(found[1]) * _UNITS_S[found[2]]
+    else:
+        seconds = _seconds_until(text, now)
+    return seconds if 0 < seconds < MAX_HOURS * 3600 else 0.0
+
+
+def _seconds_until(text: str, now: datetime) -> float:
+    try:
+        if ":" in text and "-" not in text:
+            then = datetime.combine(now.date(), time.fromisoformat(text), now.tzinfo)
+            return ((then - now) % timedelta(days=1)).total_seconds()
+        then = datetime.fromisoformat(text)
+        then = then if then.tzinfo else then.replace(tzinfo=now.tzinfo)
+    except ValueError:
+        return 0.0
+    return (then - now).total_seconds()
 
 
 def release_text(project: str, version: str | None, target: str | None = None) -> str:

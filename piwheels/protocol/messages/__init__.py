@@ -5,6 +5,7 @@ states PROTOCOL in its first message; another version is rejected with both name
 packages import all messages from here.
 """
 
+from piwheels.protocol.commands.alerts import *
 from piwheels.protocol.commands.builders import *
 from piwheels.protocol.commands.failures import *
 from piwheels.protocol.commands.farm import *

@@ -1,6 +1,6 @@
 """Events that are sent to subscribers: Event."""
 
-from piwheels.model import AuditEvent, BuildSummary
+from piwheels.model import Alert, AuditEvent, BuildSummary
 from piwheels.protocol.message_base import Message
 from piwheels.protocol.messages.status import BuilderView, StatusReply
 
@@ -18,7 +18,7 @@ class BuilderRemoved(Message, frozen=True, kw_only=True):
 
 
 class StatusChanged(Message, frozen=True, kw_only=True):
-    """The status of the farm changed; without its builders.
+    """The status of the farm changed; without its builders and its alerts.
 
     Durations that simply grow (waits, the upstream's lag) are sent again every minute or so, and
     less often the longer they are; the uptime is not.
@@ -27,4 +27,10 @@ class StatusChanged(Message, frozen=True, kw_only=True):
     status: StatusReply
 
 
-Event = BuilderChanged | BuilderRemoved | BuildSummary | AuditEvent | StatusChanged
+class AlertsChanged(Message, frozen=True, kw_only=True):
+    """An alert was raised, changed or cleared; with all alerts, as in StatusReply."""
+
+    alerts: tuple[Alert, ...]
+
+
+Event = BuilderChanged | BuilderRemoved | BuildSummary | AuditEvent | StatusChanged | AlertsChanged

@@ -2,7 +2,14 @@
 
 from enum import StrEnum
 
-from piwheels.model import AwaitedPackage, BuildHistory, HostMetrics, LiveDownloads, QueueStatus
+from piwheels.model import (
+    Alert,
+    AwaitedPackage,
+    BuildHistory,
+    HostMetrics,
+    LiveDownloads,
+    QueueStatus,
+)
 from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm refreshing takes seconds.
@@ -98,4 +105,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
         0.0  # how old projects, releases, files, builds and database_bytes are
     )
     index_url: str = ""  # what `pip install --index-url` takes, as the settings say
+    alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
     database: str = ""  # what the database keeps the master waiting for; "" when it does not

@@ -1,7 +1,7 @@
 """Targets of actions from builders and builds, and the screen filters that lead to them."""
 
 from piwheels.formatting import format_short_duration
-from piwheels.model import BuildSummary
+from piwheels.model import Alert, BuildSummary
 from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter
@@ -45,6 +45,12 @@ def builder_target(key: str, view: BuilderView) -> ActionTarget:
     if view.build is not None:
         return running_target(key, view)
     return ActionTarget(key=key, name=terminal_safe(view.label), builder=view.label)
+
+
+def alert_target(alert: Alert) -> ActionTarget:
+    """An alert, to be acknowledged or muted."""
+    name = terminal_safe(f"{alert.subject} {alert.rule}")
+    return ActionTarget(key=alert.alert_id, name=name, alert=alert.alert_id)
 
 
 def queue_target(target: str) -> ActionTarget:

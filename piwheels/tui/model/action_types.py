@@ -15,6 +15,7 @@ class Group(StrEnum):
     LOG = "Log"
     BUILDERS = "Builders"
     PROJECTS = "Projects"
+    ALERTS = "Alerts"
     FARM = "Farm"
     REPLAY = "Recording"
     NAVIGATION = "Navigation"
@@ -57,6 +58,7 @@ class ActionTarget:
     target: str = ""
     failure_class: str = ""  # with `cause`: a group of failures
     cause: str = ""
+    alert: str = ""  # the id of an alert
     work_at_risk: str = ""  # the running build and its duration, in one line
 
     def satisfies(self, requirement: Requirement) -> bool:
@@ -70,6 +72,8 @@ class ActionTarget:
                 return self.build is not None
             case Requirement.PROJECT:
                 return bool(self.project)
+            case Requirement.ALERT:
+                return bool(self.alert)
             case Requirement.FAILURES:
                 return bool(self.failure_class)
             case Requirement.NOTHING | Requirement.TABLE | Requirement.RECORDING:

@@ -24,8 +24,8 @@ _TABLES = (
 )
 _ON_LOG = (ScreenName.LOG,)
 _ON_BUILDS = (ScreenName.BUILDS,)
-#: Their rows are builders, builds or queues.
-_WITH_ALERTS = (ScreenName.OVERVIEW, ScreenName.ALERTS)
+#: The screens that list alerts; their rows are also builders, builds or queues.
+WITH_ALERTS = (ScreenName.OVERVIEW, ScreenName.ALERTS)
 _WITH_MARKS = (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.DOWNLOADS)
 
 # --- navigation ---
@@ -379,6 +379,7 @@ def all_actions() -> tuple[Action, ...]:
         *_NAVIGATION,
         *_ROWS,
         *farm_actions(Group.FARM),
+        *farm_actions(Group.ALERTS),
         *farm_actions(Group.BUILDERS),
         *farm_actions(Group.PROJECTS),
         *_LOG,
@@ -398,15 +399,15 @@ def action_named(name: str) -> Action:
 #: The screens that can have what an action requires.
 SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
     Requirement.TABLE: _TABLES,
-    Requirement.BUILDER: (*_WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG),
+    Requirement.BUILDER: (*WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG),
     Requirement.RUNNING_BUILD: (
-        *_WITH_ALERTS,
+        *WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.LOG,
     ),
     Requirement.BUILD: (
-        *_WITH_ALERTS,
+        *WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.FAILURES,
@@ -414,8 +415,14 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         ScreenName.EXPLAIN,
     ),
     Requirement.FAILURES: (ScreenName.FAILURES,),
+    Requirement.ALERT: (
+        *WITH_ALERTS,
+        ScreenName.BUILDERS,
+        ScreenName.QUEUES,
+        ScreenName.HOST,
+    ),
     Requirement.PROJECT: (
-        *_WITH_ALERTS,
+        *WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.DOWNLOADS,

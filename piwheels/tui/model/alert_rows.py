@@ -1,37 +1,101 @@
-"""The rows of the alerts table."""
+"""The rows of the alerts table, and of the overview's list of alerts."""
 
-from piwheels.tui.model.alerts import Alert, find_alerts
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from piwheels.alerts.texts import format_age, state_text
+from piwheels.model import Alert, AlertState
+from piwheels.tui.model.alerts import active_alerts
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
+from piwheels.tui.model.terminal_text import terminal_safe
 
 ALERT_COLUMNS = (
-    Column("alert", "Alert", 14, 0),
-    Column("subject", "Subject", 22, 0),
-    Column("detail", "What is wrong", 36, 0),
+    Column("alert", "Alert", 13, 0),
+    Column("age", "Age", 5, 0, "right"),
+    Column("subject", "Subject", 20, 0),
+    Column("detail", "What is wrong", 34, 1),
 )
 #: The alerts that have a glyph of their own.
 _OWN_GLYPHS = frozenset({"lost", "quarantined", "overdue", "silent"})
+#: The keys of the headings begin with it; no alert's id does.
+_HEADING = "heading "
 
 
-def alert_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Row]:
-    """One row per alert, the worst first."""
-    found = find_alerts(state, now)
-    return [_alert_row(alert, place, ascii_only) for place, alert in enumerate(found)]
+def overview_alert_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Row]:
+    """The alerts that need attention, the worst first."""
+    return list(_rows(active_alerts(state), now, 0, ascii_only=ascii_only))
 
 
-def alert_key(alert: Alert) -> str:
-    """The key of an alert's row."""
-    return f"{alert.screen} {alert.key}"
-
-
-def _alert_row(alert: Alert, position: int, ascii_only: bool) -> Row:
-    name = "lost" if alert.critical else "warning"
-    glyph = glyph_of(alert.label if alert.label in _OWN_GLYPHS else name, ascii_only=ascii_only)
-    cells = (
-        Cell(alert.label, "error" if alert.critical else "warning", glyph, alert.rank),
-        Cell(alert.subject, "", "", natural_sort_key(alert.subject)),
-        Cell(alert.detail, "", "", alert.detail),
+def alert_rows(
+    state: FarmState, now: float, *, headings: bool = True, ascii_only: bool = False
+) -> list[Row]:
+    """All alerts in groups: those that need attention first, the cleared ones last."""
+    groups = {kind: [it for it in state.alerts if it.state is kind] for kind in AlertState}
+    seen = [*groups[AlertState.ACKNOWLEDGED], *groups[AlertState.MUTED]]
+    titles = (
+        ("", groups[AlertState.ACTIVE]),
+        (_seen_title(groups), seen),
+        (f"Cleared in 24h: {len(groups[AlertState.CLEARED])}", groups[AlertState.CLEARED]),
     )
-    filter_text = f"{alert.label} {alert.subject} {alert.detail}".lower()
-    return Row(alert_key(alert), cells, True, filter_text, (position,))
+    rows: list[Row] = []
+    for title, group in titles:
+        if title and group and headings:
+            rows.append(_heading(title, len(rows)))
+        rows += _rows(group, now, len(rows), ascii_only=ascii_only)
+    return rows
+
+
+def _seen_title(groups: dict[AlertState, list[Alert]]) -> str:
+    counts = (
+        ("acknowledged", len(groups[AlertState.ACKNOWLEDGED])),
+        ("muted", len(groups[AlertState.MUTED])),
+    )
+    return ", ".join(f"{word}: {count}" for word, count in counts if count).capitalize()
+
+
+def _heading(title: str, position: int) -> Row:
+    cells = (Cell(title, "muted"), Cell(""), Cell(""), Cell(""))
+    return Row(f"{_HEADING}{title}", cells, False, title.lower(), (position,))
+
+
+def _rows(alerts: Iterable[Alert], now: float, first: int, *, ascii_only: bool) -> Iterator[Row]:
+    at = datetime.fromtimestamp(now, UTC)
+    for place, alert in enumerate(alerts):
+        yield _alert_row(alert, at, first + place, ascii_only)
+
+
+def _alert_row(alert: Alert, now: datetime, position: int, ascii_only: bool) -> Row:
+    is_active = alert.state is AlertState.ACTIVE
+    text_style = "" if is_active else "muted"
+    subject = terminal_safe(alert.subject)
+    detail = terminal_safe(state_text(alert, now) or alert.text)
+    age_s = (now - (alert.cleared_at or alert.since)).total_seconds()
+    cells = (
+        Cell(alert.rule, _style(alert), _glyph(alert, ascii_only), natural_sort_key(alert.rule)),
+        Cell(format_age(alert, now), text_style, "", age_s),
+        Cell(subject, text_style, "", natural_sort_key(subject)),
+        Cell(detail, text_style, "", detail),
+    )
+    filter_text = f"{alert.rule} {alert.state} {subject} {detail}".lower()
+    return Row(alert.alert_id, cells, is_active, filter_text, (position,))
+
+
+def _style(alert: Alert) -> str:
+    if alert.state is not AlertState.ACTIVE:
+        return "muted"
+    return "error" if alert.is_critical else "warning"
+
+
+def _glyph(alert: Alert, ascii_only: bool) -> str:
+    match alert.state:
+        case AlertState.ACTIVE if alert.rule in _OWN_GLYPHS:
+            name = str(alert.rule)
+        case AlertState.ACTIVE:
+            name = "lost" if alert.is_critical else "warning"
+        case AlertState.CLEARED:
+            name = "good"
+        case _:
+            name = "unknown"
+    return glyph_of(name, ascii_only=ascii_only)

@@ -138,6 +138,10 @@ def build_messages(
         releases = tuple(dict.fromkeys((it.project, it.version, it.target) for it in targets))
         body = action.command.build(_inputs(action, entered, releases=releases))
         return [(body, f"{label} {_targets_summary(action, targets)}")]
+    if action.requires is Requirement.ALERT:
+        ids = tuple(dict.fromkeys(target.alert for target in targets))
+        body = action.command.build(_inputs(action, entered, alerts=ids))
+        return [(body, f"{label} {_targets_summary(action, targets)}")]
     if action.requires is not Requirement.PROJECT:
         return [(action.command.build(_inputs(action, entered)), label)]
     bodies = {}
@@ -157,12 +161,14 @@ def _inputs(
     *,
     builders: tuple[str, ...] = (),
     releases: tuple[tuple[str, str, str], ...] = (),
+    alerts: tuple[str, ...] = (),
 ) -> Inputs:
     console = action.console
     prompt = console.prompt if console else None
     return Inputs(
         builders=builders,
         releases=releases,
+        alerts=alerts,
         project=project,
         version=version,
         target=target,
@@ -192,6 +198,8 @@ def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
         return pluralize(len(names), "release")
     if len(names) <= 1:
         return "".join(names)
+    if action.requires is Requirement.ALERT:
+        return pluralize(len(names), "alert")
     if action.requires in _OF_BUILDERS:
         return f"{len(names)} builders"
     of_projects = action.console is not None and action.console.scope is Scope.PROJECT

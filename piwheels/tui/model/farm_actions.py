@@ -12,6 +12,7 @@ _GROUPS = {
     Requirement.RUNNING_BUILD: Group.BUILDERS,
     Requirement.PROJECT: Group.PROJECTS,
     Requirement.FAILURES: Group.PROJECTS,
+    Requirement.ALERT: Group.ALERTS,
 }
 #: Actions of a screen of their own: there they hide others with the same key.
 _SCREENS = {Requirement.FAILURES: (ScreenName.FAILURES,)}

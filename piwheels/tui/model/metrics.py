@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from piwheels.alerts.rules import UPSTREAM_WARNS_S
 from piwheels.formatting import (
     format_count,
     format_load,
@@ -12,7 +13,6 @@ from piwheels.formatting import (
     format_temperature,
 )
 from piwheels.model import HostMetrics, LiveDownloads, NamedCount
-from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.glyphs import sparkline
 from piwheels.tui.model.state import FarmState
@@ -120,7 +120,7 @@ def _temperature_metric(host: HostMetrics, ascii_only: bool) -> Metric:
 def _upstream_metric(lag_s: float | None, ascii_only: bool) -> Metric:
     if lag_s is None:
         return Metric("lag", "upstream read", "not yet", "muted")
-    late = lag_s > UPSTREAM_LAG_ALERT_S
+    late = lag_s > UPSTREAM_WARNS_S
     mark = glyph_of("warning", ascii_only=ascii_only) if late else ""
     text = f"{format_short_duration(lag_s)} ago{', late' if late else ''}"
     return Metric("lag", "upstream read", text, "warning" if late else "", mark)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from piwheels.model import AuditEvent, BuildSummary, QueueStatus, short_target_name
+from piwheels.model import Alert, AuditEvent, BuildSummary, QueueStatus, short_target_name
 from piwheels.protocol.messages import (
+    AlertsChanged,
     BuilderChanged,
     BuilderRemoved,
     BuilderView,
@@ -67,7 +68,9 @@ class Builder:
 class FarmState:
     """The farm as last reported, and whether the master is connected."""
 
-    status: StatusReply | None = None  # its builders are left out: see `builders`
+    #: Its builders and alerts are left out: see `builders` and `alerts`.
+    status: StatusReply | None = None
+    alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
     builders: dict[str, Builder] = field(default_factory=dict)
     builds: dict[int, BuildSummary] = field(default_factory=dict)  # by number, oldest first
     events: list[AuditEvent] = field(default_factory=list)  # oldest first
@@ -110,7 +113,8 @@ class FarmState:
             view.label: _updated_builder(before.get(view.label), view, now)
             for view in snapshot.status.builders
         }
-        self.status = msgspec.structs.replace(snapshot.status, builders=())
+        self.status = msgspec.structs.replace(snapshot.status, builders=(), alerts=())
+        self.alerts = snapshot.status.alerts
         self.instance = snapshot.status.instance or self.instance
         self.builds = {build.build_id: build for build in reversed(snapshot.builds)}
         self.events = list(reversed(snapshot.events))
@@ -131,7 +135,9 @@ class FarmState:
             case AuditEvent():
                 self._add_event(event)
             case StatusChanged(status=status):
-                self.status = msgspec.structs.replace(status, builders=())
+                self.status = msgspec.structs.replace(status, builders=(), alerts=())
+            case AlertsChanged(alerts=alerts):
+                self.alerts = alerts
             case _:
                 pass
 
@@ -196,7 +202,7 @@ def to_snapshot(state: FarmState, now: float) -> Snapshot:
         for builder in state.builders.values()
     )
     return Snapshot(
-        status=msgspec.structs.replace(state.status, builders=builders),
+        status=msgspec.structs.replace(state.status, builders=builders, alerts=state.alerts),
         builds=tuple(reversed(state.builds.values())),
         events=tuple(reversed(state.events)),
     )

@@ -9,9 +9,17 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from piwheels.model import Alert
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.alerts import find_alerts, next_alert
+from piwheels.tui.model.alerts import (
+    Place,
+    active_alerts,
+    alert_line,
+    alert_place,
+    alerts_at,
+    next_alert,
+)
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.bindings import bindings_for
@@ -64,17 +72,22 @@ class FarmScreen(Screen[None]):
     def go_to_next_alert(self) -> None:
         """Jump to the next alert, on whatever screen it is."""
         console, row = self.console, self.current_row()
-        after = (self.screen_name, row) if row else None
-        alert = next_alert(find_alerts(console.farm, console.now), after)
+        after = Place(self.screen_name, row) if row else None
+        alert = next_alert(active_alerts(console.farm), after)
         if alert is None:
             self.notify("There are no alerts.")
             return
-        console.navigate(alert.screen, cursor=alert.key)
-        self.app.notify(alert.text, severity="warning", markup=False)
+        screen, key = alert_place(alert)
+        console.navigate(screen, cursor=key)
+        self.app.notify(alert_line(alert), severity="warning", markup=False)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
         """What an action applies to: the marked rows, else the row under the cursor."""
         return ()
+
+    def alerts_here(self) -> list[Alert]:
+        """The alerts of the row under the cursor, which can be acknowledged and muted."""
+        return alerts_at(self.console.farm, Place(self.screen_name, self.current_row()))
 
     async def command_targets(self, targets: tuple[ActionTarget, ...]) -> tuple[ActionTarget, ...]:
         """What a command names for its targets; they are shown before it is sent.

@@ -9,10 +9,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from piwheels.formatting import format_count, noun
+from piwheels.model import Alert
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import builder_target, ended_target, log_filter, queue_target
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.alert_rows import ALERT_COLUMNS, alert_rows
+from piwheels.tui.model.alert_rows import ALERT_COLUMNS, overview_alert_rows
+from piwheels.tui.model.alerts import Place, alert_place, alerts_at
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.overview import builder_states, indicators, notice, share_lines
 from piwheels.tui.model.tables.overview import (
@@ -122,7 +124,7 @@ class OverviewScreen(FarmScreen):
         console = self.console
         farm, now, ascii_only = console.farm, console.now, console.ascii_only
         rows = {
-            "alerts": alert_rows(farm, now, ascii_only=ascii_only),
+            "alerts": overview_alert_rows(farm, now, ascii_only=ascii_only),
             "queues": queue_list(farm, ascii_only=ascii_only),
             "longest": longest_builds(farm, now, ascii_only=ascii_only),
             "ended": last_builds(farm, ascii_only=ascii_only),
@@ -221,6 +223,15 @@ class OverviewScreen(FarmScreen):
         target = self._target(*self._current())
         return (target,) if target else ()
 
+    def alerts_here(self) -> list[Alert]:
+        """The alert under the cursor; in the other lists, those of the row's builder or queue."""
+        name, key = self._current()
+        if name == "alerts":
+            alert = find_alert(self.console, key)
+            return [alert] if alert else []
+        screens = {"queues": ScreenName.QUEUES, "longest": ScreenName.BUILDERS}
+        return alerts_at(self.console.farm, Place(screens[name], key)) if name in screens else []
+
     def _target(self, name: str, key: str) -> ActionTarget | None:
         console = self.console
         match name:
@@ -244,7 +255,8 @@ class OverviewScreen(FarmScreen):
         name, key = self._current()
         console = self.console
         if name == "alerts" and (alert := find_alert(console, key)):
-            console.navigate(alert.screen, cursor=alert.key)
+            screen, row = alert_place(alert)
+            console.navigate(screen, cursor=row)
         elif name == "queues":
             console.navigate(ScreenName.QUEUES, cursor=key)
         elif (target := self._target(name, key)) and target.build is not None:

@@ -6,7 +6,7 @@ from piwheels.formatting import format_coarse_duration, format_count, format_uni
 from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
-from piwheels.tui.model.alerts import find_alerts
+from piwheels.tui.model.alerts import active_alerts
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
@@ -56,8 +56,8 @@ def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
 
 def _alert_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
     """How many alerts are critical, and how many are not."""
-    found = find_alerts(console.farm, console.now)
-    critical = sum(alert.critical for alert in found)
+    found = active_alerts(console.farm)
+    critical = sum(alert.is_critical for alert in found)
     unit = f" {noun(len(found), 'alert')}{_next_alert_key(console, here)}"
     counts = (("lost", critical, "error"), ("warning", len(found) - critical, "warning"))
     shown = [count for count in counts if count[1]]

@@ -1,0 +1,140 @@
+"""The rules of alerts in words: what raises one, what clears it, and what to do about it."""
+
+from typing import NamedTuple
+
+from piwheels.model import AlertRule
+
+
+class Limits(NamedTuple):
+    """A value that raises an alert, and one below which it is cleared."""
+
+    raises: float
+    clears: float
+
+
+#: Percentages of what is used.
+DISK = Limits(95.0, 92.0)
+MEMORY = Limits(95.0, 90.0)
+TREE = Limits(90.0, 88.0)
+TREE_CRITICAL = 97.0
+#: Degrees Celsius.
+TEMPERATURE = Limits(80.0, 75.0)
+#: The load of the master's machine, per core.
+LOAD = Limits(2.0, 1.0)
+SILENT_AFTER_S = 60.0
+UPSTREAM_WARNS_S, UPSTREAM_RAISES_S = 1800.0, 6 * 3600.0
+#: The share of builds that fail, as a multiple of the usual one, of so many builds at least.
+FAILING = Limits(2.0, 1.5)
+FAILING_BUILDS = 20
+#: So many failures of a builder in an hour, without a wheel, are an alert.
+BUILDER_FAILURES = 5
+
+_MESSAGE_ARRIVES = "when a message arrives"
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+class Rule(NamedTuple):
+    """A rule in words, and its times.
+
+    The condition has to hold for `hold_s` before it is an alert, and to be gone for `clear_s`
+    before the alert is cleared. A text with a value follows it in steps of `step`.
+    """
+
+    raises: str  # "from 80C for 5 min"
+    clears: str  # "under 75C for 5 min"
+    advice: str
+    hold_s: float = 0.0
+    clear_s: float = 0.0
+    step: float = 1.0
+
+
+RULES: dict[AlertRule, Rule] = {
+    AlertRule.DATABASE: Rule(
+        "when the database does not answer the master",
+        "when it answers",
+        "Look at the locks that it names, and at PostgreSQL's log.",
+    ),
+    AlertRule.NO_JOBS: Rule(
+        "when no builder gets a job",
+        "when jobs are assigned again",
+        "Look at the index and the web root; builders go on by themselves afterwards.",
+    ),
+    AlertRule.LOST: Rule(
+        "when a builder sent no message for so long that its job was requeued",
+        _MESSAGE_ARRIVES,
+        "Look at its power, its network and its service.",
+    ),
+    AlertRule.QUARANTINED: Rule(
+        "when builds fail because of the builder several times",
+        "when it builds again or is woken",
+        "Repair what the reason names, then wake it.",
+    ),
+    AlertRule.UNSERVED: Rule(
+        "when jobs wait for 10 min and no builder serves their target",
+        "when a builder serves it, or no job waits",
+        "Connect a builder for this target, or skip the target.",
+        hold_s=10 * _MINUTE,
+        step=100.0,
+    ),
+    AlertRule.TREE: Rule(
+        "from 90% used, critical from 97%",
+        "under 88%",
+        "Wheels are not published once it is full: add space.",
+    ),
+    AlertRule.UPSTREAM: Rule(
+        "when the upstream index was not read for 30 min, critical after 6 h",
+        "when it was read",
+        "New releases are not seen meanwhile. Look at the network and upstream.url.",
+    ),
+    AlertRule.HOT: Rule(
+        "from 80C for 5 min",
+        "under 75C for 5 min",
+        "A hot board builds slowly. Look at its fan and its case.",
+        hold_s=5 * _MINUTE,
+        clear_s=5 * _MINUTE,
+        step=2.0,
+    ),
+    AlertRule.OVERDUE: Rule(
+        "when a build takes 3 times as long as the longest of its project, and over 10 min",
+        "when the build ends",
+        "Look at its log; cancel the build if it stands still.",
+    ),
+    AlertRule.SILENT: Rule(
+        "when a builder sent no message for 60 s",
+        _MESSAGE_ARRIVES,
+        "Look at its network; it is lost if it stays silent.",
+    ),
+    AlertRule.DISK: Rule("from 95% used", "under 92%", "Delete what fills the builder's disk."),
+    AlertRule.MEMORY: Rule(
+        "from 95% used for 10 min",
+        "under 90%",
+        "Look at what it builds, and at what else runs there.",
+        hold_s=10 * _MINUTE,
+        step=2.0,
+    ),
+    AlertRule.FAILING: Rule(
+        "when twice the usual share of an hour's builds fails (20 builds or more), or 5 builds of "
+        "a builder and all of them",
+        "under 1.5 times the usual share, or when a build succeeds",
+        "Look at the causes on the screen Failures.",
+        step=5.0,
+    ),
+    AlertRule.MASTER: Rule(
+        "from a load of 2 per core for 15 min",
+        "under 1 per core for 5 min",
+        "Look at what runs on the master's machine.",
+        hold_s=15 * _MINUTE,
+        clear_s=5 * _MINUTE,
+    ),
+    AlertRule.PACKAGES: Rule(
+        "when releases wait for Debian packages that no builder has",
+        "when a builder has them",
+        "Install them on a builder, or build on roots that add packages.",
+    ),
+    AlertRule.PAUSED: Rule(
+        "when the farm is paused for an hour",
+        "when it is resumed",
+        "Resume it: no jobs are assigned meanwhile.",
+        hold_s=_HOUR,
+    ),
+}

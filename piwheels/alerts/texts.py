@@ -1,0 +1,57 @@
+"""Sentences about alerts: what operators did, how one ended, and what its rule is."""
+
+from datetime import UTC, datetime
+
+from piwheels.alerts.rules import RULES
+from piwheels.formatting import format_short_duration, format_temperature
+from piwheels.model import Alert, AlertRule, AlertState
+
+
+def state_text(alert: Alert, now: datetime) -> str:
+    """What operators did about an alert, or how it ended; "" for one that needs attention."""
+    match alert.state:
+        case AlertState.ACTIVE:
+            return ""
+        case AlertState.ACKNOWLEDGED:
+            return _with_note(f"seen by {alert.acknowledged_by}", alert.note)
+        case AlertState.MUTED:
+            until = format_minute(alert.muted_until or now, now)
+            return _with_note(f"muted until {until} by {alert.muted_by}", alert.note)
+        case AlertState.CLEARED:
+            ended = alert.cleared_at or now
+            lasted = format_short_duration((ended - alert.since).total_seconds())
+            return f"lasted {lasted}: {alert.text}"
+
+
+def _with_note(text: str, note: str) -> str:
+    return f"{text}: {note}" if note else text
+
+
+def format_minute(when: datetime, now: datetime) -> str:
+    """The local time of day if it is on the same day as `now`, else day and time."""
+    there = when.astimezone()
+    same_day = there.date() == now.astimezone().date()
+    return there.strftime("%H:%M" if same_day else "%b %d %H:%M")
+
+
+def format_age(alert: Alert, now: datetime) -> str:
+    """How old an alert is, or since when it is cleared; its text changes once a minute."""
+    seconds = (now - (alert.cleared_at or alert.since)).total_seconds()
+    return f"{max(0, int(seconds // 60))}m" if seconds < 3600 else format_short_duration(seconds)
+
+
+def explanation(alert: Alert, now: datetime | None = None) -> tuple[str, str]:
+    """Two sentences about an alert: since when and by which rule, and what to do."""
+    now = now or datetime.now(UTC)
+    rule = RULES[alert.rule]
+    worst = f", {_figure(alert)} at most" if alert.worst != alert.value else ""
+    since = f"{alert.subject} {alert.rule} since {format_minute(alert.since, now)}{worst}"
+    return (
+        f"{since}. An alert {rule.raises}; it clears {rule.clears}.",
+        ". ".join(filter(None, (state_text(alert, now), rule.advice))),
+    )
+
+
+def _figure(alert: Alert) -> str:
+    worst = alert.worst or 0.0
+    return format_temperature(worst) if alert.rule is AlertRule.HOT else f"{worst:.0f}"
