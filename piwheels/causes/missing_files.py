@@ -55,6 +55,8 @@ def judge_header(context: Context, finding: Finding) -> Judgment:
     if name.startswith("numpy/"):
         return one_missing(finding, C.UNDECLARED_REQUIREMENT, MissingKind.MODULE, "numpy")
     missing = Missing(MissingKind.HEADER, name)
+    if _is_source_of_cython(context.log, finding):
+        return Judgment(C.TOOLS_TOO_NEW, (), finding.line)
     if _is_own_header(context, finding, missing):
         return one_missing(finding, C.BAD_SDIST, MissingKind.FILE, name)
     return Judgment(C.MISSING_PACKAGE, (missing, *_others(context, finding)), finding.line)
@@ -76,6 +78,12 @@ def _is_own_header(context: Context, finding: Finding, missing: Missing) -> bool
     own = {*source, context.project, context.project.replace("-", "_")} - {""}
     stem = name.rpartition("/")[2].partition(".")[0].lower()
     return bool(own & set(folder.split("/"))) or any(stem.startswith(word) for word in own)
+
+
+def _is_source_of_cython(log: PlainLog, finding: Finding) -> bool:
+    """Whether only `# distutils: sources` of a .pyx file names it, which Cython 0.29 did not read."""
+    is_source = finding.line.text.startswith("cc1") and finding.name.startswith("../")
+    return is_source and "] Cythonizing " in log.text
 
 
 def _is_included_by_cython(log: PlainLog, line: Line) -> bool:

@@ -1807,6 +1807,14 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
         + PIP_END,
     ),
     sample(
+        "source-of-cython",
+        "tools-too-new",
+        "",
+        "cc1: fatal error: ../common/a.c: No such file or directory",
+        "[1/1] Cythonizing demo.pyx\ngcc -c ../common/a.c -o a.o\ncc1: fatal error: ../common/a.c: No such file or directory\n"
+        + GCC_END,
+    ),
+    sample(
         "shell-not-found-as-argument",
         "missing-package",
         "program krb5-config",
