@@ -3,11 +3,12 @@
 Where a fact is missing there is no reading: that raises no alert and clears none.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from piwheels.alerts import rules
+from piwheels.alerts.growth import Growth
 from piwheels.formatting import (
     format_count,
     format_percent,
@@ -28,6 +29,7 @@ _FARM_SUBJECTS = {
     AlertRule.HOT: "master",
     AlertRule.MEMORY: "master",
     AlertRule.MASTER: "master",
+    AlertRule.ACCESS_LOG: "access log",
 }
 _FARM = ""
 _STALE_STATES = frozenset({BuilderState.LOST, BuilderState.SILENT})
@@ -60,6 +62,8 @@ class Facts:
 
     status: StatusReply  # with its builders
     cores: int | None = None  # of the master's machine
+    growth: Mapping[str, Growth] = field(default_factory=dict)  # by target
+    access_log_was_read: bool = False  # since the master started
 
     @property
     def builders(self) -> frozenset[str]:
@@ -78,6 +82,8 @@ def read(facts: Facts) -> Iterator[Reading]:
         yield from _builder_readings(view)
     for queue in facts.status.queues:
         yield _unserved(queue)
+        if (growth := facts.growth.get(queue.target)) is not None:
+            yield _growing(queue.target, growth)
     yield from _farm_readings(facts)
 
 
@@ -176,6 +182,14 @@ def _unserved(queue: QueueStatus) -> Reading:
     )
 
 
+def _growing(target: str, growth: Growth) -> Reading:
+    raised = growth.grew_each_hour and growth.grown_by >= rules.GROWING_JOBS
+    text = f"{format_count(growth.grown_by)} more jobs in 3h"
+    return _reading(
+        AlertRule.GROWING, target, raised, text, growth.grown_by, clears=growth.is_shorter
+    )
+
+
 # --- the farm ---
 
 
@@ -187,6 +201,9 @@ def _farm_readings(facts: Facts) -> Iterator[Reading]:
     yield _reading(AlertRule.NO_JOBS, _FARM, idle, no_jobs_text(status.waits), severity=critical)
     yield _packages(status)
     yield _reading(AlertRule.PAUSED, _FARM, status.paused, "no jobs are assigned")
+    if status.downloads.connected or facts.access_log_was_read:
+        stopped = not status.downloads.connected
+        yield _reading(AlertRule.ACCESS_LOG, _FARM, stopped, "no access log is read any more")
     yield _upstream(status)
     yield from _failing_farm(status)
     yield from _master_readings(facts)

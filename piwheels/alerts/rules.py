@@ -26,6 +26,8 @@ UPSTREAM_WARNS_S, UPSTREAM_RAISES_S = 1800.0, 6 * 3600.0
 #: The share of builds that fail, as a multiple of the usual one, of so many builds at least.
 FAILING = Limits(2.0, 1.5)
 FAILING_BUILDS = 20
+#: A queue that grew by less is no alert.
+GROWING_JOBS = 20
 #: So many failures of a builder in an hour, without a wheel, are an alert.
 BUILDER_FAILURES = 5
 
@@ -119,12 +121,24 @@ RULES: dict[AlertRule, Rule] = {
         "Look at the causes on the screen Failures.",
         step=5.0,
     ),
+    AlertRule.GROWING: Rule(
+        "when a queue is longer after each of 3 hours, by 20 jobs or more",
+        "when it is shorter than an hour before",
+        "Connect more builders, or look at why they are slow.",
+        step=100.0,
+    ),
     AlertRule.MASTER: Rule(
         "from a load of 2 per core for 15 min",
         "under 1 per core for 5 min",
         "Look at what runs on the master's machine.",
         hold_s=15 * _MINUTE,
         clear_s=5 * _MINUTE,
+    ),
+    AlertRule.ACCESS_LOG: Rule(
+        "when it was read since the master started, and is not for 15 min",
+        "when it is read",
+        "Look at `piw accesslog` and its service: downloads are not counted.",
+        hold_s=15 * _MINUTE,
     ),
     AlertRule.PACKAGES: Rule(
         "when releases wait for Debian packages that no builder has",

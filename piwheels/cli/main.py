@@ -24,6 +24,7 @@ _SECTIONS = (
             "builds",
             "failures",
             "alerts",
+            "metrics",
             "events",
             "skip",
             "unskip",

@@ -48,6 +48,20 @@ def status(config_file: Path | None, as_json: bool) -> None:
     run_and_exit(status.status(load_config(config_file), as_json=as_json))
 
 
+@cli.command()
+@config_option
+def metrics(config_file: Path | None) -> None:
+    """Print the farm's state and its alerts as metrics for Prometheus.
+
+    \b
+    Example:
+      piw metrics > /var/lib/prometheus/node-exporter/piwheels.prom
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import metrics
+
+    run_and_exit(metrics.metrics(load_config(config_file)))
+
+
 @cli.command(help=help_text(ADD), short_help=ADD.summary)
 @click.argument("requirements", nargs=-1, metavar="PROJECT[==VERSION]...")
 @files_option

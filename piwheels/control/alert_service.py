@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from piwheels.alerts.growth import QueueHistory
 from piwheels.alerts.readings import Facts
 from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.db.alert_store import load_alerts, store_alerts
@@ -39,6 +40,8 @@ class AlertService:
     db: Database
     event_bus: EventBus
     _tracker: AlertTracker = field(default_factory=AlertTracker)
+    _queue_history: QueueHistory = field(default_factory=QueueHistory)
+    _access_log_was_read: bool = False
     _published: tuple[Alert, ...] = ()
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _storing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -63,10 +66,22 @@ class AlertService:
 
     def update(self, status: StatusReply) -> tuple[Alert, ...]:
         """Apply the rules to a status; returns the alerts."""
-        facts = Facts(status=status, cores=os.cpu_count())
-        self._tracker.update(facts, Moment(datetime.now(UTC), time.monotonic()))
+        now = Moment(datetime.now(UTC), time.monotonic())
+        self._tracker.update(self._facts(status, now.monotonic_s), now)
         self._publish()
         return self._published
+
+    def _facts(self, status: StatusReply, now_s: float) -> Facts:
+        history = self._queue_history
+        history.record(status.queues, now_s)
+        grown = {it.target: history.growth(it.target, it.pending, now_s) for it in status.queues}
+        self._access_log_was_read |= status.downloads.connected
+        return Facts(
+            status=status,
+            cores=os.cpu_count(),
+            growth={target: growth for target, growth in grown.items() if growth is not None},
+            access_log_was_read=self._access_log_was_read,
+        )
 
     def _publish(self) -> None:
         alerts = self._tracker.alerts

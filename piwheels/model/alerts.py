@@ -22,7 +22,9 @@ class AlertRule(StrEnum):
     DISK = "disk"  # of a builder
     MEMORY = "memory"
     FAILING = "failing"
+    GROWING = "growing"  # a queue
     MASTER = "master"  # the load of its machine
+    ACCESS_LOG = "access-log"  # is not read
     PACKAGES = "packages"  # that no builder has
     PAUSED = "paused"
 
@@ -51,7 +53,7 @@ class AlertScope(StrEnum):
     FARM = "farm"
 
 
-_OF_TARGETS = frozenset({AlertRule.UNSERVED})
+_OF_TARGETS = frozenset({AlertRule.UNSERVED, AlertRule.GROWING})
 
 
 class Alert(Struct, frozen=True, kw_only=True):

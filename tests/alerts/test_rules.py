@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from piwheels.alerts.growth import Growth
 from piwheels.alerts.readings import Facts
 from piwheels.alerts.rules import RULES
 from piwheels.alerts.texts import explanation
-from piwheels.model import AlertRule, AwaitedPackage, BuildHistory, HostMetrics
+from piwheels.model import AlertRule, AwaitedPackage, BuildHistory, HostMetrics, LiveDownloads
 from piwheels.protocol.messages import BuilderState
 from tests.alerts.farm import TARGET, Clock, builder, facts, host, queue
 
@@ -35,6 +36,10 @@ _RUNNING: dict[str, Any] = {
 def history(built: int, failed: int) -> BuildHistory:
     """Nine of ten builds of the day succeeded; the last hour had these."""
     return BuildHistory(built=(90,) * 47 + (built,), failed=(10,) * 47 + (failed,))
+
+
+def grown(by: int, *, grew: bool = False, shorter: bool = False) -> Facts:
+    return facts(more={"growth": {TARGET: Growth(by, grew, shorter)}})
 
 
 CASES = [
@@ -166,6 +171,20 @@ CASES = [
         None,
         GOOD,
         critical=True,
+    ),
+    Case(
+        f"growing:{TARGET}",
+        "41 more jobs in 3h",
+        grown(41, grew=True),
+        grown(41, grew=False),
+        grown(10, shorter=True),
+    ),
+    Case(
+        "access-log",
+        "no access log is read any more",
+        facts(more={"access_log_was_read": True}),
+        GOOD,
+        facts(downloads=LiveDownloads(connected=True)),
     ),
     Case("paused", "no jobs are assigned", facts(paused=True), None, GOOD),
     Case("database", "locked by 4711", facts(database="locked by 4711"), None, GOOD, critical=True),

@@ -19,6 +19,7 @@ _HOST_ROWS = {
 }
 _FARM_SCREENS = {
     AlertRule.FAILING: ScreenName.FAILURES,
+    AlertRule.ACCESS_LOG: ScreenName.DOWNLOADS,
     AlertRule.PAUSED: ScreenName.EVENTS,
 }
 
