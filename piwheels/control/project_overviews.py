@@ -31,6 +31,8 @@ _MAX_VERSIONS = 30
 #: Builds of a day are counted: not oftener than this times as long.
 _LOAD_FACTOR = 100.0
 _MAX_AGE_S = 300.0
+#: An answer waits no longer for newer rates when it has some.
+_RATES_TIMEOUT_S = 0.5
 
 
 @dataclass(slots=True)
@@ -51,6 +53,10 @@ class ProjectOverviews:
             cost_factor=_LOAD_FACTOR,
             max_age_s=_MAX_AGE_S,
         )
+
+    async def builds_per_hour(self) -> dict[str, float]:
+        """The recent rate of each target that has one."""
+        return (await self._rates.get_within(_RATES_TIMEOUT_S)).value
 
     async def overview(self, project: str, version: str | None) -> ProjectOverview:
         """A project with one of its releases.
@@ -87,7 +93,7 @@ class ProjectOverviews:
         if not facts.releases:
             return []
         release, context = facts.releases[0], self.status_context()
-        rates = (await self._rates.get_within(1.0)).value
+        rates = await self.builds_per_hour()
         found = release_statuses(facts, release, context)
         return [
             _progress(status, target, rates, context.now)

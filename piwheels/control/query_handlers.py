@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
-from piwheels.db import failures, page_queue, status_queries, target_queries
+from piwheels.db import failures, history, page_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectStatusRow, State, TargetStatusRow, match_targets, projection
@@ -23,7 +25,9 @@ from piwheels.protocol.messages import (
     ListEvents,
     ListFailedBuilds,
     ListFailures,
+    ListQueue,
     ProjectReply,
+    QueueReply,
     ReleaseReport,
     ReleaseReportReply,
     ReleaseReportRow,
@@ -36,12 +40,15 @@ from piwheels.protocol.messages import (
 from piwheels.release_status import (
     ReleaseStatus,
     StatusContext,
+    expected_start,
     explain_with_upstream,
     is_idle_until_soon,
     release_statuses,
     removed_release_status,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
+
+MAX_QUEUED_JOBS = 100
 
 
 @dataclass(slots=True)
@@ -72,7 +79,9 @@ class QueryHandlers:
                 return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
             case ListBuilds():
                 builds = await self.status.list_builds(query)
-                return BuildsReply(builds=builds, targets=await self.targets())
+                numbers = [build.build_id for build in builds] if query.builder else []
+                usual_s = await history.usual_durations(self.db, numbers) if numbers else {}
+                return BuildsReply(builds=builds, targets=await self.targets(), usual_s=usual_s)
             case ListEvents():
                 return EventsReply(events=await self.status.list_events(query))
             case ListFailures():
@@ -82,6 +91,8 @@ class QueryHandlers:
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
             case Explain() | SearchProjects() | ShowProject():
                 return await self._about_projects(query)
+            case ListQueue(target=target):
+                return await self.queue(target)
             case ReleaseReport():
                 return await self.release_report(query)
             case _:
@@ -112,6 +123,20 @@ class QueryHandlers:
         )
         answers = (projection(Explanation, status, text=status.as_text) for status in statuses)
         return ExplainReply(answers=tuple(answers), targets=await self.targets())
+
+    async def queue(self, target: str) -> QueueReply:
+        """The jobs that builders take next for a target, with their expected start."""
+        jobs = await status_queries.next_jobs(self.db, target, MAX_QUEUED_JOBS)
+        rate = (await self.overviews.builds_per_hour()).get(target, 0.0)
+        served = target in self.dispatcher.targets.served and not self.dispatcher.paused
+        expected = (expected_start(place, rate) if served else None for place in range(len(jobs)))
+        return QueueReply(
+            jobs=tuple(
+                replace(job, expected_s=start.total_seconds() if start is not None else None)
+                for job, start in zip(jobs, expected, strict=True)
+            ),
+            jobs_per_hour=rate,
+        )
 
     async def targets(self) -> tuple[str, ...]:
         """The names of all targets that the farm builds for."""

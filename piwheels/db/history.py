@@ -1,6 +1,6 @@
 """Recent events and completed builds, the newest first, and counts of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from piwheels.db.database import Database
@@ -13,6 +13,9 @@ from piwheels.model import (
     FailureCause,
     Struct,
 )
+
+#: So many builds of others are compared with one, the last first.
+_MAX_COMPARED = 30
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
@@ -79,6 +82,34 @@ async def recent_builds(
         {"limit": limit, "project": project, "builder": builder, "slower_than_s": slower_than_s},
     )
     return [build_summary(row) for row in rows]
+
+
+async def usual_durations(db: Database, builds: Sequence[int]) -> dict[int, float]:
+    """How long other builders take for what these builds made: the median of their last builds.
+
+    Builds of a project for the same target are compared, whatever the release: a release is
+    rarely built twice for one. A build that nothing compares to is left out.
+    """
+    rows = await db.rows(
+        """
+        SELECT b.build_id, others.usual_s
+          FROM builds b
+         CROSS JOIN LATERAL (
+             SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_s) AS usual_s
+               FROM (
+                   SELECT duration_s FROM builds o
+                    WHERE o.project = b.project AND o.target = b.target
+                      AND o.builder <> b.builder AND o.outcome = 'built'
+                      AND o.ended_at > now() - interval '90 days'
+                    ORDER BY o.ended_at DESC
+                    LIMIT %(limit)s
+               ) compared
+         ) others
+         WHERE b.build_id = ANY (%(builds)s) AND others.usual_s IS NOT NULL
+        """,
+        {"builds": list(builds), "limit": _MAX_COMPARED},
+    )
+    return {row["build_id"]: row["usual_s"] for row in rows}
 
 
 async def outcomes_last_hour(db: Database) -> dict[str, int]:

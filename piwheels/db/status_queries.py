@@ -15,6 +15,7 @@ from piwheels.model import (
     FarmTotals,
     LastCheck,
     ProjectStatusRow,
+    QueuedJob,
     QueueStatus,
     ReleaseStatusRow,
     TargetStatusRow,
@@ -51,6 +52,24 @@ async def queue_statuses(db: Database) -> list[QueueStatus]:
         """
     )
     return [QueueStatus(**row) for row in rows]
+
+
+async def next_jobs(db: Database, target: str, limit: int) -> list[QueuedJob]:
+    """The jobs of a target that builders take next, in this order."""
+    rows = await db.rows(
+        """
+        SELECT j.project, j.version, j.queued_at, j.attempts,
+               t.has_compiler AND NOT j.is_pure AS needs_compiler
+          FROM jobs j
+          JOIN targets t ON t.target = j.target
+         WHERE j.target = %(target)s
+           AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
+         ORDER BY j.priority_time
+         LIMIT %(limit)s
+        """,
+        {"target": target, "limit": limit},
+    )
+    return [QueuedJob(**row) for row in rows]
 
 
 async def farm_totals(db: Database) -> FarmTotals:

@@ -39,6 +39,7 @@ from piwheels.model.metrics import LiveDownloads as LiveDownloads
 from piwheels.model.metrics import NamedCount as NamedCount
 from piwheels.model.metrics import ProjectDay as ProjectDay
 from piwheels.model.metrics import ProjectDownloads as ProjectDownloads
+from piwheels.model.metrics import QueuedJob as QueuedJob
 from piwheels.model.metrics import QueueStatus as QueueStatus
 from piwheels.model.project_overview import ProjectOverview as ProjectOverview
 from piwheels.model.project_overview import TargetProgress as TargetProgress

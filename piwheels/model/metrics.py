@@ -1,6 +1,6 @@
 """Measurements: hosts, queues and downloads."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -38,6 +38,17 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     oldest_s: _Figure | None = None  # how long the oldest pending job has waited
     has_builder: bool = False  # one that serves it is connected
     parked: int = 0  # until a builder has the packages that they lack
+
+
+class QueuedJob(Struct, frozen=True, kw_only=True):
+    """A job that a builder can take, at its place in the queue of its target."""
+
+    project: str
+    version: str
+    queued_at: datetime
+    attempts: int = 0  # that failed
+    needs_compiler: bool = False  # only builders with a C compiler take it
+    expected_s: _Figure | None = None  # until it starts; None: unknown
 
 
 class AwaitedPackage(Struct, frozen=True, kw_only=True):

@@ -15,11 +15,11 @@ def expected_wait(
         target: the job's target, with the jobs ahead of it.
         builds_per_hour: the recent rate of each target.
     """
-    return wait_for(target.jobs_ahead, builds_per_hour.get(target.target, 0.0))
+    return expected_start(target.jobs_ahead + 1, builds_per_hour.get(target.target, 0.0))
 
 
-def wait_for(jobs_ahead: int, builds_per_hour: float) -> timedelta | None:
-    """How long a job waits with so many ahead of it, at this rate; None if that is unknown."""
-    if not builds_per_hour or jobs_ahead >= MAX_JOBS_AHEAD:
+def expected_start(jobs_ahead: int, builds_per_hour: float) -> timedelta | None:
+    """How long it takes until so many jobs were built, at this rate; None if that is unknown."""
+    if not builds_per_hour or jobs_ahead > MAX_JOBS_AHEAD:
         return None
-    return timedelta(hours=(jobs_ahead + 1) / builds_per_hour)
+    return timedelta(hours=jobs_ahead / builds_per_hour)

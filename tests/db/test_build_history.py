@@ -1,7 +1,7 @@
 """Completed builds by hour: each build is in the hour in which it ended."""
 
 from piwheels.db.database import Database
-from piwheels.db.history import build_history
+from piwheels.db.history import build_history, usual_durations
 from piwheels.model import BUILD_HISTORY_HOURS
 
 _TARGET = """
@@ -58,3 +58,43 @@ async def test_each_build_counts_in_the_hour_in_which_it_ended(database: Databas
     assert {place: number for place, number in enumerate(history.failed) if number} == {
         47: 1, 23: 1,
     }  # fmt: skip
+
+
+async def test_usual_durations_are_those_of_other_builders_for_the_same_target(
+    database: Database,
+) -> None:
+    await database.execute("INSERT INTO requires_python_specifiers VALUES ('')")
+    await database.execute("INSERT INTO projects (project, display_name) VALUES ('numpy', 'numpy')")
+    await database.execute(
+        """
+        INSERT INTO releases (project, version, released_at, requires_python)
+        VALUES ('numpy', '1.0', now(), '')
+        """
+    )
+    await database.execute(_TARGET)
+    await database.execute(_TARGET.replace("'t'", "'other'"))
+    rows = [  # builder, target, outcome, duration
+        ("slow", "t", "built", 190),
+        ("one", "t", "built", 90),
+        ("two", "t", "built", 100),
+        ("three", "t", "built", 150),
+        ("four", "t", "failed", 5),
+        ("five", "other", "built", 7),
+    ]
+    for number, (builder, target, outcome, duration_s) in enumerate(rows, 1):
+        await database.execute(
+            """
+            INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry,
+                                reason, started_at, duration_s, attempt, build_inputs)
+            VALUES (%(build)s, 'numpy', '1.0', %(target)s, %(builder)s, %(outcome)s, false, '',
+                    now(), %(duration_s)s, 1, '{}')
+            """,
+            {
+                "build": number,
+                "target": target,
+                "builder": builder,
+                "outcome": outcome,
+                "duration_s": duration_s,
+            },
+        )
+    assert await usual_durations(database, [1, 6]) == {1: 100.0}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectHit, ProjectOverview, State
+from piwheels.model import ProjectHit, ProjectOverview, QueuedJob, State
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
     AlertsChanged,
@@ -22,11 +22,13 @@ from piwheels.protocol.messages import (
     ListEvents,
     ListFailedBuilds,
     ListFailures,
+    ListQueue,
     MuteAlerts,
     Pause,
     Prioritize,
     ProjectHits,
     ProjectReply,
+    QueueReply,
     RegeneratePages,
     Remove,
     ReplyBody,
@@ -101,6 +103,8 @@ class SimHandlers:
                 return BuildsReply(builds=tuple(builds[: body.limit]))
             case ShowProject(project=project, version=version):
                 return _overview(self._model, project, version)
+            case ListQueue(target=target):
+                return _queue(self._model, target)
             case SearchProjects(text=text):
                 return _search(self._model, text)
             case ListFailures():
@@ -175,6 +179,20 @@ def _overview(model: FarmModel, project: str, version: str | None) -> ReplyBody:
     return ProjectReply(
         overview=ProjectOverview(project=project, version=shown, builds=builds[:20])
     )
+
+
+def _queue(model: FarmModel, target: str) -> ReplyBody:
+    builds = [build for build in model.builds if build.target == target][:20]
+    jobs = (
+        QueuedJob(
+            project=build.project,
+            version=build.version,
+            queued_at=build.ended_at,
+            expected_s=60.0 * place,
+        )
+        for place, build in enumerate(builds)
+    )
+    return QueueReply(jobs=tuple(jobs), jobs_per_hour=60.0)
 
 
 def _search(model: FarmModel, text: str) -> ReplyBody:

@@ -55,13 +55,12 @@ async def test_enter_opens_the_log_of_a_builder_and_escape_returns_to_its_row() 
         assert stage.table.table.cursor == "pi4-attic"
 
 
-async def test_a_queue_opens_its_builds_and_its_builders() -> None:
+async def test_a_queue_opens_its_next_jobs_and_its_builders() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("4", "down", "enter")
-        assert stage.console.current_screen.screen_name == "builds"
+        assert stage.console.current_screen.screen_name == "queue"
         await stage.wait_for_text("cp311-trixie-aarch64 only")
-        assert set(stage.keys) == {"4708", "4707", "4706", "4705"}
         await stage.press("escape", "b")
         assert stage.console.current_screen.screen_name == "builders"
         assert len(stage.keys) == 9

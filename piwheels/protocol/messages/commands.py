@@ -86,6 +86,12 @@ class ShowProject(Message, frozen=True, kw_only=True):
     version: ShortText | None = None
 
 
+class ListQueue(Message, frozen=True, kw_only=True):
+    """The jobs that builders take next for a target, 100 at most; answered by QueueReply."""
+
+    target: ShortText
+
+
 class SearchProjects(Message, frozen=True, kw_only=True):
     """The projects whose names match a text best, 20 at most; answered by ProjectHits."""
 
@@ -120,6 +126,7 @@ Query = (
     | ListFailures
     | ListFailedBuilds
     | Explain
+    | ListQueue
     | SearchProjects
     | ShowProject
     | ReleaseReport

@@ -11,6 +11,7 @@ from piwheels.model import (
     FailureGroup,
     ProjectHit,
     ProjectOverview,
+    QueuedJob,
     State,
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
@@ -87,6 +88,13 @@ class ProjectReply(Message, frozen=True, kw_only=True):
     overview: ProjectOverview
 
 
+class QueueReply(Message, frozen=True, kw_only=True):
+    """The answer to ListQueue."""
+
+    jobs: tuple[QueuedJob, ...]  # in their order
+    jobs_per_hour: BoundedFloat = 0.0  # that ended lately; 0: none
+
+
 class ReleaseReportRow(Message, frozen=True, kw_only=True):
     """One line of the table that `piw up --exit-when-idle` prints."""
 
@@ -154,6 +162,8 @@ class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
     builds: tuple[BuildSummary, ...]
+    #: By number, how long other builders take for the same; only if a builder was asked for.
+    usual_s: dict[int, BoundedFloat] = field(default_factory=dict)
     targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
@@ -181,6 +191,7 @@ ReplyBody = (
     | ExplainReply
     | ProjectHits
     | ProjectReply
+    | QueueReply
     | ReleaseReportReply
     | LogChunk
     | ImportChunkRequest

@@ -14,6 +14,7 @@ from piwheels.tui.model.navigation import ScreenName
 _TABLES = (
     ScreenName.BUILDERS,
     ScreenName.QUEUES,
+    ScreenName.QUEUE,
     ScreenName.BUILDS,
     ScreenName.DOWNLOADS,
     ScreenName.FAILURES,
@@ -131,14 +132,15 @@ OPEN = Action(
     "open",
     "enter",
     "Open",
-    "Open the row: the log of a builder or a build, the builds of a queue or of a cause of "
-    "failures, an alert's row.",
+    "Open the row: the log of a builder or a build, the next jobs of a queue, the page of a job's "
+    "release, the builds of a cause of failures, an alert's row.",
     Group.ROWS,
     screens=(
         ScreenName.OVERVIEW,
         ScreenName.ALERTS,
         ScreenName.BUILDERS,
         ScreenName.QUEUES,
+        ScreenName.QUEUE,
         ScreenName.BUILDS,
         ScreenName.FAILURES,
         ScreenName.EVENTS,
@@ -426,6 +428,7 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.DOWNLOADS,
+        ScreenName.QUEUE,
         ScreenName.LOG,
         ScreenName.EXPLAIN,
     ),

@@ -2,7 +2,8 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from piwheels.formatting import (
@@ -22,6 +23,7 @@ from piwheels.tui.model.state import Builder
 from piwheels.tui.model.tables.builders import DISK_CRITICAL, MEMORY_LOW, TEMPERATURE_CRITICAL
 from piwheels.tui.model.tables.builds import outcome_style
 from piwheels.tui.model.terminal_text import terminal_safe
+from piwheels.tui.model.why_slow import SLOW_RATIO, ratios, why_slow
 
 #: So many last builds of a builder are listed.
 MAX_BUILDS = 10
@@ -47,6 +49,7 @@ def builder_details(
     now: float,
     *,
     width: int,
+    usual_s: Mapping[int, float] = MappingProxyType({}),
     ascii_only: bool = False,
 ) -> list[DetailLine]:
     """A builder: what it is, what it builds, its sensors, and its last builds.
@@ -56,6 +59,7 @@ def builder_details(
         builds: its builds that ended last, the newest first.
         now: UNIX seconds.
         width: of the lines, in cells.
+        usual_s: by number, how long other builders take for what a build made.
         ascii_only: draw with ASCII only.
     """
     view = builder.view
@@ -63,11 +67,13 @@ def builder_details(
     lines = [DetailLine(f"{terminal_safe(view.label)}  {glyph} {view.state}", "strong")]
     lines += paragraph(", ".join(filter(None, (view.board, view.os, view.platform))), width)
     lines += paragraph(view.reason, width, STATE_STYLE.get(view.state, ""))
+    if slow := why_slow(view.host, builds, usual_s):
+        lines += paragraph(f"Why slow: {slow}", width, "warning")
     lines += [BLANK, *_running_build(builder, now, width), BLANK]
     lines += _sensors(builder, ascii_only)
     lines += [BLANK, *_facts(builder, now)]
     if builds:
-        lines += [BLANK, *_last_builds(builds[:MAX_BUILDS], width, ascii_only)]
+        lines += [BLANK, *_last_builds(builds[:MAX_BUILDS], usual_s, width, ascii_only)]
         lines += _failures_by_class(builds)
     return lines
 
@@ -130,17 +136,28 @@ def _facts(builder: Builder, now: float) -> Iterator[DetailLine]:
 
 
 def _last_builds(
-    builds: Sequence[BuildSummary], width: int, ascii_only: bool
+    builds: Sequence[BuildSummary], usual_s: Mapping[int, float], width: int, ascii_only: bool
 ) -> Iterator[DetailLine]:
-    yield DetailLine("Last builds", "strong")
-    causes = [str(it.cause.failure_class) if it.cause else str(it.outcome) for it in builds]
-    room = max(8, width - max(map(len, causes)) - 10)
-    for build, cause in zip(builds, causes, strict=True):
+    """What each took, and what is usual and how many times that it took, or why it failed."""
+    times = ratios(builds, usual_s)
+    ends = [_end(build, usual_s.get(build.build_id), times.get(build.build_id)) for build in builds]
+    room = max(8, width - max(map(len, ends)) - 10)
+    yield DetailLine(f"{'Last builds':<{room + 2}} {'took':>6} {'usual':>6}", "strong")
+    for build, end in zip(builds, ends, strict=True):
         name, style = outcome_style(build.outcome)
+        slow = times.get(build.build_id, 0.0) >= SLOW_RATIO
         glyph = glyph_of(name, ascii_only=ascii_only)
         release = terminal_safe(f"{build.project} {build.version}")[:room]
         took = format_short_duration(build.duration_s)
-        yield DetailLine(f"{glyph} {release:<{room}} {took:>6} {cause}", style)
+        yield DetailLine(f"{glyph} {release:<{room}} {took:>6} {end}", "warning" if slow else style)
+
+
+def _end(build: BuildSummary, usual_s: float | None, times: float | None) -> str:
+    if build.outcome is not Outcome.BUILT:
+        return str(build.cause.failure_class) if build.cause else str(build.outcome)
+    if usual_s is None or times is None:
+        return f"{'-':>6}"
+    return f"{format_short_duration(usual_s):>6} {times:.1f}x"
 
 
 def _failures_by_class(builds: Iterable[BuildSummary]) -> Iterator[DetailLine]:

@@ -19,6 +19,7 @@ class ScreenName(StrEnum):
     EXPLAIN = "explain"
     COMMANDS = "commands"
     HOST = "host"
+    QUEUE = "queue"
 
 
 @dataclass(frozen=True, slots=True)

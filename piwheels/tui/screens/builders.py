@@ -42,12 +42,13 @@ class BuildersScreen(TableScreen):
         super().__init__(console)
         self._requested = ""  # the builder whose builds were requested last
         self._builds: tuple[BuildSummary, ...] = ()  # of that builder
+        self._usual_s: dict[int, float] = {}  # by build, what other builders take
 
     def details(self, key: str, width: int) -> list[DetailLine]:
         """A builder, with the builds that ended on it last."""
         console = self.console
         if key != self._requested:
-            self._requested, self._builds = key, ()
+            self._requested, self._builds, self._usual_s = key, (), {}
             self._request_builds(key)
         known = {build.build_id: build for build in self._builds}
         known |= {it.build_id: it for it in console.farm.builds.values() if it.builder == key}
@@ -56,6 +57,7 @@ class BuildersScreen(TableScreen):
             sorted(known.values(), key=lambda it: it.ended_at, reverse=True),
             console.now,
             width=width,
+            usual_s=self._usual_s,
             ascii_only=console.ascii_only,
         )
 
@@ -65,7 +67,7 @@ class BuildersScreen(TableScreen):
         body = ListBuilds(builder=label, limit=_MAX_BUILDS)
         with suppress(PiwheelsError):  # those that the console knows are shown
             reply = await self.console.source.request(body, BuildsReply)
-            self._builds = reply.builds
+            self._builds, self._usual_s = reply.builds, reply.usual_s
             self._refresh_details_pane()
 
     def all_rows(self) -> list[Row]:

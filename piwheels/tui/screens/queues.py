@@ -36,8 +36,8 @@ class QueuesScreen(TableScreen):
         return queue_target(key)
 
     def open_row(self, key: str) -> None:
-        """Show the builds for a target."""
-        self.console.navigate(ScreenName.BUILDS, ScreenFilter(target=key, title=terminal_safe(key)))
+        """Show the next jobs of a target."""
+        self.console.navigate(ScreenName.QUEUE, ScreenFilter(target=key, title=terminal_safe(key)))
 
     def handlers(self) -> Mapping[Action, Handler]:
         """The builders of a target, too."""

@@ -14,6 +14,7 @@ from piwheels.tui.screens.failures import FailuresScreen
 from piwheels.tui.screens.host import HostScreen
 from piwheels.tui.screens.log import LogScreen
 from piwheels.tui.screens.overview import OverviewScreen
+from piwheels.tui.screens.queue import QueueScreen
 from piwheels.tui.screens.queues import QueuesScreen
 
 _SCREENS: tuple[type[FarmScreen], ...] = (
@@ -21,6 +22,7 @@ _SCREENS: tuple[type[FarmScreen], ...] = (
     BuildersScreen,
     BuildsScreen,
     QueuesScreen,
+    QueueScreen,
     FailuresScreen,
     HostScreen,
     AlertsScreen,

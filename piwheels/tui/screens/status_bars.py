@@ -14,7 +14,11 @@ from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
 
 #: The tabs of screens without a number key, where they are usually opened.
-_TAB_OF = {ScreenName.LOG: ScreenName.BUILDS, ScreenName.EXPLAIN: ScreenName.BUILDS}
+_TAB_OF = {
+    ScreenName.LOG: ScreenName.BUILDS,
+    ScreenName.EXPLAIN: ScreenName.BUILDS,
+    ScreenName.QUEUE: ScreenName.QUEUES,
+}
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 
