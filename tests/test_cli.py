@@ -128,7 +128,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
             options[" ".join(path)] = {parameter.name for parameter in command.params}
     without = {verb for verb, names in options.items() if "as_json" not in names}
     assert without == {
-        *("up", "serve", "master run", "builder run", "tui", "completion"),
+        *("up", "serve", "master run", "builder run", "tui", "completion", "metrics"),
         *("config systemd", "config nginx", "config apache", "config caddy"),
         *("config get", "config set", "db upgrade", "db backup", "db restore"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),

@@ -27,9 +27,9 @@ def alerts(ctx: click.Context, config_file: Path | None, as_json: bool) -> None:
       piw alerts ack hot:pi-17 --note 'new fan on Monday'
       piw alerts mute lost:pi-3 --for 2h
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.cli.remote import alerts as remote_alerts
-
     if ctx.invoked_subcommand is None:
+        from piwheels.cli.remote import alerts as remote_alerts
+
         run_and_exit(remote_alerts.list_alerts(load_config(config_file), as_json=as_json))
     elif config_file is not None or as_json:
         raise options_before_subcommand(ctx.invoked_subcommand)

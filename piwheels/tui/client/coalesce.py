@@ -8,11 +8,13 @@ from collections.abc import Hashable
 
 from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.messages import (
+    AlertsChanged,
     BuilderChanged,
     BuilderRemoved,
     Event,
     EventBatch,
     ReplyBody,
+    StatusChanged,
 )
 from piwheels.tui.model.state import MAX_BUILDS, MAX_EVENTS
 
@@ -54,5 +56,5 @@ def _subject_of(event: Event) -> Hashable:
             return "end", number
         case AuditEvent():
             return "event", event.event_id or (event.at, event.who, event.what)
-        case _:
-            return "pulse"
+        case StatusChanged() | AlertsChanged():
+            return type(event)
