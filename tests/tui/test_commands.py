@@ -144,6 +144,7 @@ def test_every_command_action_is_tested_above() -> None:
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
         "reset_priority",
         *("retry_group", "skip_group"),  # in test_failures.py
+        *("acknowledge", "mute"),  # in test_confirmations.py and test_with_master.py
     }
     assert {action.name for action in all_actions() if action.changes_farm} == tried
 

@@ -461,7 +461,7 @@ async def test_under_piw_up_quitting_says_what_happens_to_the_farm() -> None:
 
 
 async def test_help_names_the_former_term_for_builders_once() -> None:
-    async with run_console(prepared_source(), size=(100, 80)) as stage:
+    async with run_console(prepared_source(), size=(100, 120)) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("question_mark")
         await stage.wait_for_text("Keys of the Builders screen")

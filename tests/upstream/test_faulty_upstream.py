@@ -260,8 +260,9 @@ def test_missing_projects_among_others_are_not_an_outage() -> None:
 async def test_a_clock_of_the_upstream_that_is_ahead_deletes_nothing(
     farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await followed(farm, upstream, "demo", "other")
+    await followed(farm, upstream, "demo")
     await farm.build()
+    await followed(farm, upstream, "other")
     await catalog.update_listed_releases(farm.db, "demo", [])
     await db_upstream.confirm_removal(farm.db, "demo", None, datetime.now(UTC))
     upstream.projects["demo"] = []

@@ -142,9 +142,14 @@ class FarmScreen(Screen[None]):
         """The screen is shown, or its filter has changed."""
         self.refresh_all()
 
+    @property
+    def has_widgets(self) -> bool:
+        """Whether it can be refreshed: not while the app is closing and its widgets are gone."""
+        return self.is_mounted and self.app.is_running
+
     def refresh_all(self) -> None:
-        """Refresh the content and the bars, unless the app is closing and its widgets are gone."""
-        if self.is_mounted and self.app.is_running:
+        """Refresh the content and the bars."""
+        if self.has_widgets:
             self.refresh_content()
             self.refresh_bars()
 

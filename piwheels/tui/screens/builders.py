@@ -68,7 +68,7 @@ class BuildersScreen(TableScreen):
         with suppress(PiwheelsError):  # those that the console knows are shown
             reply = await self.console.source.request(body, BuildsReply)
             self._builds, self._usual_s = reply.builds, reply.usual_s
-            self._refresh_details_pane()
+            self.refresh_details_pane()
 
     def all_rows(self) -> list[Row]:
         """The builders; with a filter, those that serve its target."""

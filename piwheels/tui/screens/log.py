@@ -149,12 +149,13 @@ class LogScreen(FarmScreen):
 
     @work(exclusive=True, group="log")
     async def _follow(self, build: int) -> None:
+        log_view = self.log_view  # which the app's end takes from the screen
         try:
             async for piece in self.console.source.follow_log(build, offset=self._offset):
-                self.log_view.append(piece.data[max(0, self._offset - piece.offset) :])
+                log_view.append(piece.data[max(0, self._offset - piece.offset) :])
                 self._offset = max(self._offset, piece.offset + len(piece.data))
             self._is_complete = True
-            self.log_view.end()
+            log_view.end()
         except PiwheelsError as error:
             self._error = str(error)
             self.refresh_all()

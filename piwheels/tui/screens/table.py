@@ -156,9 +156,9 @@ class TableScreen(FarmScreen):
         self._wants_details = not self._shows_details
         self.refresh_all()
 
-    def _refresh_details_pane(self) -> None:
+    def refresh_details_pane(self) -> None:
         """Beside the table where there is room, else in its place."""
-        if not self.HAS_DETAILS:
+        if not self.HAS_DETAILS or not self.has_widgets:
             return
         shown, pane = self._shows_details, self.query_one(DetailPane)
         pane.display = shown
@@ -171,7 +171,7 @@ class TableScreen(FarmScreen):
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""
         self.table.set_columns(self._columns())
-        self._refresh_details_pane()
+        self.refresh_details_pane()
         self.refresh_bars()
 
     def refresh_content(self) -> None:
@@ -186,7 +186,7 @@ class TableScreen(FarmScreen):
         table.show_sort(self.sort_column or None, descending=self.sort_reversed)
         self._refresh_empty_text(nothing=not shown)
         self._refresh_filter_bar(len(shown))
-        self._refresh_details_pane()
+        self.refresh_details_pane()
 
     def _refresh_empty_text(self, *, nothing: bool) -> None:
         empty = self.query_one("#empty", Static)
@@ -368,7 +368,7 @@ class TableScreen(FarmScreen):
     @on(RowTable.MarksChanged)
     def _cursor_moved(self) -> None:
         self._refresh_filter_bar(len(self.table.rows))
-        self._refresh_details_pane()
+        self.refresh_details_pane()
         self.refresh_bars()
         self.refresh_bindings()
 

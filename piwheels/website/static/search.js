@@ -17,6 +17,7 @@
   let query = "";
   let following = Promise.resolve(); // resolves when all results of `query` are loaded
   let chosen = -1;
+  let closed = false; // by the reader: results that arrive later do not open the list again
 
   // --- shards ---
 
@@ -110,13 +111,18 @@
     list.replaceChildren(...shown.map((project, at) => option(project, at, typed)));
     list.scrollTop = 0;
     choose(shown.findIndex((project) => project.name === name));
-    expand(shown.length > 0);
+    expand(shown.length > 0 && !closed);
   }
 
   function expand(open) {
     list.hidden = !open;
     input.setAttribute("aria-expanded", String(open));
     if (!open) choose(-1);
+  }
+
+  function close() {
+    closed = true;
+    expand(false);
   }
 
   function choose(at) {
@@ -142,6 +148,7 @@
     const typed = normalised(input.value);
     if (typed === query) return;
     query = typed;
+    closed = false;
     abandon(typed);
     if (typed) {
       following = follow(typed);
@@ -203,6 +210,7 @@
   function step(by) {
     const count = list.children.length;
     if (!count) return;
+    closed = false;
     if (list.hidden) expand(true);
     choose(chosen < 0 ? (by > 0 ? 0 : count - 1) : (chosen + by + count) % count);
   }
@@ -213,7 +221,7 @@
     Enter: enter,
     Escape: () => {
       if (list.hidden) input.value = ""; // the first press closes the list, the second clears the text
-      expand(false);
+      close();
       update();
     },
   };
@@ -227,7 +235,7 @@
   input.addEventListener("input", update);
   // Load the root shard before the first character is typed.
   input.addEventListener("focus", () => { if (!shards.has("_")) load("_").catch(() => {}); });
-  input.addEventListener("blur", () => expand(false));
+  input.addEventListener("blur", close);
 
   function pick(event) {
     const item = event.target.closest("[role=option]");
