@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -136,14 +136,20 @@ async def test_the_whole_list_is_announced_by_name(visit: Visit) -> None:
 # --- a bad connection ---
 
 
+def held_responses() -> tuple[asyncio.Event, Callable[[Route], Awaitable[None]]]:
+    """An event, and a handler of requests that waits for it."""
+    release = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await release.wait()
+        await route.continue_()
+
+    return release, hold
+
+
 async def test_a_late_response_is_ignored(many: Visitors) -> None:
     async with many.visit() as visit:
-        release = asyncio.Event()
-
-        async def hold(route: Route) -> None:
-            await release.wait()
-            await route.continue_()
-
+        release, hold = held_responses()
         await visit.open()
         await type_in(visit.page, "p")
         await expect(visit.page.get_by_role("status")).not_to_be_empty()
@@ -160,12 +166,7 @@ async def test_a_late_response_is_ignored(many: Visitors) -> None:
 
 async def test_late_results_do_not_open_a_list_that_was_closed(many: Visitors) -> None:
     async with many.visit() as visit:
-        release = asyncio.Event()
-
-        async def hold(route: Route) -> None:
-            await release.wait()
-            await route.continue_()
-
+        release, hold = held_responses()
         await visit.open()
         listbox = visit.page.get_by_role("listbox")
         await type_in(visit.page, "p")

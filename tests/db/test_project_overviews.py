@@ -34,7 +34,7 @@ async def overviews(database: Database) -> ProjectOverviews:
 
 
 async def fail_one(database: Database, project: str) -> int:
-    """Let the project's next build fail for good; returns its number."""
+    """Let the project's next build fail finally; returns its number."""
     while True:
         job = await job_queue.claim(database, "pi1", NAMES)
         assert job is not None

@@ -24,7 +24,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CP39 = TARGETS[0]
 COMPILED = "cp39-cp39-linux_aarch64"
-#: The releases of the farm: what became of each, on the old state of the root.
+#: The releases of the farm: the result of each, on the former state of the root.
 WHEELS = {"compiled": COMPILED, "pure": "py3-none-any"}
 FAILURES = {"no-header": FailureClass.MISSING_PACKAGE, "broken": FailureClass.METADATA}
 

@@ -22,7 +22,7 @@ _TERMS_WITH_777 = ("rxvt", "foot")
 #: These do not know OSC at all.
 _TERMS_WITHOUT_OSC = ("linux", "vt")
 
-#: An alert, as long as it stands.
+#: An alert, while it is active.
 _Key = tuple[str, datetime]
 
 
