@@ -107,6 +107,7 @@ class Session:
     phase_started_at: float = 0.0
     failure_reason: str = ""  # why the running build failed, as its builder reports it
     claiming: bool = False
+    claim_again: bool = False  # jobs were queued while it was claiming
     completing: bool = False  # the result of the build is being recorded
     finishing: bool = False  # its build ended, and it is not idle yet
     shutdown: PendingShutdown | None = None  # it ends after the running build
@@ -148,7 +149,7 @@ class Session:
         """It has this job now."""
         self.job, self.job_started_at = job, started_at
         self.phase, self.phase_started_at = phase, now
-        self.claiming = self.completing = self.finishing = False
+        self.claiming = self.claim_again = self.completing = self.finishing = False
         self.failure_reason = ""
         self.set_expected_duration(None)
 

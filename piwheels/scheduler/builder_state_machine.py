@@ -136,6 +136,8 @@ class BuilderStateMachine(FarmState):
                 self.web_root_fault = ""
                 return self._offer_jobs()
             case JobsAvailable():
+                for session in self.sessions.values():
+                    session.claim_again = session.claiming
                 return self._offer_jobs()
             case Tick():
                 return self._on_tick(now)
@@ -297,7 +299,10 @@ class BuilderStateMachine(FarmState):
         session = self.sessions.get(label)
         if session is None or session.job is not None:
             return [UnclaimJob(label, job.build_id)] if job else []
+        asks_again, session.claim_again = session.claim_again, False
         session.claiming = False
+        if job is None and asks_again:
+            return self._offer_job(session)
         if job is None:
             limited = bool(session.targets_without_compiler)
             reason = reasons.nothing_queued(needs_no_compiler=limited)

@@ -206,6 +206,16 @@ def test_queued_jobs_wake_every_idle_builder(farm: BuilderStateMachine) -> None:
     assert types_of(farm.handle(s.JobsAvailable(), 1.0)) == [s.ClaimJob, s.ClaimJob]
 
 
+def test_jobs_that_are_queued_during_a_claim_are_claimed(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    assert s.ClaimJob in types_of(farm.handle(s.MessageReceived("b", idle()), 0.0))
+    assert types_of(farm.handle(s.JobsAvailable(), 0.1)) == []
+    assert types_of(farm.handle(s.JobClaimed("b", None), 0.2)) == [s.ClaimJob]
+    assert [type(reply) for reply in replies(farm.handle(s.JobClaimed("b", None), 0.3))] == [
+        m.NoJobAvailable
+    ]
+
+
 def test_a_revoked_builder_is_disconnected_and_its_build_ended(farm: BuilderStateMachine) -> None:
     start_build(farm)
     instructions = farm.handle(s.KeyRevoked("b"), 1.0)
