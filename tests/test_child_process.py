@@ -1,6 +1,7 @@
 """A child process ends, whatever its pipes hold and whoever has them open."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -26,8 +27,9 @@ async def _read_line(process: asyncio.subprocess.Process) -> str:
 async def test_output_that_nobody_reads_does_not_delay_the_end() -> None:
     process = await _start("echo ready; exec cat /dev/zero")
     assert await _read_line(process) == "ready"
-    await asyncio.sleep(0.2)  # the reader pauses
     async with asyncio.timeout(WAIT_S):
+        while not process.stdout._paused:  # type: ignore[union-attr]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         await kill_process_group(process)
     assert process.returncode == -signal.SIGKILL
 
@@ -59,6 +61,6 @@ async def test_a_process_that_left_the_group_is_not_waited_for(
             await kill_process_group(process)
         assert process.returncode == -signal.SIGKILL
     finally:
-        await asyncio.create_subprocess_exec("kill", "-9", str(other))
+        os.kill(other, signal.SIGKILL)
         async with asyncio.timeout(WAIT_S):
             await kill_process_group(process)
