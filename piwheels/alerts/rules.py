@@ -115,11 +115,15 @@ RULES: dict[AlertRule, Rule] = {
         step=2.0,
     ),
     AlertRule.FAILING: Rule(
-        "when twice the usual share of an hour's builds fails (20 builds or more), or 5 builds of "
-        "a builder and all of them",
-        "under 1.5 times the usual share, or when a build succeeds",
+        "when twice the usual share of an hour's builds fails (20 builds or more)",
+        "under 1.5 times the usual share",
         "Look at the causes on the screen Failures.",
         step=5.0,
+    ),
+    AlertRule.ALL_FAILED: Rule(
+        "when 5 builds of a builder or more failed in an hour, and none succeeded",
+        "when one succeeds",
+        "Look at its last logs; put it to sleep if it is the cause.",
     ),
     AlertRule.GROWING: Rule(
         "when a queue is longer after each of 3 hours, by 20 jobs or more",

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from piwheels.alerts.readings import Facts, Reading, read
+from piwheels.alerts.reading import Facts, Reading
+from piwheels.alerts.readings import read
 from piwheels.alerts.rules import RULES
 from piwheels.model import Alert, AlertRule, AlertScope, Severity
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels.alerts.growth import QueueHistory
-from piwheels.alerts.readings import Facts
+from piwheels.alerts.reading import Facts
 from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.db.alert_store import load_alerts, store_alerts
 from piwheels.db.database import Database

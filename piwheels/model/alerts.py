@@ -21,7 +21,8 @@ class AlertRule(StrEnum):
     SILENT = "silent"
     DISK = "disk"  # of a builder
     MEMORY = "memory"
-    FAILING = "failing"
+    FAILING = "failing"  # builds of the farm or of a target
+    ALL_FAILED = "all-failed"  # builds of a builder
     GROWING = "growing"  # a queue
     MASTER = "master"  # the load of its machine
     ACCESS_LOG = "access-log"  # is not read
@@ -53,7 +54,7 @@ class AlertScope(StrEnum):
     FARM = "farm"
 
 
-_OF_TARGETS = frozenset({AlertRule.UNSERVED, AlertRule.GROWING})
+_OF_TARGETS = frozenset({AlertRule.UNSERVED, AlertRule.GROWING, AlertRule.FAILING})
 
 
 class Alert(Struct, frozen=True, kw_only=True):

@@ -267,11 +267,15 @@ class LostBuilder:
     session: Session
     lost_at: float
     reason: str
+    job: Job | None = None  # that it had, and that was queued again
 
     def view(self, now: float) -> BuilderView:
         """How it is shown to operators."""
         view = self.session.view(now, paused=False)
-        return replace(view, state=BuilderState.LOST, reason=self.reason)
+        lost = replace(view, state=BuilderState.LOST, reason=self.reason)
+        if (job := self.job) is None:
+            return lost
+        return replace(lost, project=job.project, release_version=job.version, target=job.target)
 
 
 @dataclass(slots=True)

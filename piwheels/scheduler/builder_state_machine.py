@@ -362,7 +362,7 @@ class BuilderStateMachine(FarmState):
         label, job = session.label, session.clear_job()
         reason = reasons.lost(self.builder_timeout_s, job)
         del self.sessions[label]
-        self.lost[label] = LostBuilder(session, lost_at=now, reason=reason)
+        self.lost[label] = LostBuilder(session, now, reason, job)
         for restart in self.rolling_restarts:
             restart.on_left(label, session.last_message_at)
         if job is None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from piwheels.alerts.readings import Facts
+from piwheels.alerts.reading import Facts
 from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.model import Alert, HostMetrics, QueueStatus
 from piwheels.protocol.messages import BuilderState, BuilderView, StatusReply

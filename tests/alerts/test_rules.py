@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from piwheels.alerts.growth import Growth
-from piwheels.alerts.readings import Facts
+from piwheels.alerts.reading import Facts
 from piwheels.alerts.rules import RULES
 from piwheels.alerts.texts import explanation
 from piwheels.model import AlertRule, AwaitedPackage, BuildHistory, HostMetrics, LiveDownloads
@@ -45,11 +45,13 @@ def grown(by: int, *, grew: bool = False, shorter: bool = False) -> Facts:
 CASES = [
     Case(
         "lost:pi1",
-        "no signal: no message for 300 s; build 7 (numpy 2.1) was requeued",
+        "no signal; numpy 2.1 queued again",
         facts(
             builder(
                 state=BuilderState.LOST,
                 reason="no message for 300 s; build 7 (numpy 2.1) was requeued",
+                project="numpy",
+                release_version="2.1",
             )
         ),
         facts(builder("pi2")),  # the master forgot the builder
@@ -100,7 +102,7 @@ CASES = [
         facts(builder(host=host(memory_free=11))),
     ),
     Case(
-        "failing:pi1",
+        "all-failed:pi1",
         "6 builds failed in the last hour, none succeeded",
         facts(builder(built_last_hour=0, failed_last_hour=6)),
         facts(builder(built_last_hour=0, failed_last_hour=3)),
@@ -108,7 +110,7 @@ CASES = [
     ),
     Case(
         f"unserved:{TARGET}",
-        "1,067 jobs queued, no builder serves it",
+        "1,067 wait and no builder serves it",
         facts(queues=(queue(pending=1067, has_builder=False),)),
         None,
         GOOD,
@@ -174,7 +176,7 @@ CASES = [
     ),
     Case(
         f"growing:{TARGET}",
-        "41 more jobs in 3h",
+        "41 more in 3h",
         grown(41, grew=True),
         grown(41, grew=False),
         grown(10, shorter=True),

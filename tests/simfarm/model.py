@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from piwheels.alerts.readings import Facts
+from piwheels.alerts.reading import Facts
 from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.model import (
     AuditEvent,

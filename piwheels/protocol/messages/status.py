@@ -54,7 +54,9 @@ class BuilderView(Message, frozen=True, kw_only=True):
     version: str = ""
     sandboxed: bool = True
     build: int | None = None
-    project: str = ""
+    project: str = (
+        ""  # with the next two: what it builds, or what was queued again when it was lost
+    )
     release_version: str = ""
     target: str = ""
     phase: str = ""

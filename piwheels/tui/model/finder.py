@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from piwheels.formatting import format_count, format_short_duration
 from piwheels.model import ProjectHit, short_target_name
+from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_targets import running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.actions import SCREEN_ACTIONS
@@ -94,6 +95,10 @@ def find_entries(
 # --- places ---
 
 
+def _running_release(view: BuilderView) -> str:
+    return f"{view.project} {view.release_version}" if view.build is not None else ""
+
+
 def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderEntry]:
     """Screens, builders, targets and running builds."""
     yield from screens()
@@ -102,7 +107,7 @@ def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderE
         view = builder.view
         label = terminal_safe(view.label)
         state = f"{glyph(view.state, ascii_only=ascii_only)} {view.state}"
-        at_work = terminal_safe(f"{view.project} {view.release_version}") if view.project else ""
+        at_work = terminal_safe(_running_release(view))
         yield FinderEntry(
             Kind.BUILDER,
             label,
@@ -131,7 +136,7 @@ def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderE
         state = glyph(view.state, ascii_only=ascii_only)
         yield FinderEntry(
             Kind.BUILD,
-            terminal_safe(f"{view.project} {view.release_version}"),
+            terminal_safe(_running_release(view)),
             f"{state} {view.state} on {target.name}, {spent}",
             f"open the log of build {view.build}",
             ScreenName.LOG,

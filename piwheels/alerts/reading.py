@@ -1,0 +1,103 @@
+"""What a rule says about a subject, and the facts that the rules need."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from piwheels.alerts import rules
+from piwheels.alerts.growth import Growth
+from piwheels.formatting import format_temperature
+from piwheels.model import AlertRule, HostMetrics, Severity
+from piwheels.protocol.messages import StatusReply
+from piwheels.sanitize import truncate_line
+
+#: The subjects of alerts about the farm itself.
+_FARM_SUBJECTS = {
+    AlertRule.DATABASE: "database",
+    AlertRule.UPSTREAM: "upstream index",
+    AlertRule.TREE: "web root",
+    AlertRule.HOT: "master",
+    AlertRule.MEMORY: "master",
+    AlertRule.MASTER: "master",
+    AlertRule.ACCESS_LOG: "access log",
+}
+
+
+class Reading(NamedTuple):
+    """What a rule says about a subject: raised, cleared, or neither (between the two limits)."""
+
+    rule: AlertRule
+    subject: str  # a builder or a target; "" is the farm
+    level: Severity | None  # None: not raised
+    text: str = ""
+    value: float | None = None
+    clears: bool = True  # without a level: an alert is cleared
+
+    @property
+    def alert_id(self) -> str:
+        """The id of its alert."""
+        return f"{self.rule}:{self.subject}" if self.subject else str(self.rule)
+
+    @property
+    def shown_subject(self) -> str:
+        """What it is about, for people."""
+        return truncate_line(self.subject) or _FARM_SUBJECTS.get(self.rule, "farm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the rules need to know; None is unknown."""
+
+    status: StatusReply  # with its builders
+    cores: int | None = None  # of the master's machine
+    growth: Mapping[str, Growth] = field(default_factory=dict)  # by target
+    access_log_was_read: bool = False  # since the master started
+
+    @property
+    def builders(self) -> frozenset[str]:
+        """The builders that are connected, or were lost a while ago."""
+        return frozenset(view.label for view in self.status.builders)
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The active targets."""
+        return frozenset(queue.target for queue in self.status.queues)
+
+
+def make_reading(
+    rule: AlertRule,
+    subject: str,
+    raised: bool,
+    text: str,
+    value: float | None = None,
+    *,
+    severity: Severity = Severity.WARNING,
+    clears: bool = True,
+) -> Reading:
+    """The reading of a rule whose condition holds (`raised`) or not."""
+    return Reading(
+        rule, subject, severity if raised else None, truncate_line(text), value, clears=clears
+    )
+
+
+def limit_reading(
+    rule: AlertRule, subject: str, value: float, text: str, limits: rules.Limits
+) -> Reading:
+    """The reading of a value with two limits."""
+    raised = value >= limits.raises
+    return make_reading(rule, subject, raised, text, value, clears=value < limits.clears)
+
+
+def temperature_reading(subject: str, host: HostMetrics) -> Iterator[Reading]:
+    """Whether a machine is hot; nothing without a sensor."""
+    if host.temperature is not None:
+        degrees, text = host.temperature, f"{format_temperature(host.temperature)}, too hot"
+        yield limit_reading(AlertRule.HOT, subject, degrees, text, rules.TEMPERATURE)
+
+
+def memory_reading(subject: str, host: HostMetrics) -> Iterator[Reading]:
+    """Whether a machine's memory is used up."""
+    if host.memory_total:
+        used = 100.0 * (1 - host.memory_free / host.memory_total)
+        text = f"{used:.0f}% of the memory used"
+        yield limit_reading(AlertRule.MEMORY, subject, used, text, rules.MEMORY)
