@@ -25,6 +25,24 @@ CREATE TABLE events (
     outcome  text NOT NULL DEFAULT ''   -- of a command: "applied", or "rejected: why"
 );
 
+-- Which time series are there? Names are like farm/built or builder/pi1/load.
+CREATE TABLE series (
+    series_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name      text NOT NULL UNIQUE
+);
+
+-- What was measured? A row for each minute, and one for each longer interval (see model/series.py for
+-- how long they are kept); what was not measured has none.
+CREATE TABLE series_values (
+    series_id integer NOT NULL REFERENCES series ON DELETE CASCADE,
+    step_s    integer NOT NULL,      -- the length of the interval
+    at        timestamptz NOT NULL,  -- when it began
+    mean      real NOT NULL,         -- of its measured minutes
+    maximum   real NOT NULL,
+    minutes   integer NOT NULL,      -- how many of them there are
+    PRIMARY KEY (series_id, step_s, at)
+) WITH (fillfactor = 70);  -- rows of unfinished intervals are updated each minute
+
 -- Which master may write? Only the one with this epoch: an advisory lock is local to one server, so
 -- after a failover the previous master can still hold connections to the new server.
 CREATE TABLE master_epoch (

@@ -6,6 +6,7 @@ CREATE SEQUENCE build_ids
 CREATE SEQUENCE events_event_id_seq
 CREATE SEQUENCE ingested_logs_log_id_seq
 CREATE SEQUENCE page_generations
+CREATE SEQUENCE series_series_id_seq
 
 CREATE TABLE access_records (
     at timestamp with time zone NOT NULL,
@@ -413,6 +414,24 @@ CREATE TABLE schema_migrations (
     applied_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
 )
+
+CREATE TABLE series (
+    series_id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
+    name text NOT NULL,
+    CONSTRAINT series_name_key UNIQUE (name),
+    CONSTRAINT series_pkey PRIMARY KEY (series_id)
+)
+
+CREATE TABLE series_values (
+    series_id integer NOT NULL,
+    step_s integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    mean real NOT NULL,
+    maximum real NOT NULL,
+    minutes integer NOT NULL,
+    CONSTRAINT series_values_pkey PRIMARY KEY (series_id, step_s, at),
+    CONSTRAINT series_values_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(series_id) ON DELETE CASCADE
+) WITH (fillfactor=70)
 
 CREATE TABLE target_absences (
     target text NOT NULL,

@@ -9,10 +9,18 @@ from msgspec.structs import replace
 from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
-from piwheels.db import failures, history, page_queue, status_queries, target_queries
+from piwheels.db import failures, history, page_queue, series, status_queries, target_queries
 from piwheels.db.database import Database
+from piwheels.db.database_clock import database_time
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectStatusRow, State, TargetStatusRow, match_targets, projection
+from piwheels.model import (
+    ProjectStatusRow,
+    SeriesWindow,
+    State,
+    TargetStatusRow,
+    match_targets,
+    projection,
+)
 from piwheels.protocol.messages import (
     BuilderHistory,
     BuilderHistoryReply,
@@ -28,12 +36,14 @@ from piwheels.protocol.messages import (
     ListQueue,
     ProjectReply,
     QueueReply,
+    ReadSeries,
     ReleaseReport,
     ReleaseReportReply,
     ReleaseReportRow,
     ReplyBody,
     RequestBody,
     SearchProjects,
+    SeriesReply,
     ShowProject,
     Status,
 )
@@ -78,17 +88,13 @@ class QueryHandlers:
             case BuilderHistory(builder=label):
                 return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
             case ListBuilds():
-                builds = await self.status.list_builds(query)
-                numbers = [build.build_id for build in builds] if query.builder else []
-                usual_s = await history.usual_durations(self.db, numbers) if numbers else {}
-                return BuildsReply(builds=builds, targets=await self.targets(), usual_s=usual_s)
+                return await self.builds(query)
             case ListEvents():
                 return EventsReply(events=await self.status.list_events(query))
-            case ListFailures():
-                return await self.status.failures()
-            case ListFailedBuilds(failure_class=failure_class, cause=cause):
-                found = await failures.builds_of_group(self.db, failure_class, cause)
-                return BuildsReply(builds=tuple(found), targets=await self.targets())
+            case ListFailures() | ListFailedBuilds():
+                return await self._about_failures(query)
+            case ReadSeries(names=names, window=window):
+                return await self.read_series(names, window)
             case Explain() | SearchProjects() | ShowProject():
                 return await self._about_projects(query)
             case ListQueue(target=target):
@@ -97,6 +103,14 @@ class QueryHandlers:
                 return await self.release_report(query)
             case _:
                 raise RejectedError(f"{type(query).__name__} cannot be sent by itself")
+
+    async def _about_failures(self, query: ListFailures | ListFailedBuilds) -> ReplyBody:
+        match query:
+            case ListFailures():
+                return await self.status.failures()
+            case ListFailedBuilds(failure_class=failure_class, cause=cause):
+                found = await failures.builds_of_group(self.db, failure_class, cause)
+                return BuildsReply(builds=tuple(found), targets=await self.targets())
 
     async def _about_projects(self, query: Explain | SearchProjects | ShowProject) -> ReplyBody:
         match query:
@@ -107,6 +121,13 @@ class QueryHandlers:
             case ShowProject(project=project, version=version):
                 overview = await self.overviews.overview(project, version)
                 return ProjectReply(overview=overview)
+
+    async def builds(self, query: ListBuilds) -> BuildsReply:
+        """Recent builds; of a builder with how long others usually take for the same."""
+        builds = await self.status.list_builds(query)
+        numbers = [build.build_id for build in builds] if query.builder else []
+        usual_s = await history.usual_durations(self.db, numbers) if numbers else {}
+        return BuildsReply(builds=builds, targets=await self.targets(), usual_s=usual_s)
 
     async def explain(self, query: Explain) -> ExplainReply:
         """Why a wheel exists or not, and what happens next."""
@@ -137,6 +158,12 @@ class QueryHandlers:
             ),
             jobs_per_hour=rate,
         )
+
+    async def read_series(self, names: Sequence[str], window: SeriesWindow) -> SeriesReply:
+        """Time series over a window that ends now, by the database's clock."""
+        now = await database_time(self.db)
+        bars = await series.read_series(self.db, names, window, now)
+        return SeriesReply(series=tuple(bars), ended_at=series.window_end(window, now))
 
     async def targets(self) -> tuple[str, ...]:
         """The names of all targets that the farm builds for."""

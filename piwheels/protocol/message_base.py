@@ -25,6 +25,8 @@ BigInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_INPUT_CHARS = 1000
 #: The most builders, projects or releases that one command names.
 MAX_NAMES = 100_000
+#: The most time series that one query names.
+MAX_SERIES = 200
 #: A builder serves at most this many targets; each is a row of every operator's table.
 MAX_TARGETS = 64
 NulFreeText = Annotated[str, Meta(max_length=MAX_INPUT_CHARS, pattern=r"\A[^\0]*\Z")]

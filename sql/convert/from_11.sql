@@ -42,6 +42,24 @@ UPDATE key_values SET key = 'site/downloads_invalidated_until'
  WHERE key = 'site downloads shown until';
 UPDATE key_values SET key = replace(key, '.', '/') WHERE starts_with(key, 'upstream.');
 
+-- Which time series are there? Names are like farm/built or builder/pi1/load.
+CREATE TABLE series (
+    series_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name      text NOT NULL UNIQUE
+);
+
+-- What was measured? A row for each minute, and one for each longer interval (see model/series.py for
+-- how long they are kept); what was not measured has none.
+CREATE TABLE series_values (
+    series_id integer NOT NULL REFERENCES series ON DELETE CASCADE,
+    step_s    integer NOT NULL,      -- the length of the interval
+    at        timestamptz NOT NULL,  -- when it began
+    mean      real NOT NULL,         -- of its measured minutes
+    maximum   real NOT NULL,
+    minutes   integer NOT NULL,      -- how many of them there are
+    PRIMARY KEY (series_id, step_s, at)
+) WITH (fillfactor = 70);  -- rows of unfinished intervals are updated each minute
+
 ALTER TABLE events RENAME COLUMN event TO event_id;
 ALTER TABLE events RENAME COLUMN action TO text;
 

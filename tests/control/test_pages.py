@@ -2,7 +2,7 @@
 
 import pytest
 
-from piwheels.model import State
+from piwheels.model import SeriesWindow, State
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master, empty_upstream, idle_master, master
 
@@ -28,3 +28,10 @@ async def test_a_project_is_found_shown_and_listed_in_its_queue(master: Master) 
         assert [(job.project, job.version) for job in queue.jobs] == [("later", "2.0")]
         builds = await master.ask(m.ListBuilds(builder="pi1"), m.BuildsReply)
         assert builds.usual_s == {}
+
+
+async def test_a_series_without_values_has_bars_that_are_unknown(master: Master) -> None:
+    asked = m.ReadSeries(names=("builder/nobody/load",), window=SeriesWindow.HOUR)
+    (series,) = (await master.ask(asked, m.SeriesReply)).series
+    assert series.name == "builder/nobody/load"
+    assert series.means == series.maxima == (None,) * SeriesWindow.HOUR.bars

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, field
 
+from piwheels.model import SeriesWindow
 from piwheels.protocol.commands import definitions
 from piwheels.protocol.message_base import (
     CHUNK_BYTES,
     MAX_NAMES,
+    MAX_SERIES,
     PROTOCOL,
     BigInt,
     BoundedFloat,
@@ -62,6 +64,13 @@ class ListEvents(Message, frozen=True, kw_only=True):
 
 class ListFailures(Message, frozen=True, kw_only=True):
     """What fails on the whole farm, grouped by cause; answered by FailuresReply."""
+
+
+class ReadSeries(Message, frozen=True, kw_only=True):
+    """Time series over a window, by name (`farm/built`, say); answered by SeriesReply."""
+
+    names: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_SERIES)]
+    window: SeriesWindow
 
 
 class ListFailedBuilds(Message, frozen=True, kw_only=True):
@@ -125,6 +134,7 @@ Query = (
     | ListEvents
     | ListFailures
     | ListFailedBuilds
+    | ReadSeries
     | Explain
     | ListQueue
     | SearchProjects

@@ -12,6 +12,7 @@ from piwheels.model import (
     ProjectHit,
     ProjectOverview,
     QueuedJob,
+    SeriesBars,
     State,
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
@@ -176,6 +177,13 @@ class FailuresReply(Message, frozen=True, kw_only=True):
     age_s: BoundedFloat = 0.0
 
 
+class SeriesReply(Message, frozen=True, kw_only=True):
+    """The answer to ReadSeries: the series in the order in which they were named."""
+
+    series: tuple[SeriesBars, ...]
+    ended_at: datetime  # when the last bar ends
+
+
 class EventsReply(Message, frozen=True, kw_only=True):
     """The answer to ListEvents."""
 
@@ -199,6 +207,7 @@ ReplyBody = (
     | BuilderHistoryReply
     | BuildsReply
     | FailuresReply
+    | SeriesReply
     | EventsReply
     | EventBatch
     | KeepAliveAck

@@ -1,0 +1,143 @@
+"""Time series: one value a minute, kept for longer as means and maxima of longer intervals.
+
+A series is named like `farm/built`, `target/cp311-bookworm-armv7l/waiting` or `builder/pi1/load`.
+What was not measured has no row.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from piwheels.db.database import Database, transactional
+from piwheels.model import (
+    SERIES_STEPS,
+    BarSum,
+    SeriesBars,
+    SeriesValue,
+    SeriesWindow,
+    series_bars,
+)
+
+_STEPS_S = [step.step_s for step in SERIES_STEPS]
+#: A clock may be ahead so much; later rows were written before it was set back.
+_TOLERANCE = timedelta(minutes=1)
+
+
+@transactional
+async def record_series(db: Database, minute: datetime, values: Mapping[str, SeriesValue]) -> None:
+    """Store what was measured in a minute, and add it to the longer intervals that it belongs to.
+
+    A series that has a value of that minute keeps it.
+
+    Args:
+        db: The connection.
+        minute: The time at which the minute began.
+        values: The measured values by the name of their series.
+    """
+    names = list(values)
+    await db.execute(
+        """
+        INSERT INTO series (name)
+        SELECT name FROM unnest(%(names)s::text[]) AS name
+         WHERE NOT EXISTS (SELECT FROM series known WHERE known.name = name.name)
+            ON CONFLICT DO NOTHING
+        """,
+        {"names": names},
+    )
+    await db.execute(
+        """
+        WITH added AS (
+            INSERT INTO series_values (series_id, step_s, at, mean, maximum, minutes)
+            SELECT s.series_id, %(first_step_s)s, %(minute)s, v.mean, v.maximum, 1
+              FROM unnest(%(names)s::text[], %(means)s::real[], %(maxima)s::real[])
+                   AS v (name, mean, maximum)
+              JOIN series s ON s.name = v.name
+                ON CONFLICT DO NOTHING
+         RETURNING series_id, mean, maximum
+        )
+        INSERT INTO series_values AS kept (series_id, step_s, at, mean, maximum, minutes)
+        SELECT added.series_id, step_s,
+               date_bin(make_interval(secs => step_s), %(minute)s, timestamptz 'epoch'),
+               added.mean, added.maximum, 1
+          FROM added CROSS JOIN unnest(%(longer_steps_s)s::int[]) AS step_s
+            ON CONFLICT (series_id, step_s, at) DO UPDATE
+           SET mean = (kept.mean::float8 * kept.minutes + excluded.mean) / (kept.minutes + 1),
+               maximum = greatest(kept.maximum, excluded.maximum),
+               minutes = kept.minutes + 1
+        """,
+        {
+            "minute": minute.replace(second=0, microsecond=0),
+            "names": names,
+            "means": [value.mean for value in values.values()],
+            "maxima": [value.maximum for value in values.values()],
+            "first_step_s": _STEPS_S[0],
+            "longer_steps_s": _STEPS_S[1:],
+        },
+    )
+
+
+@transactional
+async def prune_series(db: Database, now: datetime) -> int:
+    """Delete what is too old, or ahead of the clock, and series without a value; returns rows."""
+    deleted = await db.execute(
+        """
+        DELETE FROM series_values v
+         USING unnest(%(steps_s)s::int[], %(kept)s::interval[]) AS step (step_s, kept)
+         WHERE v.step_s = step.step_s
+           AND (v.at < %(now)s - step.kept OR v.at > %(now)s + %(tolerance)s)
+        """,
+        {
+            "now": now,
+            "tolerance": _TOLERANCE,
+            "steps_s": _STEPS_S,
+            "kept": [step.kept for step in SERIES_STEPS],
+        },
+    )
+    await db.execute(
+        """
+        DELETE FROM series s
+         WHERE NOT EXISTS (SELECT FROM series_values v WHERE v.series_id = s.series_id)
+        """
+    )
+    return deleted
+
+
+async def read_series(
+    db: Database, names: Sequence[str], window: SeriesWindow, now: datetime
+) -> list[SeriesBars]:
+    """Series over a window that ends with the last whole interval, in the order of their names.
+
+    One without a value in the window, or in the period before, has bars of None.
+    """
+    end = window_end(window, now)
+    begin = end - timedelta(seconds=window.bars * window.bar_s)
+    rows = await db.rows(
+        """
+        SELECT s.name, floor(extract(epoch FROM v.at - %(begin)s) / %(bar_s)s)::int AS bar,
+               sum(v.mean::float8 * v.minutes) AS total, sum(v.minutes)::int AS minutes,
+               max(v.maximum)::float8 AS maximum
+          FROM series s
+          JOIN series_values v ON v.series_id = s.series_id AND v.step_s = %(step_s)s
+         WHERE s.name = ANY (%(names)s)
+           AND v.at >= %(begin)s - %(length)s AND v.at < %(end)s
+         GROUP BY s.name, bar
+        """,
+        {
+            "names": list(names),
+            "begin": begin,
+            "end": end,
+            "length": end - begin,
+            "bar_s": window.bar_s,
+            "step_s": window.step_s,
+        },
+    )
+    sums: dict[str, dict[int, BarSum]] = defaultdict(dict)
+    for row in rows:
+        sums[row["name"]][row["bar"]] = BarSum(row["total"], row["minutes"], row["maximum"])
+    return [series_bars(name, window, sums[name]) for name in names]
+
+
+def window_end(window: SeriesWindow, now: datetime) -> datetime:
+    """When a window ends: with its last whole interval."""
+    seconds = int(now.timestamp())
+    return datetime.fromtimestamp(seconds - seconds % window.step_s, UTC)
