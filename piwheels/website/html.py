@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from piwheels import formatting
 from piwheels.causes.explanation import summarize_build
+from piwheels.model import target_words
 from piwheels.recipes.facts import recipe_facts
 from piwheels.website import assets, filters
 
@@ -46,6 +47,7 @@ def _environment() -> Environment:
         size=formatting.format_decimal_size,
         duration=formatting.spell_duration,
         shortened=filters.truncate,
+        target_words=target_words,
     )
     environment.globals.update(
         wheel_path=filters.wheel_path,

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from piwheels.model import projection
 from piwheels.website import charts, html, json_documents
 from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
+from piwheels.website.platforms import platform_matrix
 from piwheels.website.sitemaps import robots_txt
 
 _DOCUMENTS = (
@@ -21,7 +22,15 @@ _DOCUMENTS = (
 
 def home_pages(site: Site, content: HomeData) -> dict[str, bytes]:
     """The home page."""
-    return {"index.html": html.render("home.html", root="", site=site, content=content)}
+    return {
+        "index.html": html.render(
+            "home.html",
+            root="",
+            site=site,
+            content=content,
+            matrix=platform_matrix(content.targets),
+        )
+    }
 
 
 def packages_pages(

@@ -16,7 +16,7 @@ import pytest
 from piwheels.cli.remote import commands, listings, projects
 from piwheels.config import Config, load
 from piwheels.db import target_queries
-from piwheels.model import Outcome
+from piwheels.model import Outcome, target_words
 from piwheels.protocol import messages as m
 from piwheels.protocol.commands import definitions
 from piwheels.requirements import parse_requirements
@@ -287,7 +287,7 @@ async def test_a_target_is_named_by_its_abi_if_there_is_one_platform(master: Mas
     assert TARGET.name not in building
     assert " cp311 " in (await piw(master, "builds")).stdout
     explained = (await piw(master, "explain", "demo", "--target", "cp311")).stdout
-    assert explained.startswith("demo 1.0 cp311: ")
+    assert explained.startswith(f"demo 1.0 cp311 ({target_words(TARGET.name)}): ")
     json_output = json.loads(
         (await piw(master, "explain", "demo", "--target", "cp311", "--json")).stdout
     )
@@ -312,7 +312,7 @@ async def test_a_target_is_named_by_its_abi_if_there_is_one_platform(master: Mas
     await master.ask(m.AddTargets(targets=tuple(trixie)), m.CommandSucceeded)
     assert f" {TARGET.name} " in (await piw(master, "builds")).stdout
     explained = (await piw(master, "explain", "demo", "--target", "cp313")).stdout
-    assert explained.startswith("demo 1.0 cp313-trixie-aarch64: ")
+    assert explained.startswith("demo 1.0 cp313-trixie-aarch64 (Raspberry Pi OS 13 (trixie), ")
     refused = await piw(master, "explain", "demo", "--target", "cp311", code=1)
     both = f"{TARGET.name} and cp311-trixie-aarch64"
     assert refused.stderr == f"piw: cp311 matches {both}; name one of them\n"

@@ -6,7 +6,7 @@ import click
 
 from piwheels.cli.remote.client import connect, parse_release, print_json
 from piwheels.config import Config
-from piwheels.model import short_target_name
+from piwheels.model import short_target_name, target_words
 from piwheels.output import print_added, print_notes
 from piwheels.protocol.messages import (
     Add,
@@ -55,7 +55,7 @@ async def explain(config: Config, text: str, target: str | None, *, as_json: boo
     for answer in reply.answers:
         target = short_target_name(answer.target, reply.targets)
         where = " ".join(filter(None, (answer.project, answer.version, target)))
-        click.echo(
-            f"{click.style(strip_controls(where), bold=True)}: {strip_controls(answer.text)}"
-        )
+        heading = click.style(strip_controls(where), bold=True)
+        words = f" ({target_words(answer.target)})" if answer.target else ""
+        click.echo(f"{heading}{strip_controls(words)}: {strip_controls(answer.text)}")
     return 0

@@ -1,0 +1,48 @@
+"""Platforms in words, and the matrix of what a farm builds for."""
+
+import pytest
+
+from piwheels.model import target_words
+from piwheels.website import site_pages
+from piwheels.website.platforms import platform_matrix
+from tests.website.factories import SITE, a_home, assert_harmless
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("cp313-trixie-aarch64", "Raspberry Pi OS 13 (trixie), 64-bit, Python 3.13"),
+        ("cp311-bookworm-armv7l", "Raspberry Pi OS 12 (bookworm), 32-bit, Python 3.11"),
+        ("cp37m-buster-armv6l", "Raspberry Pi OS 10 (buster), 32-bit (ARMv6), Python 3.7"),
+        ("cp313t-trixie-x86_64", "Debian 13 (trixie), 64-bit x86, Python 3.13 (free-threaded)"),
+        ("pypy310_pp73-noble-aarch64", "Ubuntu 24.04 (noble), 64-bit ARM, PyPy 3.10"),
+        ("cp314-fedora43-loongarch64", "fedora43, loongarch64, Python 3.14"),
+        ("cp314", "Python 3.14"),
+        ("", ""),
+        ("what<is>this", "what<is>this"),
+    ],
+)
+def test_a_target_in_words(target: str, words: str) -> None:
+    assert str(target_words(target)) == words
+
+
+def test_the_matrix_has_a_row_for_each_platform() -> None:
+    matrix = platform_matrix(
+        ["cp311-bookworm-aarch64", "cp311-bookworm-armv7l", "cp313-trixie-aarch64"]
+    )
+    assert matrix.pythons == ("Python 3.11", "Python 3.13")
+    assert [(row.platform, row.served) for row in matrix.rows] == [
+        ("Raspberry Pi OS 13 (trixie), 64-bit", (False, True)),
+        ("Raspberry Pi OS 12 (bookworm), 32-bit", (True, False)),
+        ("Raspberry Pi OS 12 (bookworm), 64-bit", (True, False)),
+    ]
+
+
+def test_the_home_page_shows_what_the_farm_builds_for() -> None:
+    home = a_home(targets=("cp311-bookworm-aarch64", "cp313-trixie-aarch64"))
+    reader = assert_harmless(site_pages.home_pages(SITE, home)["index.html"])
+    assert "Raspberry Pi OS 13 (trixie), 64-bitnoyes" in reader.text
+    assert "faq.html#platform" in reader.links()
+    assert "What this farm builds for" not in (
+        assert_harmless(site_pages.home_pages(SITE, a_home())["index.html"]).text
+    )
