@@ -111,6 +111,8 @@ def _parameter_decorators(parameter: Parameter) -> Iterator[Callable[..., Any]]:
             )
         case Kind.ALERTS:
             yield click.argument("alerts", nargs=-1, required=True, metavar="ID...")
+        case Kind.PACKAGES:
+            yield click.argument(parameter.name, nargs=-1, required=True, metavar="PACKAGE...")
         case _ if not parameter.name.startswith("-"):
             metavar = parameter.metavar or None
             yield click.argument(parameter.name, required=parameter.required, metavar=metavar)

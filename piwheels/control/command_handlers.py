@@ -10,21 +10,23 @@ from piwheels.control.alert_service import AlertService
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db import catalog, failures, job_queue, page_queue, site_queries
+from piwheels.db import catalog, failures, job_queue, page_queue, recipe_store, site_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.formatting import format_duration, pluralize
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import CompatibilityRules
+from piwheels.model import CompatibilityRules, debian_package_error
 from piwheels.protocol.commands.definition import release_text
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
     Add,
+    AddPackages,
     AddReply,
     AddTargets,
     Alias,
     CommandBuilders,
     CommandSucceeded,
+    DropPackages,
     ImportWheel,
     Message,
     MuteAlerts,
@@ -70,9 +72,11 @@ class CommandHandlers:
     def __post_init__(self) -> None:
         self.register(AcknowledgeAlerts, self._acknowledge)
         self.register(Add, self._add)
+        self.register(AddPackages, self._add_packages)
         self.register(AddTargets, self._add_targets)
         self.register(Alias, self._alias)
         self.register(CommandBuilders, self._command_builders)
+        self.register(DropPackages, self._drop_packages)
         self.register(ImportWheel, self.importer.run)
         self.register(MuteAlerts, self._mute)
         self.register(Pause, self._pause)
@@ -224,6 +228,28 @@ class CommandHandlers:
             text=f"{pluralize(count, 'release')} {_was(count)} skipped: {command.reason}",
             count=count,
         )
+
+    async def _add_packages(self, command: AddPackages, _: Call) -> CommandSucceeded:
+        if error := next(filter(None, map(debian_package_error, command.packages)), ""):
+            raise RejectedError(error)
+        projects, queued = await recipe_store.add_packages(
+            self.db, command.packages, projects=command.projects, releases=command.releases
+        )
+        if not projects:
+            raise RejectedError("nothing changed: this farm has none of these projects")
+        added = f"{', '.join(command.packages)} added to the builds of"
+        return CommandSucceeded(
+            text=f"{added} {pluralize(projects, 'project')}; "
+            f"{pluralize(queued, 'build')} {_was(queued)} queued again",
+            count=queued,
+        )
+
+    async def _drop_packages(self, command: DropPackages, _: Call) -> CommandSucceeded:
+        dropped = await recipe_store.drop_packages(self.db, command.project)
+        if not dropped:
+            raise RejectedError(f"nothing changed: no packages were added to {command.project}")
+        text = f"the builds of {command.project} no longer get {', '.join(dropped)}"
+        return CommandSucceeded(text=text, count=len(dropped))
 
     async def _pause(self, _: Pause, __: Call) -> CommandSucceeded:
         if self.dispatcher.paused:

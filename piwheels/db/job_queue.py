@@ -14,6 +14,7 @@ from piwheels.model import (
     BuilderCapability,
     Job,
     Recipe,
+    RecipeOrigin,
     Struct,
 )
 from piwheels.recipes import combine
@@ -41,6 +42,8 @@ _JOB_COLUMNS = """
         'size_bytes', r.sdist_size, 'digest', coalesce(r.sdist_digest, '')) AS sdist,
     (SELECT value FROM key_values
       WHERE key = 'recipe/written/' || jobs.project) AS written_recipe,
+    (SELECT value FROM key_values
+      WHERE key = 'recipe/operator/' || jobs.project) AS operator_recipe,
     (SELECT value FROM key_values
       WHERE key = 'recipe/learned/' || jobs.project
         AND coalesce((value::jsonb ->> 'learned_at')::timestamptz, now())
@@ -132,11 +135,9 @@ async def claim(
 
 
 def _job_of_row(row: Mapping[str, Any]) -> Job:
-    written, learned = (
-        decode_recipe(text) if text else None
-        for text in (row["written_recipe"], row["learned_recipe"])
-    )
-    return from_row(Job, row, recipe=combine(written, learned, row["version"], row["target"]))
+    stored = (row[f"{origin}_recipe"] for origin in RecipeOrigin)
+    recipes = [decode_recipe(text) if text else None for text in stored]
+    return from_row(Job, row, recipe=combine(recipes, row["version"], row["target"]))
 
 
 def decode_recipe(text: str) -> Recipe | None:

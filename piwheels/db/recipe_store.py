@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from piwheels.db import job_queue, key_values, page_queue
-from piwheels.db.catalog import lock_projects
+from piwheels.db.catalog import existing_projects, lock_projects
 from piwheels.db.database import Database, transactional
 from piwheels.db.page_queue import PageKind
 from piwheels.model import Job, Recipe, RecipeOrigin
@@ -27,7 +27,7 @@ async def load_recipes(db: Database, origin: RecipeOrigin) -> dict[str, Recipe]:
 
 
 async def project_recipes(db: Database, project: str) -> tuple[Recipe, ...]:
-    """The recipes of a project: the written one, then the learned one."""
+    """The recipes of a project: the written one, that of operators, then the learned one."""
     found = [await _load_recipe(db, origin, project) for origin in RecipeOrigin]
     return tuple(recipe for recipe in found if recipe is not None)
 
@@ -44,7 +44,7 @@ async def store_recipe(
 ) -> int:
     """Store the recipe of a project, or delete it, and queue the project's failed builds again.
 
-    Learned recipes skip nothing and queue nothing.
+    Only written recipes skip anything and queue anything.
 
     Returns:
         How many failures and deferred jobs were queued again.
@@ -53,7 +53,7 @@ async def store_recipe(
     # The claim of a job reads it by the same key (`job_queue`).
     await key_values.set_value(db, f"{_prefix(origin)}{project}", text)
     await page_queue.invalidate(db, PageKind.PROJECT, [project])
-    if origin is RecipeOrigin.LEARNED:
+    if origin is not RecipeOrigin.WRITTEN:
         return 0
     await lock_projects(db, [project])
     await db.execute(
@@ -84,16 +84,20 @@ async def learn_packages(db: Database, job: Job, added: Sequence[str], at: datet
     """Keep what a successful build added to its root as the learned recipe of its project.
 
     A build that was told no packages and added none did without the learned ones: they are
-    dropped. One that was told none, and added some, replaces them. What the written recipe has is
+    dropped. One that was told none, and added some, replaces them. What a person's recipe has is
     not learned.
 
     Returns:
         What changed, in words; "" if nothing did.
     """
-    written = await _load_recipe(db, RecipeOrigin.WRITTEN, job.project)
+    by_people = [
+        await _load_recipe(db, origin, job.project)
+        for origin in (RecipeOrigin.WRITTEN, RecipeOrigin.OPERATOR)
+    ]
+    known = {name for recipe in by_people if recipe for name in recipe.packages}
     learned = await _load_recipe(db, RecipeOrigin.LEARNED, job.project)
     before = learned.packages if learned else ()
-    own = [name for name in added if written is None or name not in written.packages]
+    own = [name for name in added if name not in known]
     was_told = bool(job.recipe and job.recipe.packages)
     packages = tuple(dict.fromkeys((*before, *own) if was_told else own))
     if was_told and packages == before:
@@ -107,6 +111,51 @@ async def learn_packages(db: Database, job: Job, added: Sequence[str], at: datet
         return ""
     needs = f"needs {', '.join(packages)}" if packages else f"no longer needs {', '.join(before)}"
     return f"learned from {job.project} {job.version}: {job.project} {needs} to build"
+
+
+@transactional
+async def add_packages(
+    db: Database,
+    packages: Sequence[str],
+    *,
+    projects: Sequence[str] = (),
+    releases: Sequence[tuple[str, str, str]] = (),
+) -> tuple[int, int]:
+    """Add Debian packages to the operators' recipes, and queue failed builds again.
+
+    Args:
+        db: the database.
+        packages: their names.
+        projects: whose failed builds are all queued again.
+        releases: (project, version, target), whose failed builds alone are queued again.
+
+    Returns:
+        How many projects the farm has of those named, and how many failures and deferred jobs were
+        queued again.
+    """
+    named = {*projects, *(project for project, _, _ in releases)}
+    await lock_projects(db, sorted(named))
+    there = sorted(await existing_projects(db, sorted(named)))
+    for project in there:
+        before = await _load_recipe(db, RecipeOrigin.OPERATOR, project)
+        whole = tuple(dict.fromkeys((*(before.packages if before else ()), *packages)))
+        recipe = Recipe(project=project, origin=RecipeOrigin.OPERATOR, packages=whole)
+        await store_recipe(db, RecipeOrigin.OPERATOR, project, recipe)
+    which = job_queue.release_parameters(releases)
+    queued = await job_queue.retry_where(db, job_queue.NAMED_RELEASES, which) if releases else 0
+    for project in projects:
+        queued += await job_queue.retry(db, project)
+    return len(there), queued
+
+
+@transactional
+async def drop_packages(db: Database, project: str) -> tuple[str, ...]:
+    """Delete the operators' recipe of a project; returns the packages that it had."""
+    await lock_projects(db, [project])
+    recipe = await _load_recipe(db, RecipeOrigin.OPERATOR, project)
+    if recipe is not None:
+        await store_recipe(db, RecipeOrigin.OPERATOR, project, None)
+    return recipe.packages if recipe else ()
 
 
 async def _load_recipe(db: Database, origin: RecipeOrigin, project: str) -> Recipe | None:

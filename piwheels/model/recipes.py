@@ -1,15 +1,19 @@
 """Recipes: what the builds of a project need beyond what its releases declare."""
 
+import re
 from datetime import date, datetime
 from enum import StrEnum
 
 from piwheels.model.base import Struct
+
+_DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}")
 
 
 class RecipeOrigin(StrEnum):
     """Who made a recipe."""
 
     WRITTEN = "written"  # a person, in a file
+    OPERATOR = "operator"  # a person, by a command; it has packages alone
     LEARNED = "learned"  # the farm, from a build that the packages repaired
 
 
@@ -68,3 +72,13 @@ class Recipe(Struct, frozen=True, kw_only=True):
     skip: str = ""  # why nothing is built
     contact: str = ""
     learned_at: datetime | None = None
+
+
+def is_debian_package(name: str) -> bool:
+    """Whether a Debian package can have this name (Debian Policy, 5.6.1)."""
+    return _DEBIAN_PACKAGE.fullmatch(name) is not None
+
+
+def debian_package_error(name: str) -> str:
+    """Why a name cannot be that of a Debian package; "" if it can."""
+    return "" if is_debian_package(name) else f"{name[:80]!r} is no name of a Debian package"

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 
 from piwheels import untrusted_names
 from piwheels.errors import RejectedError
-from piwheels.model import MemoryClass
+from piwheels.model import MemoryClass, debian_package_error
 
 _MAX_ITEMS = 100
 _MAX_TEXT = 500
 _MAX_TIME_LIMIT_S = 7 * 86400.0
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([1-9][0-9]{0,6}) ?([smhd])")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _TARGET = re.compile(r"[a-z0-9_.*?-]{1,100}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,100}")
@@ -75,6 +74,12 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def _package(text: str) -> str:
+    if error := debian_package_error(text):
+        raise ValueError(error)
+    return text
 
 
 def _text(value: Any) -> str:
@@ -193,7 +198,7 @@ KEYS = (
         "a list of names of Debian packages",
         "Debian packages that the build needs, added to its root as layers.",
         '["libxml2-dev", "libxslt1-dev"]',
-        _list_of(_matching(_PACKAGE, "name of a Debian package")),
+        _list_of(_package),
     ),
     Key(
         "constraints",

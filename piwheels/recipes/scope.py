@@ -1,5 +1,6 @@
 """What a recipe applies to, and recipes of several origins together (pure)."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
@@ -25,13 +26,9 @@ def _has_version(recipe: Recipe, version: str) -> bool:
     return specifier.contains(untrusted_names.parse_version(version), prereleases=True)
 
 
-def combine(
-    written: Recipe | None, learned: Recipe | None, version: str, target: str
-) -> Recipe | None:
-    """The recipe of one build: the written one with the learned packages, if they apply."""
-    applying = [
-        recipe for recipe in (written, learned) if recipe and applies_to(recipe, version, target)
-    ]
+def combine(recipes: Iterable[Recipe | None], version: str, target: str) -> Recipe | None:
+    """The recipe of one build: the first that applies, with the packages of all that apply."""
+    applying = [recipe for recipe in recipes if recipe and applies_to(recipe, version, target)]
     if len(applying) < 2:
         return applying[0] if applying else None
     packages = dict.fromkeys(name for recipe in applying for name in recipe.packages)

@@ -110,7 +110,9 @@ class PatchJson(msgspec.Struct, frozen=True, kw_only=True):
 class RecipeJson(msgspec.Struct, frozen=True, kw_only=True):
     """What the builds of a project need."""
 
-    origin: Annotated[str, Meta(description="written (by operators), or learned (from builds)")]
+    origin: Annotated[
+        str, Meta(description="written or operator (by people), or learned (from builds)")
+    ]
     learned_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null if it was written")]
     packages: Annotated[tuple[str, ...], Meta(description="Debian packages that builds get")]
     constraints: Annotated[

@@ -111,12 +111,14 @@ class Builder:
         )
 
     async def finish_build(
-        self, outcome: Outcome = Outcome.FAILED, reason: str = "it broke"
+        self, outcome: Outcome = Outcome.FAILED, reason: str = "it broke", **facts: Any
     ) -> None:
         """Report the outcome of the build, and wait until it is recorded."""
         assert self.job is not None
         await self.dealer.send(
-            m.BuildFinished(build=self.job.build_id, outcome=outcome, reason=reason, duration_s=1.0)
+            m.BuildFinished(
+                build=self.job.build_id, outcome=outcome, reason=reason, duration_s=1.0, **facts
+            )
         )
         assert (await self.receive_type(m.BuildAcknowledged)).build == self.job.build_id
         self.job = None

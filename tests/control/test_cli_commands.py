@@ -16,6 +16,7 @@ import pytest
 from piwheels.cli.remote import commands, listings, projects
 from piwheels.config import Config, load
 from piwheels.db import target_queries
+from piwheels.errors import UsageError
 from piwheels.model import Outcome, target_words
 from piwheels.protocol import messages as m
 from piwheels.protocol.commands import definitions
@@ -270,6 +271,13 @@ async def test_every_command_can_print_json(
     explained = await json_output(projects.explain(config, "demo", None, as_json=True))
     assert [answer["state"] for answer in explained["answers"]] == ["failed"]
     assert (await json_output(command(config, "retry", release="demo")))["count"]
+    added = command(config, "recipe add", project="demo", packages=("libpq-dev",))
+    assert "libpq-dev added to the builds of 1 project" in (await json_output(added))["text"]
+    for wrong in (("Not_a_package",), ("libpq-dev",) * 0):
+        with pytest.raises(UsageError, match="Debian packages"):
+            await command(config, "recipe add", project="demo", packages=wrong)
+    dropped = await json_output(command(config, "recipe drop", project="demo"))
+    assert dropped["text"] == "the builds of demo no longer get libpq-dev"
     assert (await json_output(listings.events(config, limit=1, before=None, as_json=True)))[
         "events"
     ]

@@ -47,6 +47,7 @@ INPUTS = Inputs(
     version="1.0",
     releases=(("demo", "1.0", "t"),),
     alerts=("hot:pi1",),
+    packages=("libpq-dev",),
     text="home",
     number=2.0,
 )

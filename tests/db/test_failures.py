@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from piwheels.db import catalog, failures, target_queries
+from piwheels.db import catalog, failures, job_queue, recipe_store, target_queries
 from piwheels.db.database import Database
-from piwheels.model import FailureGroup
+from piwheels.model import FailureGroup, RecipeOrigin
 from tests.db.scenario import RULES, TARGETS, make_release
 
 OLD, NEW, NEWEST, _ = (target.name for target in TARGETS)
@@ -164,6 +164,33 @@ async def test_a_group_is_retried_as_it_was_named(farm: Farm) -> None:
     (libpq,) = [group for group in await farm.groups() if group.cause == "libpq-dev"]
     assert (libpq.releases, libpq.retrying) == (3, 2)
     assert await failures.retry_releases(farm.db, releases) == 0
+
+
+async def test_packages_are_added_to_projects_and_their_failures_are_queued_again(
+    farm: Farm,
+) -> None:
+    await farm.add("one", "two")
+    for project in ("one", "two"):
+        await farm.lacks_libpq(project)
+        await farm.lacks_libpq(project, NEW)
+    releases = [("one", "2.0", OLD), ("gone", "1.0", OLD)]
+    added = await recipe_store.add_packages(farm.db, ["libpq-dev"], releases=releases)
+    assert added == (1, 1)
+    added = await recipe_store.add_packages(
+        farm.db, ["libssl-dev", "libpq-dev"], projects=["one", "two"]
+    )
+    assert added == (2, 3)
+    (recipe,) = await recipe_store.project_recipes(farm.db, "one")
+    assert (recipe.origin, recipe.packages) == (
+        RecipeOrigin.OPERATOR, ("libpq-dev", "libssl-dev"),
+    )  # fmt: skip
+    job = await job_queue.claim(farm.db, "pi1", [OLD])
+    assert job is not None
+    assert job.recipe is not None
+    assert set(job.recipe.packages) == {"libpq-dev", "libssl-dev"}
+    assert await recipe_store.drop_packages(farm.db, "one") == ("libpq-dev", "libssl-dev")
+    assert await recipe_store.drop_packages(farm.db, "one") == ()
+    assert await recipe_store.project_recipes(farm.db, "one") == ()
 
 
 async def test_a_group_is_skipped_for_its_targets_alone(farm: Farm) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from piwheels.cli import cli
 from piwheels.db.database import Database
-from piwheels.db.recipe_store import load_recipes, store_recipe
+from piwheels.db.recipe_store import add_packages, load_recipes, store_recipe
 from piwheels.model import Recipe, RecipeOrigin
 from piwheels.recipes import applies_to, combine
 from tests.scheduler.simulation import SimFarm, add_releases, sim_farm
@@ -110,6 +110,15 @@ async def test_what_a_written_recipe_has_is_not_learned(sim: SimFarm) -> None:
     assert await learned_packages(sim) == {"pq": ("libpq-dev",)}
 
 
+async def test_what_operators_added_is_not_learned(sim: SimFarm) -> None:
+    await store_recipe(sim.db, RecipeOrigin.LEARNED, "pq", None)
+    await add_packages(sim.db, ["libpq-dev"], projects=["pq"])
+    recipe = await build_release(sim, "2.0")
+    assert recipe is not None
+    assert (recipe.origin, recipe.packages) == (RecipeOrigin.OPERATOR, ("libpq-dev",))
+    assert await learned_packages(sim) == {}
+
+
 async def test_learned_recipes_can_be_exported(sim: SimFarm, dsn: str, tmp_path: Path) -> None:
     assert await learned_packages(sim) == {"pq": ("libpq-dev",)}
     command = ["recipe", "export", str(tmp_path / "out"), "--dsn", dsn]
@@ -123,9 +132,9 @@ async def test_learned_recipes_can_be_exported(sim: SimFarm, dsn: str, tmp_path:
 def test_recipes_are_combined_where_both_apply() -> None:
     written = Recipe(project="pq", packages=("a",), versions="<2", targets=("cp311-*",))
     learned = Recipe(project="pq", origin=RecipeOrigin.LEARNED, packages=("b", "a"))
-    both = combine(written, learned, "1.0", "cp311-x")
+    both = combine((written, learned), "1.0", "cp311-x")
     assert both is not None
     assert (both.origin, both.packages) == (RecipeOrigin.WRITTEN, ("a", "b"))
-    assert combine(written, learned, "2.0", "cp311-x") == learned
-    assert combine(written, None, "1.0", "cp312-x") is None
+    assert combine((written, learned), "2.0", "cp311-x") == learned
+    assert combine((written, None), "1.0", "cp312-x") is None
     assert applies_to(written, "1.0rc1", "cp311-x")

@@ -8,6 +8,7 @@ from piwheels.errors import RejectedError
 from piwheels.model import ProjectHit, ProjectOverview, QueuedJob, State
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
+    AddPackages,
     AlertsChanged,
     BuilderCommand,
     BuildsReply,
@@ -74,7 +75,7 @@ class SimHandlers:
                 return self._change_alerts(body)
             case StopMaster():
                 return CommandSucceeded(text="the master is stopping")
-            case RetryReleases(releases=releases):
+            case RetryReleases(releases=releases) | AddPackages(releases=releases):
                 self._model.retried |= set(releases)
                 return CommandSucceeded(text="queued again", count=len(releases))
             case SkipReleases(releases=releases):

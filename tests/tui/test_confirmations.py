@@ -15,6 +15,7 @@ from piwheels.protocol.commands.definition import (
 )
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
+    AddPackages,
     BuilderCommand,
     CommandBuilders,
     MuteAlerts,
@@ -81,6 +82,9 @@ SENT: dict[str, RequestBody] = {
     "unskip_project": Skip(project="numpy", reason=None),
     "retry_group": RetryReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),)),
     "skip_group": SkipReleases(releases=(("numpy", "2.1", "cp313-trixie-aarch64"),), reason="2"),
+    "add_packages": AddPackages(
+        packages=("libpq-dev",), releases=(("numpy", "2.1", "cp313-trixie-aarch64"),)
+    ),
     "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
     "acknowledge": AcknowledgeAlerts(alerts=("hot:pi1",), note="2"),
     "mute": MuteAlerts(alerts=("hot:pi1",), duration_s=7200.0),
@@ -91,7 +95,8 @@ CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_action_sends_its_message(name: str) -> None:
-    ((body, what),) = build_messages(action_named(name), [BUSY], "2h" if name == "mute" else "2")
+    entered = {"mute": "2h", "add_packages": "libpq-dev"}.get(name, "2")
+    ((body, what),) = build_messages(action_named(name), [BUSY], entered)
     assert body == SENT[name]
     assert what.startswith(action_named(name).label.lower())
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from piwheels.model import HostMetrics, Outcome
+from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
@@ -203,6 +203,34 @@ async def test_a_group_of_failures_is_retried_and_skipped(
             (project, "1.0", TARGET.name, "no ARM") for project in ("one", "two")
         ]
         await stage.wait_for_text("Nothing fails")
+
+
+async def test_a_package_is_added_to_the_builds_of_a_group(
+    master: Master, stage: AppHarness
+) -> None:
+    lacking = FailureEvidence(missing=("header libpq-fe.h",), packages=("libpq-dev",))
+    async with master.builder() as pi1:
+        for project in ("one", "two"):
+            await build_on(stage, master, pi1, project)
+            await pi1.finish_build(
+                Outcome.FAILED,
+                "db.c:3: fatal error: libpq-fe.h: No such file or directory",
+                failure_class=FailureClass.MISSING_PACKAGE,
+                evidence=lacking,
+            )
+        await stage.press("5")
+        await stage.wait_for_text("2 releases for 1 cause")
+        await perform(stage, "add_packages", "end", *" libssl-dev", "enter")
+        added = (
+            "libpq-dev, libssl-dev added to the builds of 2 projects; 2 builds were queued again"
+        )
+        assert await wait_until_applied(stage) == added
+        await pi1.send_idle()
+        job = (await pi1.receive_type(m.StartBuild)).job
+        assert job.recipe is not None
+        assert job.recipe.packages == ("libpq-dev", "libssl-dev")
+    audited = await master.db.value("SELECT text FROM events WHERE text LIKE '%libpq-dev%'")
+    assert "add libpq-dev, libssl-dev to the builds of one, two" in audited
 
 
 async def test_a_project_is_skipped_with_a_reason_and_unskipped(

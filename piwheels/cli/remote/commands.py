@@ -11,10 +11,12 @@ from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.formatting import format_duration
 from piwheels.protocol.commands.definition import (
+    MAX_PACKAGES,
     CommandDefinition,
     Inputs,
     Kind,
     Parameter,
+    parse_packages,
     parse_until,
     release_text,
 )
@@ -73,8 +75,7 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
         value = values.get(parameter.name.lstrip("-").replace("-", "_"))
         match parameter.kind:
             case Kind.BUILDERS:
-                if bool(values.get("labels")) == bool(values.get("all_builders")):
-                    raise UsageError("name builders, or use --all")
+                _require_builders(values)
             case Kind.ALERTS:
                 inputs = replace(inputs, alerts=tuple(dict.fromkeys(values["alerts"])))
             case Kind.RELEASE | Kind.PROJECT if value:
@@ -83,15 +84,27 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
                 inputs = replace(inputs, project=release.project, version=version)
             case Kind.TARGET:
                 inputs = replace(inputs, target=value)
+            case Kind.PACKAGES:
+                inputs = replace(inputs, packages=_packages(value))
             case Kind.TEXT | Kind.CHOICE:
                 inputs = replace(inputs, text=value)
             case Kind.DURATION | Kind.COUNT | Kind.UNTIL if value:
                 inputs = replace(inputs, number=_number(parameter, value))
             case Kind.FLAG:
                 inputs = replace(inputs, flag=bool(value))
-            case _:
-                pass
     return inputs
+
+
+def _require_builders(values: Mapping[str, Any]) -> None:
+    if bool(values.get("labels")) == bool(values.get("all_builders")):
+        raise UsageError("name builders, or use --all")
+
+
+def _packages(names: Sequence[str]) -> tuple[str, ...]:
+    packages = parse_packages(" ".join(names))
+    if not packages:
+        raise UsageError(f"{' '.join(names)!r}: name up to {MAX_PACKAGES} Debian packages")
+    return packages
 
 
 def _number(parameter: Parameter, value: str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from piwheels.protocol.commands import alerts, builders, failures, farm, projects
+from piwheels.protocol.commands import alerts, builders, failures, farm, packages, projects
 from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction, Permission
 from piwheels.protocol.message_base import Message
 
@@ -18,6 +18,7 @@ _definitions: list[CommandDefinition[Any]] = [
     *builders.DEFINITIONS,
     *projects.DEFINITIONS,
     *failures.DEFINITIONS,
+    *packages.DEFINITIONS,
     *alerts.DEFINITIONS,
 ]
 

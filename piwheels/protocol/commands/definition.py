@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from piwheels.model import is_debian_package
 from piwheels.protocol.message_base import Message
 
 M = TypeVar("M", bound=Message)
@@ -14,6 +15,8 @@ M = TypeVar("M", bound=Message)
 #: The most builders that may be restarted at the same time.
 MAX_PARALLEL = 1000
 MAX_HOURS = 1_000_000.0
+#: The most Debian packages that one command names.
+MAX_PACKAGES = 20
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)([smhd])")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,6 +38,7 @@ class Inputs:
     target: str | None = None
     releases: tuple[tuple[str, str, str], ...] = ()  # project, version, target
     alerts: tuple[str, ...] = ()  # their ids
+    packages: tuple[str, ...] = ()  # Debian packages
     text: str | None = None  # the command's own text: a reason, a kind of page, a name
     number: float = 0.0  # the command's own number: a count, seconds
     flag: bool = False  # the command's own flag
@@ -48,6 +52,7 @@ class Kind(StrEnum):
     RELEASE = "release"  # PROJECT[==VERSION]: project and version
     PROJECT = "project"
     TARGET = "target"
+    PACKAGES = "packages"  # PACKAGE...
     TEXT = "text"
     CHOICE = "choice"  # text
     DURATION = "duration"  # number, in seconds
@@ -106,7 +111,7 @@ class Prompt:
 
     label: str
     default: str
-    kind: Kind  # TEXT, COUNT, UNTIL or DURATION (entered in hours)
+    kind: Kind  # TEXT, COUNT, UNTIL, PACKAGES or DURATION (entered in hours)
     optional: bool = False  # a TEXT may be empty
 
     def error(self, entered: str) -> str:
@@ -118,6 +123,8 @@ class Prompt:
                 valid, expected = parse_hours(entered) > 0, "a number of hours above 0"
             case Kind.UNTIL:
                 valid, expected = parse_until(entered) > 0, "a duration (2h, 3d) or a time (18:00)"
+            case Kind.PACKAGES:
+                valid, expected = bool(parse_packages(entered)), "names of Debian packages"
             case _:
                 valid, expected = self.optional or bool(entered.strip()), "a reason"
         return "" if valid else expected
@@ -189,6 +196,16 @@ def parse_count(text: str) -> int:
         return 0
     number = int(text)
     return number if number <= MAX_PARALLEL else 0
+
+
+def parse_packages(text: str) -> tuple[str, ...]:
+    """The Debian packages that a text names, with spaces or commas between them.
+
+    () if it names none or too many, or something else.
+    """
+    names = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    valid = len(names) <= MAX_PACKAGES and all(map(is_debian_package, names))
+    return names if valid else ()
 
 
 def parse_hours(text: str) -> float:

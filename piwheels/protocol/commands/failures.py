@@ -20,11 +20,9 @@ MAX_RELEASES = 2000
 #: The audit log names so many.
 _MAX_NAMES_SHOWN = 3
 
-#: Releases for targets: project, version, target.
-ReleaseNames = Annotated[
-    tuple[tuple[ShortText, ShortText, ShortText], ...],
-    Meta(min_length=1, max_length=MAX_RELEASES),
-]
+#: A release for a target: project, version, target.
+NamedRelease = tuple[ShortText, ShortText, ShortText]
+ReleaseNames = Annotated[tuple[NamedRelease, ...], Meta(min_length=1, max_length=MAX_RELEASES)]
 
 __all__ = [
     "RetryReleases",

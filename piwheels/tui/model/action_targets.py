@@ -67,4 +67,5 @@ def ended_target(key: str, build: BuildSummary) -> ActionTarget:
         project=build.project,
         version=build.version,
         target=build.target,
+        packages=build.cause.packages if build.cause else (),
     )

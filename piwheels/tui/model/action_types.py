@@ -58,6 +58,7 @@ class ActionTarget:
     target: str = ""
     failure_class: str = ""  # with `cause`: a group of failures
     cause: str = ""
+    packages: tuple[str, ...] = ()  # the Debian packages that could repair it
     alert: str = ""  # the id of an alert
     work_at_risk: str = ""  # the running build and its duration, in one line
 

@@ -1,16 +1,19 @@
 """From an action and its targets: the confirmation to ask for, and the commands to send."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from piwheels.formatting import pluralize
 from piwheels.protocol.commands.definition import (
+    MAX_PACKAGES,
     Confirm,
     Inputs,
     Kind,
     Prompt,
     Requirement,
     Scope,
+    parse_packages,
     release_text,
 )
 from piwheels.protocol.messages import RequestBody
@@ -54,8 +57,13 @@ class Confirmation:
 
     @property
     def prompt(self) -> Prompt | None:
-        """A value to enter, too."""
-        return self.action.console.prompt if self.action.console else None
+        """A value to enter, too; packages begin with those that the targets lack."""
+        prompt = self.action.console.prompt if self.action.console else None
+        if prompt is not None and prompt.kind is Kind.PACKAGES:
+            names = Counter(name for target in self.targets for name in target.packages)
+            lacking = " ".join(name for name, _ in names.most_common(MAX_PACKAGES))
+            return replace(prompt, default=lacking)
+        return prompt
 
 
 def confirmation_for(
@@ -172,6 +180,7 @@ def _inputs(
         project=project,
         version=version,
         target=target,
+        packages=parse_packages(entered) if prompt and prompt.kind is Kind.PACKAGES else (),
         text=entered.strip() if prompt and prompt.kind is Kind.TEXT else None,
         number=prompt.number(entered) if prompt else console.number if console else 0.0,
         flag=console.flag if console else False,
