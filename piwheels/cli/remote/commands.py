@@ -85,7 +85,7 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
             case Kind.TARGET:
                 inputs = replace(inputs, target=value)
             case Kind.PACKAGES:
-                inputs = replace(inputs, packages=_packages(value))
+                inputs = replace(inputs, packages=_packages(values["packages"]))
             case Kind.TEXT | Kind.CHOICE:
                 inputs = replace(inputs, text=value)
             case Kind.DURATION | Kind.COUNT | Kind.UNTIL if value:
