@@ -93,6 +93,49 @@ def test_without_a_sensor_there_is_no_temperature(
     assert cpu_temperature() is None
 
 
+@pytest.mark.parametrize(
+    ("files", "current_hz", "max_hz"),
+    [
+        ({}, None, None),
+        (
+            {"scaling_cur_freq": "900000\n", "cpuinfo_max_freq": "1500000\n"},
+            900_000_000.0,
+            1_500_000_000.0,
+        ),
+        ({"scaling_cur_freq": "1500000", "cpuinfo_cur_freq": "600000"}, 600_000_000.0, None),
+        ({"scaling_cur_freq": "<unknown>\n", "cpuinfo_max_freq": ""}, None, None),
+    ],
+)
+def test_the_frequency_is_that_of_the_fastest_core(
+    files: dict[str, str],
+    current_hz: float | None,
+    max_hz: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for policy, text in (("policy0", "400000"), ("policy2", "")):
+        (tmp_path / policy).mkdir()
+        for name, content in files.items():
+            (tmp_path / policy / name).write_text(content if policy == "policy0" else text)
+    monkeypatch.setattr("piwheels.system.metrics._CPUFREQ", tmp_path)
+    stats = read_metrics(tmp_path)
+    assert (stats.cpu_hz, stats.max_cpu_hz) == (current_hz, max_hz)
+
+
+def test_uptime_cores_and_clock_match_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_s = time.time()
+    stats = read_metrics(tmp_path)
+    assert stats.cores == os.cpu_count()
+    assert stats.clock_s is not None
+    assert before_s <= stats.clock_s <= time.time()
+    assert stats.uptime_s is not None
+    assert stats.uptime_s > 0
+    monkeypatch.setattr("piwheels.system.metrics._UPTIME", tmp_path / "none")
+    assert read_metrics(tmp_path).uptime_s is None
+
+
 # --- its name and system ---
 
 

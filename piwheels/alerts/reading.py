@@ -1,5 +1,6 @@
 """What a rule says about a subject, and the facts that the rules need."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -89,15 +90,32 @@ def limit_reading(
 
 
 def temperature_reading(subject: str, host: HostMetrics) -> Iterator[Reading]:
-    """Whether a machine is hot; nothing without a sensor."""
+    """Whether a machine is hot or throttled; nothing where neither is known."""
+    degrees, throttled = host.temperature, host.throttled
+    if degrees is None and throttled is None:
+        return
+    limits, known = rules.TEMPERATURE, degrees if degrees is not None else 0.0
+    raised = known >= limits.raises or bool(throttled)
+    clears = known < limits.clears and not throttled
+    yield make_reading(AlertRule.HOT, subject, raised, heat_text(host), degrees, clears=clears)
+
+
+def heat_text(host: HostMetrics) -> str:
+    """The temperature, and for how long the machine was throttled: as far as they are known."""
+    parts = []
     if host.temperature is not None:
-        degrees, text = host.temperature, f"{format_temperature(host.temperature)}, too hot"
-        yield limit_reading(AlertRule.HOT, subject, degrees, text, rules.TEMPERATURE)
+        parts.append(format_temperature(host.temperature))
+    if host.throttled_s:
+        minutes = min(60, math.ceil(host.throttled_s / 60))
+        parts.append(f"throttled {minutes} of the last 60 min")
+    elif host.throttled:
+        parts.append("throttled")
+    return ", ".join(parts)
 
 
 def memory_reading(subject: str, host: HostMetrics) -> Iterator[Reading]:
     """Whether a machine's memory is used up."""
     if host.memory_total:
         used = 100.0 * (1 - host.memory_free / host.memory_total)
-        text = f"{used:.0f}% of the memory used"
+        text = f"{used:.0f}% used"
         yield limit_reading(AlertRule.MEMORY, subject, used, text, rules.MEMORY)

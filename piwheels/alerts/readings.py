@@ -50,6 +50,17 @@ def _builder_readings(view: BuilderView) -> Iterator[Reading]:
     yield make_reading(AlertRule.QUARANTINED, label, held, reason, severity=critical)
     yield _all_failed(view)
     yield from _machine_readings(label, view.host)
+    if view.peer_ratio is not None:
+        times = view.peer_ratio
+        yield limit_reading(AlertRule.SLOW, label, times, f"{times:.1f}x its peers", rules.SLOW)
+    if view.clock_offset_s is not None:
+        yield _clock(label, view.clock_offset_s)
+
+
+def _clock(label: str, offset_s: float) -> Reading:
+    way = "ahead" if offset_s > 0 else "behind"
+    text = f"{format_short_duration(abs(offset_s))} off, {way}"
+    return limit_reading(AlertRule.CLOCK, label, abs(offset_s), text, rules.CLOCK)
 
 
 def _lost_text(view: BuilderView) -> str:

@@ -19,6 +19,10 @@ TREE = Limits(90.0, 88.0)
 TREE_CRITICAL = 97.0
 #: Degrees Celsius.
 TEMPERATURE = Limits(80.0, 75.0)
+#: How many times as long as its peers' the builds of a builder take.
+SLOW = Limits(1.5, 1.3)
+#: Seconds between the clocks of a builder and the master, either way.
+CLOCK = Limits(60.0, 30.0)
 #: The load of the master's machine, per core.
 LOAD = Limits(2.0, 1.0)
 SILENT_AFTER_S = 60.0
@@ -89,12 +93,18 @@ RULES: dict[AlertRule, Rule] = {
         "New releases are not seen meanwhile. Look at the network and upstream.url.",
     ),
     AlertRule.HOT: Rule(
-        "from 80C for 5 min",
-        "under 75C for 5 min",
+        "from 80C or throttled for 5 min",
+        "under 75C and not throttled for 5 min",
         "A hot board builds slowly. Look at its fan and its case.",
         hold_s=5 * _MINUTE,
         clear_s=5 * _MINUTE,
         step=2.0,
+    ),
+    AlertRule.SLOW: Rule(
+        "when the last 10 builds of a builder took 1.5 times as long as other builders', or more",
+        "under 1.3 times",
+        "Its page says why, as far as it is known: heat, memory, swap.",
+        step=0.2,
     ),
     AlertRule.OVERDUE: Rule(
         "when a build takes 3 times as long as the longest of its project, and over 10 min",
@@ -113,6 +123,12 @@ RULES: dict[AlertRule, Rule] = {
         "Look at what it builds, and at what else runs there.",
         hold_s=10 * _MINUTE,
         step=2.0,
+    ),
+    AlertRule.CLOCK: Rule(
+        "when a builder's clock differs from the master's by 60 s",
+        "under 30 s",
+        "Look at its time synchronization: TLS and signatures fail with a wrong clock.",
+        step=60.0,
     ),
     AlertRule.FAILING: Rule(
         "when twice the usual share of an hour's builds fails (20 builds or more)",

@@ -54,4 +54,12 @@ def explanation(alert: Alert, now: datetime | None = None) -> tuple[str, str]:
 
 def _figure(alert: Alert) -> str:
     worst = alert.worst or 0.0
-    return format_temperature(worst) if alert.rule is AlertRule.HOT else f"{worst:.0f}"
+    match alert.rule:
+        case AlertRule.HOT:
+            return format_temperature(worst)
+        case AlertRule.SLOW:
+            return f"{worst:.1f}x"
+        case AlertRule.CLOCK:
+            return format_short_duration(worst)
+        case _:
+            return f"{worst:.0f}"

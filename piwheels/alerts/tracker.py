@@ -21,6 +21,8 @@ MAX_ALERTS = 1000
 MAX_CLEARED = 200
 #: An alert that became critical is a warning again after so long without that.
 _EASES_AFTER_S = 600.0
+#: What a text tells beside its value is shown after so long.
+_TEXT_INTERVAL_S = 300.0
 #: A builder that is away, as after a restart of the master, keeps its alerts for so long.
 _FORGET_BUILDER_S = 3600.0
 _FORGET_LOST_S = 7 * 86400.0
@@ -48,6 +50,7 @@ class AlertTracker:
         self._clear_at: dict[str, float] = {}  # alerts whose condition is gone, but not long enough
         self._eased_at: dict[str, float] = {}  # critical alerts whose condition is a warning
         self._missing_at: dict[str, float] = {}  # alerts whose subject is away
+        self._text_at: dict[str, float] = {}  # when the text of an alert changed last
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -152,7 +155,19 @@ class AlertTracker:
             self._eased_at, alert.alert_id, _EASES_AFTER_S, now
         ):
             return replace(alert, severity=level, text=reading.text, value=reading.value)
-        return _with_text(alert, reading)
+        return self._with_text(alert, reading, now)
+
+    def _with_text(self, alert: Alert, reading: Reading, now: Moment) -> Alert:
+        """The text of the reading, if its value differs by a step, or else after five minutes."""
+        if alert.text == reading.text:
+            return alert
+        at_s = self._text_at.setdefault(alert.alert_id, now.monotonic_s)
+        value, step = reading.value, RULES[alert.rule].step
+        is_near = value is not None and alert.value is not None and abs(value - alert.value) < step
+        if is_near and now.monotonic_s - at_s < _TEXT_INTERVAL_S:
+            return alert
+        self._text_at[alert.alert_id] = now.monotonic_s
+        return replace(alert, text=reading.text, value=value, worst=_worse(alert.worst, value))
 
     def _clear_when_due(self, alert: Alert, now: Moment) -> None:
         key = alert.alert_id
@@ -161,7 +176,7 @@ class AlertTracker:
 
     def _clear(self, alert: Alert, now: Moment) -> None:
         self._alerts[alert.alert_id] = replace(alert, cleared_at=now.at)
-        for since in (self._clear_at, self._eased_at, self._missing_at):
+        for since in (self._clear_at, self._eased_at, self._missing_at, self._text_at):
             since.pop(alert.alert_id, None)
 
     # --- what has no reading ---
@@ -211,17 +226,6 @@ class AlertTracker:
 
 def _worse(worst: float | None, value: float | None) -> float | None:
     return value if worst is None else worst if value is None else max(worst, value)
-
-
-def _with_text(alert: Alert, reading: Reading) -> Alert:
-    """The text of the reading, if its value differs by a step."""
-    if alert.text == reading.text:
-        return alert
-    value = reading.value
-    step = RULES[alert.rule].step
-    if value is not None and alert.value is not None and abs(value - alert.value) < step:
-        return alert
-    return replace(alert, text=reading.text, value=value, worst=_worse(alert.worst, value))
 
 
 def _forget_s(alert: Alert, facts: Facts) -> float | None:

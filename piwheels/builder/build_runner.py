@@ -44,6 +44,7 @@ from piwheels.system.interpreters import probe_interpreter
 from piwheels.system.metrics import read_metrics
 from piwheels.system.os_release import os_name
 from piwheels.system.sdnotify import sd_notify
+from piwheels.system.throttling import ThrottleMonitor
 from piwheels.wheel.tags import target_of
 
 IDLE_STATUS = "waiting for a job"
@@ -62,6 +63,7 @@ class BuildRunner:
     work_dir: Path
     sandboxed: bool
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    throttle_monitor: ThrottleMonitor = field(default_factory=ThrottleMonitor)
 
     def describe(self, current_build: int | None, last_build: int) -> Hello:
         """The Hello of this builder."""
@@ -125,7 +127,12 @@ class BuildRunner:
 
     def host_metrics(self) -> HostMetrics:
         """The machine's metrics now."""
-        return read_metrics(self.work_dir)
+        throttled = self.throttle_monitor.read()
+        return msgspec.structs.replace(
+            read_metrics(self.work_dir),
+            throttled=throttled.now,
+            throttled_s=throttled.last_hour_s,
+        )
 
     async def run(self, job: Job, job_dir: JobDir, on_phase: OnPhase) -> BuildFinished:
         """Build a job; returns the message for the master."""

@@ -56,6 +56,7 @@ LOAD_FACTOR = 20.0
 #: Totals take seconds on a large farm, and are counted less often.
 TOTALS_LOAD_FACTOR = 100.0
 TOTALS_MAX_AGE_S = 600.0
+PEER_RATIOS_MAX_AGE_S = 120.0
 #: How long a reply waits for a refreshed count before it uses the cached one.
 COUNTS_TIMEOUT_S = 1.0
 #: The first count of a large farm takes seconds; consoles wait for 15.
@@ -100,6 +101,7 @@ class StatusService:
     _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
     _build_history: AdaptiveCache[BuildHistory] = field(init=False)
     _failures: AdaptiveCache[FailureReport] = field(init=False)
+    _peer_ratios: AdaptiveCache[dict[str, float]] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
 
@@ -115,6 +117,12 @@ class StatusService:
         self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
         self._build_history = AdaptiveCache(
             lambda: history.build_history(db), cost_factor=TOTALS_LOAD_FACTOR
+        )
+
+        self._peer_ratios = AdaptiveCache(
+            lambda: history.peer_ratios(db),
+            cost_factor=TOTALS_LOAD_FACTOR,
+            max_age_s=PEER_RATIOS_MAX_AGE_S,
         )
 
     def on_command_executed(self) -> None:
@@ -199,6 +207,7 @@ class StatusService:
         counts = await self._cached(self._counts)
         totals = await self._cached(self._totals)
         downloads = (await self._cached(self._downloads)).value
+        self.dispatcher.set_peer_ratios((await self._cached(self._peer_ratios)).value)
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
         served = self.dispatcher.targets.served

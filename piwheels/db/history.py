@@ -1,6 +1,7 @@
 """Recent events and completed builds, the newest first, and counts of them."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from piwheels.db.database import Database
@@ -16,6 +17,8 @@ from piwheels.model import (
 
 #: So many builds of others are compared with one, the last first.
 _MAX_COMPARED = 30
+#: A builder is compared with its peers in so many builds.
+_RATIO_BUILDS = 10
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
@@ -110,6 +113,38 @@ async def usual_durations(db: Database, builds: Sequence[int]) -> dict[int, floa
         {"builds": list(builds), "limit": _MAX_COMPARED},
     )
     return {row["build_id"]: row["usual_s"] for row in rows}
+
+
+async def peer_ratios(db: Database) -> dict[str, float]:
+    """How many times as long as other builders' the last builds of each builder took.
+
+    By builder, the median over its last 10 builds, within 7 days, that others compare to (as
+    `usual_durations` says); builders with fewer are left out.
+    """
+    rows = await db.rows(
+        """
+        WITH recent AS (
+            SELECT builder, build_id, duration_s,
+                   row_number() OVER (PARTITION BY builder ORDER BY ended_at DESC) AS place
+              FROM builds
+             WHERE outcome = 'built' AND ended_at > now() - interval '7 days'
+        )
+        SELECT builder, build_id, duration_s FROM recent
+         WHERE place <= %(limit)s
+         ORDER BY place
+        """,
+        {"limit": 2 * _RATIO_BUILDS},
+    )
+    usual_s = await usual_durations(db, [row["build_id"] for row in rows])
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        if (usual := usual_s.get(row["build_id"], 0.0)) > 0:
+            ratios.setdefault(row["builder"], []).append(row["duration_s"] / usual)
+    return {
+        builder: median(found[:_RATIO_BUILDS])
+        for builder, found in ratios.items()
+        if len(found) >= _RATIO_BUILDS
+    }
 
 
 async def outcomes_last_hour(db: Database) -> dict[str, int]:

@@ -17,10 +17,12 @@ class AlertRule(StrEnum):
     TREE = "tree"  # the disk of the web root
     UPSTREAM = "upstream"  # the upstream index is not read
     HOT = "hot"
+    SLOW = "slow"  # against its peers
     OVERDUE = "overdue"
     SILENT = "silent"
     DISK = "disk"  # of a builder
     MEMORY = "memory"
+    CLOCK = "clock"  # differs from the master's
     FAILING = "failing"  # builds of the farm or of a target
     ALL_FAILED = "all-failed"  # builds of a builder
     GROWING = "growing"  # a queue

@@ -10,10 +10,11 @@ from piwheels.model.base import Struct
 from piwheels.model.builds import _Bytes
 
 _Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
+_Amount = Annotated[float, Meta(ge=0, le=1e12)]
 
 
 class HostMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a machine: sizes in bytes, temperature in degrees Celsius."""
+    """The state of a machine: sizes in bytes, temperature in degrees Celsius, None is unknown."""
 
     load: _Figure = 0.0  # one minute's average
     memory_total: _Bytes = 0
@@ -23,6 +24,13 @@ class HostMetrics(msgspec.Struct, frozen=True, kw_only=True):
     disk_total: _Bytes = 0
     disk_free: _Bytes = 0  # for an ordinary user
     temperature: _Figure | None = None  # None without a sensor
+    cores: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    throttled: bool | None = None  # within the last minute; known of a Raspberry Pi only
+    throttled_s: _Amount | None = None  # of the last hour
+    cpu_hz: _Amount | None = None  # of its fastest core now
+    max_cpu_hz: _Amount | None = None
+    uptime_s: _Amount | None = None
+    clock_s: _Figure | None = None  # its own time when it was measured, in UNIX seconds
 
 
 class QueueStatus(Struct, frozen=True, kw_only=True):

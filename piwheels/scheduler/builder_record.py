@@ -24,6 +24,11 @@ _MAX_LOAD_SAMPLES = 60
 _OVERDUE_FACTOR = 3.0
 _MIN_EXPECTED_S = 600.0
 _OVERDUE_TIMEOUT_SHARE = 0.5
+#: A message that arrives late makes a clock look slow, and none makes it look fast: the largest
+#: difference of so many heartbeats counts.
+_CLOCK_SAMPLES = 6
+#: A larger difference is shown as this one, whatever a builder sends: 30 years.
+_MAX_CLOCK_OFFSET_S = 1e9
 _COMPILER_PACKAGES = frozenset({"build-essential", "gcc", "g++"})
 
 
@@ -51,6 +56,7 @@ class BuilderRecord:
     backoff_until: float = 0.0  # it gets no job before
     backoff_reason: str = ""
     load_history: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_LOAD_SAMPLES))
+    peer_ratio: float | None = None  # as in `BuilderView`
     #: A shutdown that the process with this instance may not have received.
     unconfirmed_shutdown: tuple[str, PendingShutdown] | None = None
 
@@ -113,6 +119,8 @@ class Session:
     shutdown: PendingShutdown | None = None  # it ends after the running build
     no_job_reason: str = ""  # why it got none when it was last idle
     published_state: BuilderState | None = None  # at the last tick
+    state_since: float = 0.0  # when that began
+    clock_offsets: deque[float] = field(default_factory=lambda: deque(maxlen=_CLOCK_SAMPLES))
     installed_packages: frozenset[str] = frozenset()
 
     def set_hello(self, hello: Hello) -> None:
@@ -123,6 +131,20 @@ class Session:
         self.installed_packages = own | _COMPILER_PACKAGES if has_compiler else own
         self.hello = replace(hello, installed_packages=())
         self.host = hello.host
+
+    def set_host(self, host: HostMetrics, clock_s: float | None) -> None:
+        """Store what a heartbeat reports that arrived at this time, in UNIX seconds."""
+        self.host = host
+        if host.clock_s is None or clock_s is None:
+            self.clock_offsets.clear()
+        else:
+            offset_s = host.clock_s - clock_s
+            self.clock_offsets.append(min(max(offset_s, -_MAX_CLOCK_OFFSET_S), _MAX_CLOCK_OFFSET_S))
+
+    @property
+    def clock_offset_s(self) -> float | None:
+        """How far its clock is ahead of the master's; None is unknown."""
+        return max(self.clock_offsets, default=None)
 
     def can_supply(self, target: str, packages: Collection[str]) -> bool:
         """Whether its builds for a target get these packages."""
@@ -233,6 +255,7 @@ class Session:
             self.hello,
             record,
             state=self.state(now, paused=paused),
+            state_s=now - self.state_since,
             build=job.build_id if job else None,
             project=job.project if job else "",
             release_version=job.version if job else "",
@@ -272,7 +295,8 @@ class LostBuilder:
     def view(self, now: float) -> BuilderView:
         """How it is shown to operators."""
         view = self.session.view(now, paused=False)
-        lost = replace(view, state=BuilderState.LOST, reason=self.reason)
+        lost_s = now - self.lost_at
+        lost = replace(view, state=BuilderState.LOST, state_s=lost_s, reason=self.reason)
         if (job := self.job) is None:
             return lost
         return replace(lost, project=job.project, release_version=job.version, target=job.target)

@@ -120,7 +120,10 @@ class BuilderStateMachine(FarmState):
         match event:
             case MessageReceived(message=Hello() as hello):
                 return self._on_hello(event, hello, now)
-            case MessageReceived(label, message):
+            case MessageReceived(label, message, clock_s=clock_s):
+                session = self.sessions.get(label)
+                if session is not None and isinstance(message, IdleHeartbeat | BuildHeartbeat):
+                    session.set_host(message.host, clock_s)
                 return self._on_message(label, message, now)
             case JobClaimed(label, job):
                 return self._on_job_claimed(label, job, now)
@@ -234,7 +237,9 @@ class BuilderStateMachine(FarmState):
         """A session for a builder that had none, with the job that it had claimed before."""
         self.lost.pop(label, None)
         record = self.records.setdefault(label, BuilderRecord())
-        session = Session(label, hello, last_message_at=now, host=hello.host, record=record)
+        session = Session(
+            label, hello, last_message_at=now, host=hello.host, record=record, state_since=now
+        )
         self.sessions[label] = session
         session.restore_shutdown()
         for restart in self.rolling_restarts:
@@ -247,7 +252,7 @@ class BuilderStateMachine(FarmState):
         return session, [EstimateDuration(label, orphan.job)]
 
     def _on_idle(self, session: Session, idle: IdleHeartbeat, now: float) -> list[Instruction]:
-        session.host, session.finishing = idle.host, False
+        session.finishing = False
         return [*self._answer_idle(session, idle, now), PublishBuilder(session.label)]
 
     def _answer_idle(self, session: Session, idle: IdleHeartbeat, now: float) -> list[Instruction]:
@@ -271,7 +276,6 @@ class BuilderStateMachine(FarmState):
     def _on_building(
         self, session: Session, message: BuildHeartbeat, now: float
     ) -> list[Instruction]:
-        session.host = message.host
         if not session.is_building(message.build):
             return [
                 SendMessage(
@@ -354,7 +358,7 @@ class BuilderStateMachine(FarmState):
         state = session.state(now, paused=self.paused)
         if state is session.published_state:
             return []
-        session.published_state = state
+        session.published_state, session.state_since = state, now
         return [PublishBuilder(session.label)]
 
     def _mark_lost(self, session: Session, now: float) -> list[Instruction]:

@@ -16,6 +16,8 @@ _MEMORY_TOLERANCE_SHARE = 0.02
 _DISK_TOLERANCE_SHARE = 0.005
 _TEMPERATURE_TOLERANCE_C = 2.0
 _CLOCK_TOLERANCE_S = 3.0
+_THROTTLED_TOLERANCE_S = 60.0
+_CLOCK_OFFSET_TOLERANCE_S = 1.0
 _DATABASE_TOLERANCE_SHARE = 0.01
 #: The upstream is read every half minute or so; the lag on a console may be wrong by as much.
 _LAG_TOLERANCE_S = 60.0
@@ -41,6 +43,18 @@ def host_changed(published: HostMetrics, now: HostMetrics) -> bool:
         or (published.memory_total, published.swap_total, published.disk_total)
         != (now.memory_total, now.swap_total, now.disk_total)
         or _clock_changed(published.temperature, now.temperature, 0.0, _TEMPERATURE_TOLERANCE_C)
+        or _processor_changed(published, now)
+    )
+
+
+def _processor_changed(published: HostMetrics, now: HostMetrics) -> bool:
+    """Its frequency is no change: it goes up and down with the load."""
+    return (
+        (published.throttled, published.cores, published.max_cpu_hz)
+        != (now.throttled, now.cores, now.max_cpu_hz)
+        or _clock_changed(published.throttled_s, now.throttled_s, 0.0, _THROTTLED_TOLERANCE_S)
+        or (published.uptime_s is None) != (now.uptime_s is None)
+        or (now.uptime_s or 0.0) < (published.uptime_s or 0.0)  # it has started again
     )
 
 
@@ -49,6 +63,9 @@ def builder_changed(published: BuilderView, now: BuilderView, elapsed_s: float) 
     return (
         _builder_without_clocks(published) != _builder_without_clocks(now)
         or host_changed(published.host, now.host)
+        or _clock_changed(
+            published.clock_offset_s, now.clock_offset_s, 0.0, _CLOCK_OFFSET_TOLERANCE_S
+        )
         or (
             now.build is not None
             and (
@@ -84,6 +101,8 @@ def _builder_without_clocks(view: BuilderView) -> BuilderView:
     return replace(
         view,
         host=HostMetrics(),
+        clock_offset_s=None,
+        state_s=0.0,
         since_last_message_s=0.0,
         phase_s=0.0,
         build_s=0.0,

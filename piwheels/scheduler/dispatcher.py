@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -228,6 +229,12 @@ class Dispatcher:
         machine, now = self.state_machine, time.monotonic()
         return [machine.view(label, now, load_history=load_history) for label in machine.labels()]
 
+    def set_peer_ratios(self, ratios: Mapping[str, float]) -> None:
+        """Store how many times as long as its peers' the builds of each builder take."""
+        for label, record in self.state_machine.records.items():
+            ratio = ratios.get(label)
+            record.peer_ratio = None if ratio is None else round(ratio, 1)
+
     def announced_roots(self) -> dict[str, tuple[RootState, ...]]:
         """The roots of each connected builder, by its label."""
         sessions = self.state_machine.sessions
@@ -245,7 +252,7 @@ class Dispatcher:
 
     async def _on_message(self, label: str, message: FromBuilder) -> None:
         if not isinstance(message, Hello):
-            await self._apply(MessageReceived(label, message))
+            await self._apply(MessageReceived(label, message, clock_s=time.time()))
         elif label in self.state_machine.sessions and self._needs_no_database(label, message):
             await self._apply_hello(label, message)  # even while the database does not answer
         else:

@@ -23,13 +23,14 @@ class MessageReceived(StateMachineStruct, frozen=True):
     """A message of a builder.
 
     Of a Hello, `log_bytes` is the size of its build's log here, and `reclaimed_job` is a job that
-    it had lost and that the queue gave back to it.
+    it had lost and that the queue gave back to it. `clock_s` is the master's time, in UNIX seconds.
     """
 
     label: str
     message: FromBuilder
     log_bytes: int = 0
     reclaimed_job: Job | None = None
+    clock_s: float | None = None
 
 
 class JobClaimed(StateMachineStruct, frozen=True):

@@ -64,6 +64,7 @@ def test_ongoing_waits_are_published_again_about_every_minute() -> None:
         replace(HOST, memory_free=HOST.memory_free - GB // 8),
         replace(HOST, disk_free=HOST.disk_free + GB // 4),
         replace(HOST, temperature=51.5),
+        replace(HOST, cpu_hz=600e6, clock_s=1e9),  # as the load wants it
     ],
 )
 def test_fluctuating_metrics_are_no_change(host: HostMetrics) -> None:
@@ -75,6 +76,9 @@ def test_fluctuating_metrics_are_no_change(host: HostMetrics) -> None:
     "host",
     [
         replace(HOST, load=1.5),
+        replace(HOST, throttled=True),
+        replace(HOST, throttled_s=120.0),
+        replace(HOST, uptime_s=5.0),
         replace(HOST, memory_free=3 * GB),
         replace(HOST, swap_total=GB),
         replace(HOST, disk_free=49 * GB),
@@ -88,7 +92,15 @@ def test_a_changed_state_of_a_machine_is_published(host: HostMetrics) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"state": "overdue"}, {"phase": "uploading"}, {"phase_s": 0.0}, {"built": 1}]
+    "change",
+    [
+        {"state": "overdue"},
+        {"phase": "uploading"},
+        {"phase_s": 0.0},
+        {"built": 1},
+        {"clock_offset_s": 0.0},
+        {"peer_ratio": 1.5},
+    ],
 )
 def test_a_changed_activity_of_a_builder_is_published(change: dict[str, object]) -> None:
     assert builder_changed(BUILDER, builder_after(15.0, **change), 15.0)
@@ -109,6 +121,21 @@ def test_a_changed_activity_of_a_builder_is_published(change: dict[str, object])
 )
 def test_a_changed_farm_is_published(change: dict[str, object]) -> None:
     assert status_changed(STATUS, status_changed_after(5.0, **change), 5.0)
+
+
+def test_a_throttled_machine_is_published_once_a_minute_and_when_it_has_started_again() -> None:
+    hot = replace(BUILDER, host=replace(HOST, throttled_s=100.0, uptime_s=900.0))
+    assert not builder_changed(
+        hot, replace(hot, host=replace(hot.host, throttled_s=159.0, uptime_s=960.0)), 0.0
+    )
+    assert builder_changed(hot, replace(hot, host=replace(hot.host, throttled_s=161.0)), 0.0)
+    assert builder_changed(hot, replace(hot, host=replace(hot.host, uptime_s=30.0)), 0.0)
+
+
+def test_a_clock_that_varies_a_little_is_no_change() -> None:
+    view = replace(BUILDER, clock_offset_s=0.2)
+    assert not builder_changed(view, replace(view, clock_offset_s=1.1), 0.0)
+    assert builder_changed(view, replace(view, clock_offset_s=1.3), 0.0)
 
 
 def test_slow_drift_is_published_when_it_is_large_enough() -> None:

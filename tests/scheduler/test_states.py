@@ -2,7 +2,7 @@
 
 import pytest
 
-from piwheels.model import Outcome
+from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler import reasons
 from piwheels.scheduler import state_machine_events as s
@@ -306,3 +306,37 @@ def test_an_idle_builder_shows_whether_the_farm_is_paused(
     farm.handle(s.PauseChanged(paused=paused), 0.0)
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     assert state(farm, 0.0) == (S.PAUSED if paused else S.IDLE)
+
+
+def heartbeat_at(farm: BuilderStateMachine, builder_s: float | None, master_s: float) -> None:
+    beat = m.IdleHeartbeat(last_build=0, host=HostMetrics(clock_s=builder_s))
+    farm.handle(s.MessageReceived("b", beat, clock_s=master_s), 1.0)
+
+
+def test_the_offset_of_a_clock_is_that_of_the_heartbeat_with_the_least_delay(
+    farm: BuilderStateMachine,
+) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    assert farm.view("b", 1.0).clock_offset_s is None
+    heartbeat_at(farm, 1000.0, 1000.5)
+    heartbeat_at(farm, 1005.0, 1095.0)  # it waited for the network
+    assert farm.view("b", 1.0).clock_offset_s == -0.5
+    for beat in range(6):
+        heartbeat_at(farm, 500.0 + beat, 1000.0 + beat)
+    assert farm.view("b", 1.0).clock_offset_s == -500.0
+    heartbeat_at(farm, 2000.0, 1006.0)
+    assert farm.view("b", 1.0).clock_offset_s == 994.0
+    heartbeat_at(farm, None, 1007.0)  # a builder of another version
+    assert farm.view("b", 1.0).clock_offset_s is None
+
+
+def test_a_view_says_for_how_long_a_builder_is_in_its_state(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.Tick(), 1.0)
+    assert farm.view("b", 11.0).state_s == 10.0
+    farm.handle(s.PauseChanged(True), 20.0)
+    farm.handle(s.MessageReceived("b", idle()), 20.0)
+    farm.handle(s.Tick(), 21.0)
+    assert (farm.view("b", 26.0).state, farm.view("b", 26.0).state_s) == ("paused", 5.0)
+    farm.handle(s.Tick(), 2000.0)
+    assert (farm.view("b", 2060.0).state, farm.view("b", 2060.0).state_s) == ("lost", 60.0)

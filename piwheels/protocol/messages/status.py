@@ -46,6 +46,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
 
     label: str
     state: BuilderState
+    state_s: BoundedFloat = 0.0  # for how long it has been in its state, when this was sent
     reason: str = ""
     targets: tuple[str, ...] = ()
     platform: str = ""
@@ -72,6 +73,9 @@ class BuilderView(Message, frozen=True, kw_only=True):
     built_last_hour: int = 0
     failed_last_hour: int = 0
     host: HostMetrics = HostMetrics()
+    clock_offset_s: BoundedFloat | None = None  # ahead of the master's clock; None is unknown
+    #: How many times as long as other builders' its last 10 builds took; None is unknown.
+    peer_ratio: BoundedFloat | None = None
     load_history: tuple[
         BoundedFloat, ...
     ] = ()  # of the last minutes, oldest first; in a Snapshot only
