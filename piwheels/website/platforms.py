@@ -1,8 +1,10 @@
-"""The platforms and Pythons that the farm builds for, as a matrix."""
+"""The platforms that the farm builds for: their order, and the matrix of the home page."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from piwheels.model import Struct, target_words
+from piwheels.model import Struct, platform_words, target_words
+from piwheels.release_status import platform_of
 
 
 class PlatformRow(Struct, frozen=True, kw_only=True):
@@ -19,19 +21,24 @@ class PlatformMatrix(Struct, frozen=True, kw_only=True):
     rows: tuple[PlatformRow, ...]
 
 
+def targets_by_platform(targets: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Targets, which are in numeric order, by platform: the newest first, and so is each Python."""
+    places = {platform_of(target): at for at, target in enumerate(targets)}
+    newest_first = targets[::-1]
+    ordered = sorted(newest_first, key=lambda target: -places[platform_of(target)])
+    return [(platform, list(names)) for platform, names in groupby(ordered, key=platform_of)]
+
+
 def platform_matrix(targets: Sequence[str]) -> PlatformMatrix:
-    """The matrix of some targets, which are in numeric order; newest platforms first."""
-    words = [target_words(target) for target in targets]
-    served = {(each.platform, each.python) for each in words}
-    pythons = tuple(dict.fromkeys(each.python for each in words))
-    platforms = list(dict.fromkeys(each.platform for each in words))
-    return PlatformMatrix(
-        pythons=pythons,
-        rows=tuple(
+    """The matrix of some targets, which are in numeric order."""
+    pythons = tuple(dict.fromkeys(target_words(target).python for target in targets))
+    rows = []
+    for platform, names in targets_by_platform(targets):
+        there = {target_words(name).python for name in names}
+        rows.append(
             PlatformRow(
-                platform=platform,
-                served=tuple((platform, python) in served for python in pythons),
+                platform=platform_words(platform),
+                served=tuple(python in there for python in pythons),
             )
-            for platform in reversed(platforms)
-        ),
-    )
+        )
+    return PlatformMatrix(pythons=pythons, rows=tuple(rows))

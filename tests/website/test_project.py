@@ -16,6 +16,7 @@ from piwheels.model import (
     ProjectStatus,
     Recipe,
     RecipeOrigin,
+    ReleaseStatusRow,
     TargetStatusRow,
     UpstreamPage,
 )
@@ -89,7 +90,7 @@ def lacking_libpq(**facts: Any) -> TargetStatusRow:
 
 def test_a_failed_target_tells_what_was_missing_and_what_follows() -> None:
     failed = lacking_libpq(last_final=True)
-    assert cell(failed) == f"failed log of build 5 {LIBPQ_TEXT}"
+    assert cell(failed) == f"failed , log of build 5 {LIBPQ_TEXT}"
     text = " ".join(page(a_project(a_release("1.0", failed))).text.split())
     assert (
         f"Build 5 ended as failed: {LIBPQ_TEXT} (class missing-package; line 231 of its log: "
@@ -197,14 +198,14 @@ def apt_lines(*targets: TargetStatusRow) -> list[str]:
 
 def test_the_debian_packages_of_the_newest_wheels_are_shown() -> None:
     lines = apt_lines(needing(CP311, "libfoo1", "libbar2"), needing(CP313, "libfoo1"))
-    assert lines == ["sudo apt install libbar2 libfoo1"]
+    assert lines == ["sudo apt install libfoo1", "sudo apt install libbar2 libfoo1"]
 
 
 def test_debian_packages_are_shown_for_each_platform() -> None:
     """A name that one release of Debian does not have makes a common command fail there."""
     old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
     lines = apt_lines(needing(old, "libssl3"), needing(new, "libssl3t64"))
-    assert lines == ["sudo apt install libssl3", "sudo apt install libssl3t64"]
+    assert lines == ["sudo apt install libssl3t64", "sudo apt install libssl3"]
 
 
 def test_a_wheel_built_on_another_platform_shows_no_debian_packages() -> None:
@@ -229,7 +230,8 @@ def test_the_packages_of_a_file_are_those_of_the_apt_line() -> None:
     old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
     assert packages_of_file(needing(new, "libssl3t64")) == "libssl3t64"
     assert packages_of_file(needing(old, "libssl3"), needing(new, "libssl3t64")) == (
-        "libssl3 (bookworm-aarch64); libssl3t64 (trixie-aarch64)"
+        "libssl3 (Raspberry Pi OS 12 (bookworm), 64-bit); "
+        "libssl3t64 (Raspberry Pi OS 13 (trixie), 64-bit)"
     )
     unknown = needing(new, "libssl3", packages_target=old)
     assert packages_of_file(unknown) == packages_of_file(a_target(CP313)) == "libssl3"
@@ -268,9 +270,9 @@ def test_the_newest_release_is_that_of_the_upstream_index(
     [
         (
             a_target(covered_by=a_wheel().filename, last_build_id=7, last_outcome=Outcome.BUILT),
-            "built log",
+            "wheel log of build 7",
         ),
-        (a_target(covered_by=a_wheel().filename), "covered by cp311-cp311-linux_aarch64"),
+        (a_target(covered_by=a_wheel().filename), "wheel cp311-cp311-linux_aarch64"),
         (
             a_target(claimed_by="pi4", claimed_at=NOW, current_build_id=9, queued=True),
             "building since 2026-11-25 16:40",
@@ -285,15 +287,15 @@ def test_the_newest_release_is_that_of_the_upstream_index(
                 last_outcome=Outcome.FETCH_FAILED,
                 last_reason="no route",
             ),
-            "to be retried log of build 5 no route",
+            "to be retried , log of build 5 no route",
         ),
         (
             a_target(
                 last_build_id=5, last_outcome=Outcome.FAILED, last_reason="no rust", last_final=True
             ),
-            "failed log of build 5 no rust",
+            "failed , log of build 5 no rust",
         ),
-        (a_target(python_allowed=False), "excluded"),
+        (a_target(python_allowed=False), "not for this Python"),
         (a_target(), "waiting for an earlier target"),
     ],
 )
@@ -358,14 +360,64 @@ def test_a_skipped_target_without_builds_has_no_column() -> None:
     assert "cp313" not in page(a_project(a_release("1.0", a_target(), idle))).text
 
 
-def test_targets_of_one_platform_are_named_by_their_abi() -> None:
+def test_the_columns_are_platforms_in_words_the_newest_first() -> None:
     shown = page(a_project(a_release("1.0", a_target(), a_target(CP313)))).text
-    assert "Releasecp311cp313\n" in shown
-    assert "Newest release first; for trixie-aarch64\n" in shown
+    assert "ReleaseRaspberry Pi OS 13 (trixie), 64-bit\nPython 3.13Python 3.11\n" in shown
     other = "cp313-bookworm-armv7l"
-    shown = page(a_project(a_release("1.0", a_target(), a_target(other)))).text
-    assert f"Release{CP311}{other}\n" in shown
-    assert "Newest release first\n" in shown
+    reader = page(a_project(a_release("1.0", a_target(other), a_target())))
+    assert "Raspberry Pi OS 13 (trixie), 64-bitRaspberry Pi OS 12 (bookworm), 32-bit" in reader.text
+    (table,) = (item for item in reader.all("table") if "data-targets" in item)
+    assert table["data-targets"] == f"{CP311} {other}", "the script finds columns by target"
+
+
+def test_older_releases_are_folded() -> None:
+    releases = [a_release(f"{number}.0", a_target()) for number in range(12, 0, -1)]
+    text = page(a_project(*releases)).text
+    assert text.index("3.02026") < text.index("2 older releases") < text.index("\n2.02026")
+    assert "older" not in page(a_project(*releases[:10])).text
+
+
+def test_the_matrix_is_above_the_downloads() -> None:
+    text = page().text
+    assert text.index("Releases by platform") < text.index("Downloads per day")
+
+
+def test_yanked_releases_and_prereleases_are_marked() -> None:
+    text = page(a_project(a_release("2.0rc1"), a_release("1.0", yanked="bad"))).text
+    assert "2026-11-25 pre-release" in text
+    assert "2026-11-25 yanked" in text
+
+
+def choices(*releases: ReleaseStatusRow) -> dict[str, str]:
+    """What each platform's fold says, by its summary."""
+    wheels = tuple(a_wheel(release.version) for release in releases)
+    html = render_project(SITE, a_project(*releases, files=wheels))["index.html"].decode()
+    folds = re.findall(r'<details class="fold choice".*?</details>', html, re.DOTALL)
+    lines = [unescape(re.sub(r"<[^>]*>", "", fold)).split("\n", 2)[1:] for fold in folds]
+    return {summary: " ".join(text.split()) for summary, text in lines}
+
+
+def test_a_platform_gets_the_newest_release_with_a_wheel_there() -> None:
+    failed = a_target(CP313, last_build_id=5, last_outcome=Outcome.FAILED, last_final=True)
+    found = choices(
+        a_release("3.0rc1", a_target(covered_by="x.whl"), a_target(CP313, covered_by="x.whl")),
+        a_release("2.0", a_target(covered_by="y.whl"), failed),
+        a_release("1.5", a_target(CP313, covered_by="z.whl"), yanked="bad"),
+        a_release("1.0", a_target(covered_by="z.whl"), a_target(CP313, covered_by="z.whl")),
+    )
+    newest = found["Raspberry Pi OS 13 (trixie), 64-bit, Python 3.11: version 2.0"]
+    assert "simple/ demoCopy" in newest
+    assert "no wheel" not in newest
+    older = found["Raspberry Pi OS 13 (trixie), 64-bit, Python 3.13: version 1.0"]
+    assert older.startswith("The newest release, 2.0, has no wheel here: failed (failed)")
+    assert older.count("simple/ demo==1.0Copy") == 2
+
+
+def test_a_platform_without_any_wheel_is_told_so() -> None:
+    found = choices(a_release("1.0", a_target(covered_by="x.whl"), a_target(CP313, queued=True)))
+    without = found["Raspberry Pi OS 13 (trixie), 64-bit, Python 3.13: no wheel"]
+    assert without.startswith("The newest release, 1.0, has no wheel here: queued (position 1")
+    assert "pip builds it from source" in without
 
 
 def test_a_file_is_shown_with_its_details() -> None:

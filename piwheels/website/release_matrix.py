@@ -1,0 +1,251 @@
+"""The matrix of a project's page: releases by target, with the status of each in words."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import assert_never
+
+from piwheels import formatting
+from piwheels.causes.explanation import summarize_build
+from piwheels.errors import RejectedError
+from piwheels.model import (
+    FileSummary,
+    ReleaseStatusRow,
+    State,
+    Struct,
+    TargetStatusRow,
+    platform_words,
+    target_words,
+)
+from piwheels.release_status import ReleaseStatus, expected_wait, release_statuses
+from piwheels.untrusted_names import parse_version
+from piwheels.website import filters
+from piwheels.website.page_data import ProjectData
+from piwheels.website.platforms import targets_by_platform
+
+_STATES_WITHOUT_TEXT = (State.WAITING, State.EXCLUDED, State.COVERED, State.TARGET_SKIPPED)
+_MAX_NOTE_LENGTH = 160
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A target of the matrix."""
+
+    target: str
+    python: str  # in words
+
+
+class PlatformColumns(Struct, frozen=True, kw_only=True):
+    """The targets of a platform, side by side."""
+
+    platform: str  # in words
+    columns: tuple[Column, ...]
+
+
+class TargetCell(Struct, frozen=True, kw_only=True):
+    """A cell of the matrix: the status of a release for a target."""
+
+    label: str
+    style: str  # a class of style.css
+    note: str = ""
+    file: str = ""  # the compatible wheel
+    log: int | None = None  # the build whose log is linked
+
+
+class MatrixRow(Struct, frozen=True, kw_only=True):
+    """A release in the matrix."""
+
+    version: str
+    released: str
+    yanked: str | None
+    is_prerelease: bool
+    release_cell: TargetCell | None  # what prevents all its builds
+    blocker_text: str  # the same as a sentence
+    cells: tuple[TargetCell | None, ...]  # None is covered by `release_cell`
+    target_texts: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
+    has_files: bool
+
+
+def platform_columns(releases: Sequence[ReleaseStatusRow]) -> tuple[PlatformColumns, ...]:
+    """The columns, without skipped targets that have no wheels and no builds."""
+    return tuple(
+        PlatformColumns(
+            platform=platform_words(platform),
+            columns=tuple(Column(target=name, python=target_words(name).python) for name in names),
+        )
+        for platform, names in targets_by_platform(_shown_targets(releases))
+    )
+
+
+def _shown_targets(releases: Sequence[ReleaseStatusRow]) -> list[str]:
+    wanted = {
+        target.target: None
+        for release in releases
+        for target in release.targets
+        if target.target_skip_reason is None or target.covered_by or target.last_build_id
+    }
+    return [t.target for t in releases[0].targets if t.target in wanted] if releases else []
+
+
+def matrix_row(
+    content: ProjectData,
+    release: ReleaseStatusRow,
+    targets: Sequence[str],
+    files: Sequence[FileSummary],
+) -> MatrixRow:
+    """The row of a release.
+
+    Args:
+        content: its project.
+        release: the release.
+        targets: the columns.
+        files: its wheels.
+    """
+    found = release_statuses(content.facts, release, content.status_context)
+    blocker = found.release_blocker
+    rows = {target.target: target for target in release.targets}
+    statuses = {name: found.targets[name] for name in targets if name in found.targets}
+    cells = {name: _cell(content, status, rows[name], files) for name, status in statuses.items()}
+    return MatrixRow(
+        version=release.version,
+        released=f"{release.released_at:%Y-%m-%d}",
+        yanked=release.yanked,
+        is_prerelease=is_prerelease(release.version),
+        release_cell=_release_cell(blocker) if blocker else None,
+        blocker_text=_sentence(blocker) if blocker else "",
+        cells=tuple(cells.get(name) for name in targets),
+        target_texts=tuple(
+            (str(target_words(name)), _sentence(status))
+            for name, status in statuses.items()
+            if status.state not in _STATES_WITHOUT_TEXT
+        ),
+        has_files=bool(files),
+    )
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether installers take a version only if asked for pre-releases (PEP 440)."""
+    try:
+        return parse_version(version).is_prerelease
+    except RejectedError:
+        return False
+
+
+def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per state
+    """The label of a state, and the class of style.css that colors it."""
+    match state:
+        case State.BUILDING:
+            return "building", "building"
+        case State.QUEUED | State.UNSERVED | State.PAUSED:
+            return "queued", "queued"
+        case State.DEFERRED:
+            return "to be retried", "retry"
+        case State.FAILED | State.HELD:
+            return state, "failed"
+        case State.TARGET_SKIPPED | State.SKIPPED:
+            return "skipped", "skipped"
+        case State.EXCLUDED:
+            return "not for this Python", "unwanted"
+        case State.WAITING:
+            return state, "unwanted"
+        case State.COVERED:
+            return "wheel", "covered"
+        case State.NO_SDIST:
+            return "no source", "skipped"
+        case State.QUARANTINED:
+            return state, "yanked"
+        case State.MISSING:
+            return "not upstream", "yanked"
+        case (
+            State.UNKNOWN
+            | State.NO_RELEASE
+            | State.UNKNOWN_RELEASE
+            | State.UNKNOWN_TARGET
+            | State.UPSTREAM
+            | State.REMOVED
+        ):
+            return "unknown", "unwanted"
+        case _:
+            assert_never(state)
+
+
+def _release_cell(status: ReleaseStatus) -> TargetCell:
+    label, style = _state_label(status.state)
+    return TargetCell(label=label, style=style)
+
+
+def _cell(
+    content: ProjectData,
+    status: ReleaseStatus,
+    target: TargetStatusRow,
+    files: Sequence[FileSummary],
+) -> TargetCell:
+    if status.state is State.COVERED:
+        return _covered_cell(status, target, files)
+    label, style = _state_label(status.state)
+    log = target.last_build_id if status.state in {State.FAILED, State.DEFERRED} else None
+    note = filters.truncate(_note(content, status, target), _MAX_NOTE_LENGTH)
+    return TargetCell(label=label, style=style, note=note, log=log)
+
+
+def _covered_cell(
+    status: ReleaseStatus, target: TargetStatusRow, files: Sequence[FileSummary]
+) -> TargetCell:
+    made_here, name = status.built_for_target, status.file
+    log = target.last_build_id if made_here else None
+    if target.without_compiler:
+        note = "built without a C compiler"
+    elif target.build_note:
+        note = target.build_note
+    else:
+        tags = next((file.tags for file in files if file.filename == name), "")
+        note = "" if made_here else tags
+    return TargetCell(label="wheel", style=status.label, note=note, file=name, log=log)
+
+
+def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) -> str:
+    """The text below a cell's label."""
+    match status.state:
+        case State.FAILED | State.DEFERRED:
+            told = summarize_build(target.last_cause, target.last_reason or "")
+            return told or target.last_outcome or ""
+        case State.BUILDING:
+            return (
+                f"since {formatting.format_utc_minute(target.claimed_at)}"
+                if target.claimed_at
+                else ""
+            )
+        case State.QUEUED:
+            return f"{queue_position(target.jobs_ahead)}{_expected_time(content, target)}"
+        case State.UNSERVED:
+            return f"{queue_position(target.jobs_ahead)}, no connected builder"
+        case State.PAUSED:
+            return f"{queue_position(target.jobs_ahead)}, farm paused"
+        case State.TARGET_SKIPPED | State.HELD:
+            return status.detail
+        case State.WAITING:
+            return "for an earlier target"
+        case _:
+            return ""
+
+
+def queue_position(ahead: int) -> str:
+    """A position in the queue, rounded so that it stays correct for a while."""
+    if ahead >= 1000:
+        return "over 1,000 jobs ahead"
+    if ahead >= 100:
+        return f"about {round(ahead, -2):,} jobs ahead"
+    return f"position {ahead + 1}"
+
+
+def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
+    wait = expected_wait(target, content.builds_per_hour)
+    if wait is None:
+        return ""
+    when = content.written_at + wait
+    return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
+
+
+def _sentence(status: ReleaseStatus) -> str:
+    first, space, rest = status.text.partition(" ")
+    # File names keep their spelling.
+    sentence = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
+    return " ".join([sentence, *status.notes])
