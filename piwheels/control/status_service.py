@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.alert_service import AlertService
 from piwheels.control.database_watch import in_parentheses
-from piwheels.db import failures, history, page_queue, parked_jobs, status_queries
+from piwheels.db import failures, history, page_queue, parked_jobs, series, status_queries
 from piwheels.db.database import Database
+from piwheels.db.database_clock import database_time
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
 from piwheels.model import (
@@ -116,7 +117,7 @@ class StatusService:
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
         self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
         self._build_history = AdaptiveCache(
-            lambda: history.build_history(db), cost_factor=TOTALS_LOAD_FACTOR
+            self._read_build_history, cost_factor=TOTALS_LOAD_FACTOR
         )
 
         self._peer_ratios = AdaptiveCache(
@@ -161,6 +162,9 @@ class StatusService:
             last_hour=await history.outcomes_last_hour(db),
             stale_pages=await page_queue.pending_page_count(db),
         )
+
+    async def _read_build_history(self) -> BuildHistory:
+        return await series.build_history(self.counts_db, await database_time(self.counts_db))
 
     async def snapshot(self) -> Snapshot:
         """What a console shows when it has connected."""

@@ -287,6 +287,20 @@ async def _rate(db: Database, now: datetime) -> float:
     return float(count) / _RATE_WINDOW_S
 
 
+async def downloads_of_minute(db: Database, minute: datetime) -> int | None:
+    """How many downloads there were in a minute of the last hour; None without an access log."""
+    if not await _is_reader_active(db):
+        return None
+    count: int = await db.value(
+        """
+        SELECT coalesce(sum(downloads), 0)::bigint FROM downloads_recent_seconds
+         WHERE second >= %(minute)s AND second < %(minute)s + interval '1 minute'
+        """,
+        {"minute": minute},
+    )
+    return count
+
+
 async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
     rows = await db.rows(
         """

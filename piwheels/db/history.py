@@ -1,19 +1,13 @@
 """Recent events and completed builds, the newest first, and counts of them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from statistics import median
 from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
-from piwheels.model import (
-    BUILD_HISTORY_HOURS,
-    AuditEvent,
-    BuildHistory,
-    BuildSummary,
-    FailureCause,
-    Struct,
-)
+from piwheels.model import AuditEvent, BuildSummary, FailureCause, Struct
 
 #: So many builds of others are compared with one, the last first.
 _MAX_COMPARED = 30
@@ -158,26 +152,34 @@ async def outcomes_last_hour(db: Database) -> dict[str, int]:
     return {row["outcome"]: row["count"] for row in rows}
 
 
-async def build_history(db: Database) -> BuildHistory:
-    """How many builds ended in each of the last hours."""
+class MinuteCounts(Struct, frozen=True, kw_only=True):
+    """What happened to the jobs of a target in a minute; `failed` counts final failures alone."""
+
+    target: str
+    added: int
+    built: int
+    failed: int
+
+
+async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]:
+    """How many jobs were added, built and failed in a minute, for each active target."""
     rows = await db.rows(
         """
-        SELECT floor(extract(epoch FROM date_trunc('minute', now()) - ended_at) / 3600)::int
-                   AS hours_ago,
-               count(*) FILTER (WHERE outcome = 'built')::int AS built,
-               count(*) FILTER (WHERE outcome <> 'built' AND NOT will_retry)::int AS failed
-          FROM builds
-         WHERE ended_at > date_trunc('minute', now()) - make_interval(hours => %(hours)s)
-           AND ended_at <= date_trunc('minute', now())
-         GROUP BY hours_ago
+        SELECT t.target,
+               (SELECT count(*) FROM jobs j
+                 WHERE j.target = t.target AND j.queued_at >= %(minute)s
+                   AND j.queued_at < %(minute)s + interval '1 minute')::int AS added,
+               (count(*) FILTER (WHERE b.outcome = 'built'))::int AS built,
+               (count(*) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry))::int AS failed
+          FROM targets t
+          LEFT JOIN builds b ON b.target = t.target AND b.ended_at >= %(minute)s
+                            AND b.ended_at < %(minute)s + interval '1 minute'
+         WHERE t.skip_reason IS NULL
+         GROUP BY t.target
         """,
-        {"hours": BUILD_HISTORY_HOURS},
+        {"minute": minute},
     )
-    built, failed = [0] * BUILD_HISTORY_HOURS, [0] * BUILD_HISTORY_HOURS
-    for row in rows:
-        place = BUILD_HISTORY_HOURS - 1 - row["hours_ago"]
-        built[place], failed[place] = row["built"], row["failed"]
-    return BuildHistory(built=tuple(built), failed=tuple(failed))
+    return [MinuteCounts(**row) for row in rows]
 
 
 class RecentResult(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.db.database import Database, transactional
 from piwheels.model import (
+    BUILD_HISTORY_HOURS,
     SERIES_STEPS,
     BarSum,
+    BuildHistory,
+    FarmSeries,
     SeriesBars,
     SeriesValue,
     SeriesWindow,
@@ -68,8 +71,8 @@ async def record_series(db: Database, minute: datetime, values: Mapping[str, Ser
         {
             "minute": minute.replace(second=0, microsecond=0),
             "names": names,
-            "means": [value.mean for value in values.values()],
-            "maxima": [value.maximum for value in values.values()],
+            "means": [float(value.mean) for value in values.values()],
+            "maxima": [float(value.maximum) for value in values.values()],
             "first_step_s": _STEPS_S[0],
             "longer_steps_s": _STEPS_S[1:],
         },
@@ -109,6 +112,26 @@ async def read_series(
 
     One without a value in the window, or in the period before, has bars of None.
     """
+    sums = await _sums_of_bars(db, names, window, now)
+    return [series_bars(name, window, sums[name]) for name in names]
+
+
+async def build_history(db: Database, now: datetime) -> BuildHistory:
+    """How many builds ended in each of the last BUILD_HISTORY_HOURS."""
+    day, names = SeriesWindow.DAY, (FarmSeries.BUILT, FarmSeries.FAILED)
+    sums = await _sums_of_bars(db, names, day, now)
+    hours = range(day.bars - BUILD_HISTORY_HOURS, day.bars)
+    built, failed = (
+        tuple(round(sums[name][hour].total) if hour in sums[name] else 0 for hour in hours)
+        for name in names
+    )
+    return BuildHistory(built=built, failed=failed)
+
+
+async def _sums_of_bars(
+    db: Database, names: Sequence[str], window: SeriesWindow, now: datetime
+) -> dict[str, dict[int, BarSum]]:
+    """What was measured, by series and number of the bar; bars below 0 are before the window."""
     end = window_end(window, now)
     begin = end - timedelta(seconds=window.bars * window.bar_s)
     rows = await db.rows(
@@ -134,7 +157,7 @@ async def read_series(
     sums: dict[str, dict[int, BarSum]] = defaultdict(dict)
     for row in rows:
         sums[row["name"]][row["bar"]] = BarSum(row["total"], row["minutes"], row["maximum"])
-    return [series_bars(name, window, sums[name]) for name in names]
+    return sums
 
 
 def window_end(window: SeriesWindow, now: datetime) -> datetime:

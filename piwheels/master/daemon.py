@@ -15,6 +15,7 @@ from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
 from piwheels.control.control_server import ControlServer
 from piwheels.control.database_watch import DatabaseWatch
+from piwheels.control.farm_measurements import FarmMeasurements
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.status_service import StatusService
 from piwheels.control.subscriptions import Subscriptions
@@ -26,9 +27,11 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
+from piwheels.master.loop_delay import LoopDelay
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.master.retention import EventRetention
 from piwheels.master.root_watch import RootWatch
+from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
@@ -129,6 +132,7 @@ class _Master:
         self._rules = PackagingRules()
         self._webroot = Webroot(config.webroot.root)
         self._event_bus = EventBus()
+        self._loop_delay = LoopDelay()
         self._databases: list[Database] = []
 
     async def start_services(self, stack: AsyncExitStack) -> None:
@@ -159,6 +163,9 @@ class _Master:
         await self._open_publishers(stack)
         await self._open_watches(stack)
         await self._open_status(stack)
+        series_db = await self._connect(stack, "series")
+        farm = FarmMeasurements(series_db, self._status.status, self._loop_delay.take)
+        self._series = SeriesRecorder(series_db, [farm.measure])
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         queries_db = await self._connect(stack, "queries")
         self._control = self._control_server(sockets.controls, control_db, queries_db)
@@ -299,6 +306,8 @@ class _Master:
             group.create_task(self._site_publisher.run())
             group.create_task(self._upstream_sync.run())
             group.create_task(self._retention.run())
+            group.create_task(self._series.run())
+            group.create_task(self._loop_delay.run())
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
             group.create_task(self._recipe_watch.run())

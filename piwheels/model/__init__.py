@@ -62,9 +62,11 @@ from piwheels.model.roots import RootState as RootState
 from piwheels.model.search import ProjectHit as ProjectHit
 from piwheels.model.series import SERIES_STEPS as SERIES_STEPS
 from piwheels.model.series import BarSum as BarSum
+from piwheels.model.series import FarmSeries as FarmSeries
 from piwheels.model.series import SeriesBars as SeriesBars
 from piwheels.model.series import SeriesValue as SeriesValue
 from piwheels.model.series import SeriesWindow as SeriesWindow
+from piwheels.model.series import TargetSeries as TargetSeries
 from piwheels.model.series import series_bars as series_bars
 from piwheels.model.status import MAX_JOBS_AHEAD as MAX_JOBS_AHEAD
 from piwheels.model.status import ProjectStatusRow as ProjectStatusRow

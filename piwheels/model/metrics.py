@@ -73,7 +73,8 @@ BUILD_HISTORY_HOURS = 48
 class BuildHistory(Struct, frozen=True, kw_only=True):
     """Completed builds by hour, for BUILD_HISTORY_HOURS, the oldest first; empty is unknown.
 
-    The last hour ends with the last whole minute. Only final failures count as failed.
+    They are counted while a master runs; the last hour ends at a multiple of five minutes. Only
+    final failures count as failed.
     """
 
     built: tuple[int, ...] = ()

@@ -9,6 +9,34 @@ from piwheels.model.base import Struct
 from piwheels.model.metrics import _Figure
 
 
+class FarmSeries(StrEnum):
+    """Series of the whole farm and of the master's machine; shares are from 0 to 1."""
+
+    BUILT = "farm/built"  # in a minute
+    FAILED = "farm/failed"  # finally, in a minute
+    WAITING = "farm/waiting"  # jobs
+    BUSY = "farm/busy"  # builders with a build
+    DOWNLOADS = "farm/downloads"  # in a minute
+    LOAD = "master/load"
+    MEMORY = "master/memory"  # used, a share
+    TREE = "master/tree"  # used of the disk with the web root, a share
+    PAGES = "master/pages"  # to write
+    LOOP_DELAY = "master/loop-delay"  # in seconds
+
+
+class TargetSeries(StrEnum):
+    """Series of each target: jobs that wait; and those added, built and failed in a minute."""
+
+    WAITING = "waiting"
+    ADDED = "added"
+    BUILT = "built"
+    FAILED = "failed"
+
+    def of(self, target: str) -> str:
+        """The name of the series of a target."""
+        return f"target/{target}/{self}"
+
+
 class SeriesStep(NamedTuple):
     """The values of a series are kept for intervals of this length, for so long."""
 

@@ -1,10 +1,13 @@
 """What a real master answers to the finder, the page of a project, and that of a queue."""
 
+import asyncio
+
 import pytest
 
-from piwheels.model import SeriesWindow, State
+from piwheels.model import FarmSeries, SeriesWindow, State
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master, empty_upstream, idle_master, master
+from tests.timeouts import WAIT_S
 
 __all__ = ["empty_upstream", "idle_master", "master"]
 
@@ -30,8 +33,15 @@ async def test_a_project_is_found_shown_and_listed_in_its_queue(master: Master) 
         assert builds.usual_s == {}
 
 
-async def test_a_series_without_values_has_bars_that_are_unknown(master: Master) -> None:
-    asked = m.ReadSeries(names=("builder/nobody/load",), window=SeriesWindow.HOUR)
-    (series,) = (await master.ask(asked, m.SeriesReply)).series
-    assert series.name == "builder/nobody/load"
-    assert series.means == series.maxima == (None,) * SeriesWindow.HOUR.bars
+async def test_series_are_recorded_once_a_minute(master: Master) -> None:
+    names = ("builder/nobody/load", FarmSeries.LOAD, FarmSeries.BUILT)
+    asked = m.ReadSeries(names=names, window=SeriesWindow.HOUR)
+    async with asyncio.timeout(120 + WAIT_S):
+        reply = await master.ask(asked, m.SeriesReply)
+        while reply.series[1].mean is None:
+            await asyncio.sleep(1)
+            reply = await master.ask(asked, m.SeriesReply)
+    nobody, load, built = reply.series
+    assert nobody.means == nobody.maxima == (None,) * SeriesWindow.HOUR.bars
+    assert load.means[-1] is not None
+    assert (built.mean, built.mean_before) == (0.0, None)

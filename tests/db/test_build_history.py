@@ -1,10 +1,10 @@
-"""Completed builds by hour: each build is in the hour in which it ended."""
+"""Completed builds: how many ended in a minute, and how long they usually take."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from piwheels.db.database import Database
-from piwheels.db.history import build_history, peer_ratios, usual_durations
-from piwheels.model import BUILD_HISTORY_HOURS
+from piwheels.db.history import MinuteCounts, counts_of_minute, peer_ratios, usual_durations
 
 _TARGET = """
     INSERT INTO targets (target, sort_order, python, python_full, implementation, abi, arch, os,
@@ -14,52 +14,39 @@ _TARGET = """
 _BUILD = """
     INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry, reason,
                         started_at, ended_at, duration_s, attempt, build_inputs)
-    VALUES (%(build)s, 'numpy', '1.0', 't', 'b', %(outcome)s, %(will_retry)s, '', now(),
-            date_trunc('minute', now()) - make_interval(mins => %(minutes_ago)s), 1, 1, '{}')
+    VALUES (%(build)s, 'numpy', '1.0', 't', 'b', %(outcome)s, %(will_retry)s, '', %(at)s, %(at)s,
+            1, 1, '{}')
 """
-#: Outcome, whether it is retried, and how many minutes ago it ended.
+_MINUTE = datetime(2026, 11, 30, 12, 34, tzinfo=UTC)
+#: Outcome, whether it is retried, and how many seconds after the begin of the minute it ended.
 _BUILDS = (
     ("built", False, 0),
     ("built", False, 59),
     ("failed", False, 30),
     ("lost", True, 30),
     ("built", False, 60),
-    ("failed", False, 24 * 60 + 1),
-    ("built", False, 48 * 60 - 1),
-    ("built", False, 48 * 60),
-    ("built", False, -1),  # in the minute that has not ended
+    ("failed", False, -1),
 )
 
 
-async def test_each_build_counts_in_the_hour_in_which_it_ended(database: Database) -> None:
-    await database.execute("INSERT INTO requires_python_specifiers VALUES ('')")
-    await database.execute("INSERT INTO projects (project, display_name) VALUES ('numpy', 'numpy')")
-    await database.execute(
-        """
-        INSERT INTO releases (project, version, released_at, requires_python)
-        VALUES ('numpy', '1.0', now(), '')
-        """
-    )
-    await database.execute(_TARGET)
-    async with database.transaction():  # one time for all
-        for number, (outcome, will_retry, minutes_ago) in enumerate(_BUILDS, 1):
-            await database.execute(
-                _BUILD,
-                {
-                    "build": number,
-                    "outcome": outcome,
-                    "will_retry": will_retry,
-                    "minutes_ago": minutes_ago,
-                },
-            )
-        history = await build_history(database)
-    assert len(history.built) == len(history.failed) == BUILD_HISTORY_HOURS
-    assert {place: number for place, number in enumerate(history.built) if number} == {
-        47: 2, 46: 1, 0: 1,
-    }  # fmt: skip
-    assert {place: number for place, number in enumerate(history.failed) if number} == {
-        47: 1, 23: 1,
-    }  # fmt: skip
+async def test_builds_count_in_the_minute_in_which_they_ended(database: Database) -> None:
+    await add_release(database)
+    await database.execute(_TARGET.replace("'t'", "'other'"))
+    for number, (outcome, will_retry, seconds) in enumerate(_BUILDS, 1):
+        await database.execute(
+            _BUILD,
+            {
+                "build": number,
+                "outcome": outcome,
+                "will_retry": will_retry,
+                "at": _MINUTE + timedelta(seconds=seconds),
+            },
+        )
+    counts = {each.target: each for each in await counts_of_minute(database, _MINUTE)}
+    assert counts == {
+        "t": MinuteCounts(target="t", added=0, built=2, failed=1),
+        "other": MinuteCounts(target="other", added=0, built=0, failed=0),
+    }
 
 
 async def add_release(database: Database) -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from piwheels.db.database import Database
-from piwheels.db.series import prune_series, read_series, record_series
-from piwheels.model import SERIES_STEPS, SeriesBars, SeriesValue, SeriesWindow
+from piwheels.db.series import build_history, prune_series, read_series, record_series
+from piwheels.model import SERIES_STEPS, FarmSeries, SeriesBars, SeriesValue, SeriesWindow
 
 _NOW = datetime(2026, 11, 30, 12, 0, 30, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -105,8 +105,8 @@ async def test_the_minute_that_has_not_ended_is_not_shown(database: Database) ->
 
 
 async def test_several_series_are_read_in_the_order_of_their_names(database: Database) -> None:
-    await record(database, timedelta(minutes=10), 1.0, BUILT)
-    await record(database, timedelta(minutes=10), 2.0)
+    values = {BUILT: SeriesValue.single(1), LOAD: SeriesValue.single(2.0)}  # counts are int
+    await record_series(database, _NOW - 10 * _MINUTE, values)
     found = await read_series(database, [LOAD, "farm/unknown", BUILT], SeriesWindow.DAY, _NOW)
     assert [(series.name, series.mean) for series in found] == [
         (LOAD, 2.0),
@@ -133,3 +133,13 @@ async def test_series_without_a_value_are_deleted(database: Database) -> None:
 async def test_values_that_were_stored_ahead_of_the_clock_are_deleted(database: Database) -> None:
     await record(database, -timedelta(days=30), 7.0)
     assert await prune_series(database, _NOW) == len(SERIES_STEPS)
+
+
+async def test_builds_of_minutes_are_summed_by_hour(database: Database) -> None:
+    for minutes, built in ((1, 3), (59, 4), (61, 5), (48 * 60, 6), (48 * 60 + 5, 7)):
+        await record(database, timedelta(minutes=minutes), built, FarmSeries.BUILT)
+    history = await build_history(database, _NOW)
+    assert {place: number for place, number in enumerate(history.built) if number} == {
+        47: 7, 46: 5, 0: 6,
+    }  # fmt: skip
+    assert history.failed == (0,) * 48
