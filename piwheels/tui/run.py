@@ -8,7 +8,6 @@ import shutil
 import signal
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,7 @@ from piwheels.tui.client.recording import Recorder, RecordingSource
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.key_names import rename_actions, validate_keys
-from piwheels.tui.settings import RingSettings, load_settings, save_settings, settings_path
+from piwheels.tui.settings import RingSettings, settings_file
 from piwheels.tui.terminal.alert_signals import RESTORE_TITLE
 from piwheels.tui.terminal.terminal_hangup import exit_on_hangup
 from piwheels.tui.themes import PLAIN_THEME
@@ -69,16 +68,16 @@ def run(options: Options) -> int:
 
 async def _run(options: Options) -> int:
     source = _open_source(options)
-    file = settings_path()
-    loaded = load_settings(file)
-    keys, renamed = rename_actions(loaded.settings.keys)
+    file = settings_file()
+    settings, problem = file.load()
+    keys, renamed = rename_actions(settings.keys)
     console = Console(
         source,
-        _display_options(options, loaded.settings.theme),
-        settings=msgspec.structs.replace(loaded.settings, keys=keys),
-        save_settings=partial(save_settings, file),
+        _display_options(options, settings.theme),
+        settings=msgspec.structs.replace(settings, keys=keys),
+        save_settings=file.save,
     )
-    _show_problems(console, source, loaded.problem or renamed or validate_keys(keys))
+    _show_problems(console, source, problem or renamed or validate_keys(keys))
     if options.snapshot is not None:
         return await _write_snapshot(console, options.snapshot)
     # Text outside the terminal's encoding must not end the writer thread.

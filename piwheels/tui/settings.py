@@ -1,22 +1,23 @@
-"""The operator's settings, kept in the user's configuration directory: theme, keys, alerts.
+"""The operator's settings and the view as it was left, in the user's directories.
 
-    $XDG_CONFIG_HOME/piwheels/console.toml      (~/.config without that variable)
+    $XDG_CONFIG_HOME/piwheels/console.toml      settings   (~/.config without that variable)
+    $XDG_STATE_HOME/piwheels/console.toml       the view   (~/.local/state)
 
-An invalid file is renamed and reported in one line; it never stops the console.
+The settings are written only when the operator changes one in the console; the view is written
+whenever the console quits.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
-import tomli_w
 
-from piwheels.tui.atomic_file import write_atomically
+from piwheels.tui.toml_file import TomlFile
 
 FILE_NAME = "console.toml"
+CONTEXT_COLORS = ("blue", "green", "yellow", "red", "cyan")
 
 
 class RingSettings(msgspec.Struct, frozen=True):
@@ -27,83 +28,56 @@ class RingSettings(msgspec.Struct, frozen=True):
     title: bool = True
 
 
+class ContextSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A farm by its name: the address of its master, and over TCP the keys."""
+
+    address: str
+    key: str = "console"  # the name of this machine's key
+    key_dir: str = ""  # where that is; "": as piwheels.toml says
+    master_key: str = ""  # the master's public key; "": as piwheels.toml says
+    color: Literal["blue", "green", "yellow", "red", "cyan"] = "blue"  # of its name in the header
+    read_only: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True):
     """theme: its name, "" for the default; keys: by action name, separated by commas."""
 
     theme: str = ""
     keys: dict[str, str] = {}
     alerts: RingSettings = RingSettings()
+    contexts: dict[str, ContextSettings] = {}
 
 
-class LoadedSettings(msgspec.Struct, frozen=True):
-    """Settings, and one line about a problem with their file, or ""."""
+class ViewSettings(msgspec.Struct, frozen=True):
+    """What was shown when the console quit: the screen, and the context, by their names."""
 
-    settings: Settings
-    problem: str = ""
+    screen: str = ""
+    context: str = ""
 
 
 def settings_path(environ: Mapping[str, str] | None = None) -> Path:
-    """The path of the settings. A relative $XDG_CONFIG_HOME is ignored (XDG 0.8)."""
+    """The path of the settings."""
+    return _base_dir("XDG_CONFIG_HOME", ".config", environ) / "piwheels" / FILE_NAME
+
+
+def view_path(environ: Mapping[str, str] | None = None) -> Path:
+    """The path of the view as it was left."""
+    return _base_dir("XDG_STATE_HOME", ".local/state", environ) / "piwheels" / FILE_NAME
+
+
+def _base_dir(variable: str, default: str, environ: Mapping[str, str] | None) -> Path:
+    """A directory of the XDG specification (0.8), which ignores a relative path."""
     environ = os.environ if environ is None else environ
-    base = Path(environ.get("XDG_CONFIG_HOME", ""))
-    if not base.is_absolute():
-        base = Path(environ.get("HOME") or "~").expanduser() / ".config"
-    return base / "piwheels" / FILE_NAME
+    base = Path(environ.get(variable, ""))
+    return base if base.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / default
 
 
-def load_settings(file: Path) -> LoadedSettings:
-    """Read the settings; missing ones have their defaults."""
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-        settings = msgspec.convert(values, Settings)
-    except FileNotFoundError:
-        return LoadedSettings(Settings())
-    except OSError as error:
-        return LoadedSettings(Settings(), f"{file} cannot be read: {error.strerror}")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        reason = str(error).partition("\n")[0]
-        return LoadedSettings(
-            Settings(), f"{file} is not valid ({reason}); {_quarantine_file(file)}"
-        )
-    unknown = sorted(set(values) - {field.name for field in msgspec.structs.fields(Settings)})
-    if unknown:
-        return LoadedSettings(
-            settings, f"{file}: unknown settings are ignored: {', '.join(unknown)}"
-        )
-    return LoadedSettings(settings)
+def settings_file(path: Path | None = None) -> TomlFile[Settings]:
+    """The file of the settings."""
+    title = "Written by `piw tui`; manual changes are kept, comments are not."
+    return TomlFile(path or settings_path(), Settings, title=title)
 
 
-def save_settings(file: Path, settings: Settings) -> str:
-    """Write the settings atomically; returns one line about a problem, or ""."""
-    file = file.resolve()  # a symbolic link stays one
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(file, _to_toml(settings))
-    except (OSError, UnicodeEncodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return f"{file} cannot be written: {reason}; the settings apply until the console quits"
-    return ""
-
-
-def _quarantine_file(file: Path) -> str:
-    aside = next(
-        name
-        for number in range(1_000_000)
-        if not os.path.lexists(name := file.with_name(f"{FILE_NAME}.broken{number or ''}"))
-    )
-    try:
-        file.rename(aside)
-    except OSError as error:
-        return f"it could not be renamed: {error.strerror}"
-    return f"it was renamed to {aside.name}"
-
-
-def _to_toml(settings: Settings) -> str:
-    values: dict[str, Any] = {}
-    if settings.theme:
-        values["theme"] = settings.theme
-    if settings.keys:
-        values["keys"] = settings.keys
-    if settings.alerts != RingSettings():
-        values["alerts"] = msgspec.structs.asdict(settings.alerts)
-    return "# Written by `piw tui`; manual changes are kept.\n" + tomli_w.dumps(values)
+def view_file(path: Path | None = None) -> TomlFile[ViewSettings]:
+    """The file of the view as it was left."""
+    return TomlFile(path or view_path(), ViewSettings, title="Written by `piw tui` when it quits.")
