@@ -1,7 +1,9 @@
 """`piw tui`: the operator's console."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,7 +11,19 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import config_option, load_config
 from piwheels.errors import UsageError
 
+if TYPE_CHECKING:
+    from piwheels.protocol.sockets import KeyPair
+    from piwheels.tui.farm_contexts import ContextResolver, MasterAddress
+    from piwheels.tui.settings import ContextSettings
+
 RING_NAMES = ("bell", "notification", "title")
+
+
+def _complete_context(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    """The names of the contexts in console.toml, for the shell's completion."""
+    from piwheels.tui.settings import context_names
+
+    return [name for name in context_names() if name.startswith(typed)]
 
 
 @cli.command()
@@ -19,6 +33,13 @@ RING_NAMES = ("bell", "notification", "title")
     metavar="ADDRESS",
     help="The master's control socket: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[/SOCKET] "
     "(default: the configuration's).",
+)
+@click.option(
+    "--context",
+    "context_name",
+    metavar="NAME",
+    shell_complete=_complete_context,
+    help="The farm with this name in console.toml (default: the one shown last, if it has any).",
 )
 @click.option(
     "--key",
@@ -63,6 +84,7 @@ RING_NAMES = ("bell", "notification", "title")
 @config_option
 def tui(
     address: str | None,
+    context_name: str | None,
     key_name: str,
     master_key: str | None,
     read_only: bool,
@@ -89,24 +111,14 @@ def tui(
     from piwheels.tui.run import Options, run
     from piwheels.tui.settings import RingSettings
 
-    key = None
-    if replay is not None:
-        if address or record:
-            raise UsageError("--replay cannot be combined with --connect or --record")
-        address = ""
-    elif address is None:
-        address = load_config(config_file).master.control_bind
-    elif address.startswith("tcp://"):
-        from piwheels.protocol.keys import KeyStore, validate_public_key
-
-        config = load_config(config_file, builder__master_key=master_key)
-        key = KeyStore(config.builder.key_dir).require(key_name)
-        master_key = validate_public_key(config.builder.master_key, "builder.master_key")
+    if replay is not None and (address or record or context_name):
+        raise UsageError("--replay cannot be combined with --connect, --context or --record")
+    if address and context_name:
+        raise UsageError("--connect and --context exclude each other")
     options = Options(
-        address=address,
-        key=key,
-        master_key=master_key or "",
-        read_only=read_only,
+        contexts=_context_resolver(
+            config_file, address, context_name, key_name, master_key, read_only
+        ),
         low_bandwidth=low_bandwidth,
         ascii_only=ascii_only,
         mouse=not no_mouse,
@@ -117,3 +129,53 @@ def tui(
         ring=RingSettings(**{name: name in ring for name in RING_NAMES}) if ring else None,
     )
     sys.exit(run(options))
+
+
+def _context_resolver(
+    config_file: Path | None,
+    address: str | None,
+    context_name: str | None,
+    key_name: str,
+    master_key: str | None,
+    read_only: bool,
+) -> "ContextResolver":
+    from piwheels.tui.farm_contexts import ContextResolver, MasterAddress
+
+    connect = None
+    if address is not None:
+        connect = MasterAddress(address)
+        if address.startswith("tcp://"):
+            connect = MasterAddress(address, *_keys(config_file, key_name, "", master_key))
+    return ContextResolver(
+        configured=lambda: MasterAddress(load_config(config_file).master.control_bind),
+        with_keys=partial(_with_keys, config_file),
+        chosen=context_name or "",
+        connect=connect,
+        ignores_last=config_file is not None,
+        read_only=read_only,
+    )
+
+
+def _with_keys(config_file: Path | None, context: "ContextSettings") -> "MasterAddress":
+    from piwheels.tui.farm_contexts import MasterAddress
+
+    if not context.address.startswith("tcp://"):
+        return MasterAddress(context.address)
+    keys = _keys(config_file, context.key, context.key_dir, context.master_key or None)
+    return MasterAddress(context.address, *keys)
+
+
+def _keys(
+    config_file: Path | None, key_name: str, key_dir: str, master_key: str | None
+) -> "tuple[KeyPair, str]":
+    """This machine's key pair and the master's public key.
+
+    Raises:
+        ConfigError: one of them is missing.
+    """
+    from piwheels.protocol.keys import KeyStore, validate_public_key
+
+    config = load_config(config_file, builder__master_key=master_key)
+    store = KeyStore(Path(key_dir).expanduser() if key_dir else config.builder.key_dir)
+    key = store.require(key_name)
+    return key, validate_public_key(config.builder.master_key, "builder.master_key")

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from textual import work
 from textual.app import SuspendNotSupported
@@ -18,18 +19,19 @@ from piwheels.errors import PiwheelsError
 from piwheels.formatting import SECONDS_SHOWN_S
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
+from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
+from piwheels.tui.farm_app import FarmApp, tab_named
+from piwheels.tui.farm_session import FarmSession
 from piwheels.tui.model import actions, commands, glyphs
 from piwheels.tui.model.action_targets import alert_target, log_filter, release_filter
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.command_status import CommandHistory, CommandStatus
+from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
-from piwheels.tui.model.state import FarmState
-from piwheels.tui.preference_dialogs import PreferencesApp
 from piwheels.tui.replay_controls import replay_handlers
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.bindings import bindings_for
@@ -53,7 +55,6 @@ LOW_CLOCK_S = 5.0
 LONG_BUILD_CLOCK_S = 60.0
 #: How often the age of a stale screen is updated.
 _STALENESS_UPDATE_S = 5.0
-_HISTORY_LIMIT = 50
 _ASCII_FILTER = AsciiFilter()  # one object: lines are cached by it
 #: Colors between background and foreground, and how near they are to the latter.
 _BLENDED_COLORS = {"text-muted": 0.65, "text-disabled": 0.4}
@@ -71,7 +72,7 @@ class DisplayOptions:
     ring: RingSettings | None = None  # for this run; None: as in the settings
 
 
-class Console(PreferencesApp):
+class Console(FarmApp):
     """`piw tui`."""
 
     TITLE = "piwheels"
@@ -87,20 +88,36 @@ class Console(PreferencesApp):
         *,
         settings: Settings = Settings(),  # noqa: B008 - it cannot be changed
         save_settings: Callable[[Settings], str] = lambda _: "",
+        context: Context | None = None,
+        contexts: Sequence[Context] = (),
+        first_screen: str = "",
     ) -> None:
-        """save_settings: keeps settings for the next start; returns what went wrong, or ""."""
+        """Prepare the console.
+
+        Args:
+            source: The open source of the first farm.
+            display_options: How it is drawn.
+            settings: As they were kept.
+            save_settings: Keeps settings for the next start; returns what went wrong, or "".
+            context: The first farm; None for one that has no name.
+            contexts: The farms of the settings, to switch to.
+            first_screen: The name of the screen to begin with; the overview if it is not a tab.
+        """
         # With NO_COLOR, textual's grays are colors too: only its native mode has none.
         ansi_color = True if display_options.no_color else None
-        super().__init__(settings, save_settings, ansi_color=ansi_color)
+        super().__init__(
+            source,
+            context,
+            contexts,
+            settings=settings,
+            save_settings=save_settings,
+            ansi_color=ansi_color,
+        )
         self._bind_global_actions()
-        self.source = source
+        self.last_screen = tab_named(first_screen)
         self.display_options = display_options
-        self.farm = FarmState()
-        self.command_history = CommandHistory()
-        self._history: list[HistoryEntry] = []
         self._refreshed_at = 0.0
         self._refresh_scheduled = False
-        self._was_connected = False
         self._staleness_timer: Timer | None = None
         self._clock_timer: Timer | None = None
         self.alert_signals = AlertSignals(
@@ -114,6 +131,7 @@ class Console(PreferencesApp):
             actions.SUSPEND: self.suspend_to_shell,
             actions.REDRAW: self.repaint,
             actions.QUIT: self.exit,
+            actions.SWITCH_FARM: self.choose_context,
             actions.THEME: self.choose_theme,
             actions.CHANGE_KEY: self.change_key,
             **(replay_handlers(self.replay, self.schedule_refresh) if self.replay else {}),
@@ -183,6 +201,8 @@ class Console(PreferencesApp):
             return False
         if action.requires is Requirement.RECORDING:
             return self.replay is not None
+        if action is actions.SWITCH_FARM:
+            return len(self.contexts) > 1
         if here not in actions.SCREENS_WITH.get(action.requires, (here,)):
             return False
         if action.changes_farm and self.source.read_only:
@@ -244,15 +264,8 @@ class Console(PreferencesApp):
             self.animation_level = "none"
         self.set_class(self.ascii_only, "-ascii")
         self.set_keymap(self.settings.keys)
-        self.push_screen(self._get_or_create_screen(ScreenName.OVERVIEW))
-        self.consume_events()
-
-    @work(exclusive=True, group="source")
-    async def consume_events(self) -> None:
-        """Handle all events of the source."""
-        async with aclosing(self.source.events()) as events:
-            async for event in events:
-                self.handle_source_event(event)
+        self.push_screen(self._get_or_create_screen(self.last_screen))
+        self.consume_events(self.session)
 
     def handle_source_event(self, event: SourceEvent) -> None:
         """Apply one event of the source to the state, and show it."""
@@ -278,8 +291,8 @@ class Console(PreferencesApp):
             self._driver.write(sequence)
 
     def _notify_reconnect(self, connected: Connected) -> None:
-        if connected.same_master is None and not self._was_connected:
-            self._was_connected = True
+        if connected.same_master is None and not self.session.was_connected:
+            self.session.was_connected = True
             return
         if connected.same_master:
             self.notify("Reconnected; the master did not restart.")
@@ -339,9 +352,19 @@ class Console(PreferencesApp):
 
     # --- navigation ---
 
+    def make_farm_screen(self, screen_name: ScreenName) -> FarmScreen:
+        """A new screen."""
+        return make_screen(screen_name, self)
+
+    def on_farm_switched(self) -> None:
+        """Forget the alerts and the messages of the farm that was left."""
+        self.alert_signals.forget()
+        self.set_class(False, "-stale")
+        self.clear_notifications()
+
     def _get_or_create_screen(self, screen_name: ScreenName) -> FarmScreen:
         if not self.is_screen_installed(screen_name):
-            self.install_screen(make_screen(screen_name, self), screen_name)
+            self.install_screen(self.make_farm_screen(screen_name), screen_name)
         screen = self.get_screen(screen_name)
         if not isinstance(screen, FarmScreen):
             raise TypeError(f"{screen_name} is not a farm screen")
@@ -358,14 +381,15 @@ class Console(PreferencesApp):
         here = self.current_screen
         changes_filter = screen_filter and screen_filter != here.screen_filter
         if screen_name != here.screen_name or changes_filter:
-            self._history.append(HistoryEntry(here.screen_name, here.screen_filter))
-            del self._history[:-_HISTORY_LIMIT]
+            self.session.leave(HistoryEntry(here.screen_name, here.screen_filter))
         self._show_entry(HistoryEntry(screen_name, screen_filter), cursor)
 
     def _show_entry(self, entry: HistoryEntry, cursor: str = "") -> None:
         screen = self._get_or_create_screen(entry.screen_name)
         screen.set_filter(entry.screen_filter)
         screen.pending_cursor = cursor
+        if tab_named(entry.screen_name) is entry.screen_name:
+            self.last_screen = entry.screen_name
         if screen is self.current_screen:
             screen.on_shown()
         else:
@@ -375,8 +399,8 @@ class Console(PreferencesApp):
         """Clear what filters the screen; with nothing to clear, go to the screen before."""
         if self.current_screen.clear_last_filter():
             return
-        if self._history:
-            self._show_entry(self._history.pop())
+        if (entry := self.session.go_back()) is not None:
+            self._show_entry(entry)
 
     def _open_screen(self, screen_name: ScreenName) -> None:
         target = next(iter(self.current_screen.action_targets()), None)
@@ -422,7 +446,7 @@ class Console(PreferencesApp):
             target: what to do it to; None is the rows of the screen.
             always: ask in any case.
         """
-        screen = self.current_screen
+        session, screen = self.session, self.current_screen
         chosen = (target,) if target else self._targets_for(action)
         try:
             targets = await screen.command_targets(chosen)
@@ -441,6 +465,10 @@ class Console(PreferencesApp):
             answer = await self.push_screen_wait(ConfirmDialog(confirmation))
         if answer is None:
             return
+        if session is not self.session:
+            text = f"{action.label}: not sent: another farm is shown now"
+            self.notify(text, severity="error", markup=False)
+            return
         running = {label: builder.view.build for label, builder in self.farm.builders.items()}
         applicable = commands.still_applicable(action, targets, running)
         if len(applicable) < len(targets):
@@ -455,12 +483,20 @@ class Console(PreferencesApp):
     @work
     async def send(self, body: RequestBody, description: str) -> None:
         """Send a command; each change of its state is shown."""
-        await self.source.command(
-            body, description=description, on_update=self.handle_command_update
+        session = self.session
+        await session.source.command(
+            body,
+            description=description,
+            on_update=partial(self.handle_command_update, session),
         )
 
-    def handle_command_update(self, status: CommandStatus) -> None:
-        """Show that a command's state has changed."""
+    def handle_command_update(self, session: FarmSession, status: CommandStatus) -> None:
+        """Show that a command's state has changed; of a farm that was left, its result."""
+        if session is not self.session:
+            if status.is_final:
+                text = f"{session.context.name}: {status.line}"
+                self.notify(text, severity="warning", markup=False)
+            return
         self.command_history.update(status)
         screen = self.current_screen
         screen.refresh_bars()
@@ -478,7 +514,9 @@ class Console(PreferencesApp):
 
     def _open_found(self, entry: FinderEntry) -> None:
         action = entry.action
-        if entry.screen_name is not None:
+        if entry.context:
+            self.switch_context(entry.context)
+        elif entry.screen_name is not None:
             self.navigate(entry.screen_name, entry.screen_filter, cursor=entry.cursor)
         elif (
             action is not None

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +15,13 @@ import msgspec
 from textual.pilot import Pilot
 
 from piwheels.errors import ConfigError, PiwheelsError, UsageError
-from piwheels.protocol.client import check_socket
-from piwheels.protocol.sockets import KeyPair
 from piwheels.tui.app import Console, DisplayOptions
-from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.client.recording import Recorder, RecordingSource
+from piwheels.tui.client.contexts import context_of
+from piwheels.tui.client.recording import RecordingSource
 from piwheels.tui.client.replay import Replay
-from piwheels.tui.client.source import EventSource
+from piwheels.tui.farm_contexts import ContextResolver, record_to
 from piwheels.tui.model.key_names import rename_actions, validate_keys
-from piwheels.tui.settings import RingSettings, settings_file
+from piwheels.tui.settings import RingSettings, ViewSettings, settings_file, view_file
 from piwheels.tui.terminal.alert_signals import RESTORE_TITLE
 from piwheels.tui.terminal.terminal_hangup import exit_on_hangup
 from piwheels.tui.themes import PLAIN_THEME
@@ -38,10 +37,7 @@ _ASCII_TERMS = ("vt", "linux")
 class Options:
     """The options of the command line."""
 
-    address: str
-    key: KeyPair | None = None  # for TCP, like master_key
-    master_key: str = ""
-    read_only: bool = False
+    contexts: ContextResolver
     low_bandwidth: bool = False
     ascii_only: bool = False
     mouse: bool = True
@@ -67,17 +63,25 @@ def run(options: Options) -> int:
 
 
 async def _run(options: Options) -> int:
-    source = _open_source(options)
-    file = settings_file()
+    file, view_store = settings_file(), view_file()
     settings, problem = file.load()
+    view, view_problem = view_store.load()
+    contexts, invalid = options.contexts.contexts(settings.contexts)
+    replay = Replay(options.replay) if options.replay else None
+    context = context_of(replay) if replay else options.contexts.first(contexts, view.context)
     keys, renamed = rename_actions(settings.keys)
     console = Console(
-        source,
+        record_to(options.record, context.open()),
         _display_options(options, settings.theme),
         settings=msgspec.structs.replace(settings, keys=keys),
         save_settings=file.save,
+        context=context,
+        contexts=() if replay else tuple(contexts.values()),
+        first_screen=view.screen if options.snapshot is None else "",
     )
-    _show_problems(console, source, problem or renamed or validate_keys(keys))
+    replay_problem = replay.problem if replay else ""
+    lines = (problem, view_problem, "; ".join(invalid), renamed or validate_keys(keys))
+    _show_problems(console, (*lines, replay_problem))
     if options.snapshot is not None:
         return await _write_snapshot(console, options.snapshot)
     # Text outside the terminal's encoding must not end the writer thread.
@@ -90,34 +94,20 @@ async def _run(options: Options) -> int:
         if console.alert_signals.changes_title:
             sys.stderr.write(RESTORE_TITLE)
             sys.stderr.flush()
+    last_context = console.context.name if console.context.name in contexts else view.context
+    view_store.save(ViewSettings(screen=console.last_screen, context=last_context))
     return console.return_code or 0
 
 
-def _open_source(options: Options) -> EventSource:
-    if options.replay is not None:
-        return Replay(options.replay)
-    check_socket(options.address)  # fails at once where waiting would not help
-    connection = MasterConnection(
-        options.address,
-        key=options.key,
-        server_key=options.master_key,
-        read_only=options.read_only,
-    )
-    if options.record is None:
-        return connection
-    return RecordingSource(connection, Recorder(options.record, now=connection.now))
-
-
-def _show_problems(console: Console, source: EventSource, problem: str) -> None:
+def _show_problems(console: Console, problems: Iterable[str]) -> None:
     """Show problems of the console's files in the console."""
 
     def show(line: str) -> None:
         console.notify(line, severity="warning", timeout=10, markup=False)
 
-    if isinstance(source, RecordingSource):
-        source.recorder.on_failure = show
-    replay_problem = source.problem if isinstance(source, Replay) else ""
-    for line in filter(None, (problem, replay_problem)):
+    if isinstance(console.source, RecordingSource):
+        console.source.recorder.on_failure = show
+    for line in filter(None, problems):
         console.call_later(show, line)
 
 

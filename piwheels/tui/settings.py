@@ -8,6 +8,7 @@ whenever the console quits.
 """
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,6 @@ import msgspec
 from piwheels.tui.toml_file import TomlFile
 
 FILE_NAME = "console.toml"
-CONTEXT_COLORS = ("blue", "green", "yellow", "red", "cyan")
 
 
 class RingSettings(msgspec.Struct, frozen=True):
@@ -81,3 +81,12 @@ def settings_file(path: Path | None = None) -> TomlFile[Settings]:
 def view_file(path: Path | None = None) -> TomlFile[ViewSettings]:
     """The file of the view as it was left."""
     return TomlFile(path or view_path(), ViewSettings, title="Written by `piw tui` when it quits.")
+
+
+def context_names() -> list[str]:
+    """The names of the contexts in the settings; none where they cannot be read."""
+    try:
+        table = tomllib.loads(settings_path().read_text(encoding="utf-8")).get("contexts", {})
+    except (OSError, ValueError):
+        return []
+    return sorted(table) if isinstance(table, dict) else []

@@ -14,6 +14,7 @@ import msgspec
 import tomli_w
 
 from piwheels.tui.atomic_file import write_atomically
+from piwheels.tui.model.terminal_text import terminal_safe
 
 _Values = TypeVar("_Values", bound=msgspec.Struct)
 
@@ -46,7 +47,8 @@ class TomlFile(Generic[_Values]):
             aside = _rename_invalid_file(self.path)
             return Loaded(self._last, f"{self.path} is not valid ({reason}); {aside}")
         self._last, problems = _convert(values, self._kind)
-        return Loaded(self._last, f"{self.path}: {'; '.join(problems)}" if problems else "")
+        lines = terminal_safe("; ".join(problems))
+        return Loaded(self._last, f"{self.path}: {lines}" if lines else "")
 
     def save(self, values: _Values) -> str:
         """Write what has changed, atomically; returns one line about a problem, or ""."""

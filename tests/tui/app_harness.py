@@ -1,7 +1,7 @@
 """A console in a test: with a source that the test controls, and a pilot that presses keys."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from piwheels.tui.app import Console, DisplayOptions
+from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.table import TableScreen
@@ -65,12 +66,16 @@ async def run_console(
     settings: Settings | None = None,
     save_settings: Callable[[Settings], str] = lambda _: "",
     first_screen: ScreenName = ScreenName.BUILDERS,
+    context: Context | None = None,
+    contexts: Sequence[Context] = (),
 ) -> AsyncIterator[AppHarness]:
     console = Console(
         source,
         display_options or DisplayOptions(),
         settings=settings or Settings(),
         save_settings=save_settings,
+        context=context,
+        contexts=contexts,
     )
     async with console.run_test(size=size, notifications=True) as pilot:
         stage = AppHarness(console, pilot)

@@ -34,6 +34,7 @@ class PtySession(PtyTerminal):
         if self._hung_up:
             self.process.kill()
             self.process.wait()
+            self._state_dir.cleanup()
             return
         self.process.terminate()
         try:

@@ -7,6 +7,7 @@ import re
 import select
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -60,6 +61,7 @@ class PtyTerminal:
         self._screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self._screen) if draws else None
         self._changed = threading.Condition()
+        self._state_dir = tempfile.TemporaryDirectory()  # where the console keeps its view
         self._master, slave = pty.openpty()
         self.resize(width, height)
         self.process = subprocess.Popen(
@@ -67,7 +69,9 @@ class PtyTerminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=_MINIMAL_ENVIRONMENT | (environment or {}),
+            env=_MINIMAL_ENVIRONMENT
+            | {"XDG_STATE_HOME": self._state_dir.name}
+            | (environment or {}),
         )
         os.close(slave)
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -92,6 +96,7 @@ class PtyTerminal:
         self._over.set()
         self._thread.join()
         os.close(self._master)
+        self._state_dir.cleanup()
 
     def resize(self, width: int, height: int) -> None:
         """Resize the terminal; the program is notified."""

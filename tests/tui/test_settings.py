@@ -86,7 +86,7 @@ color = "green"
         ("[keys]\nkill = ['K']", "keys.kill"),
         ("contexts.lab.color = 'blue'", "contexts.lab"),
         ("contexts.lab = { address = 'ipc:///x', color = 'pink' }", "contexts.lab"),
-        ("contexts.lab = { address = 'ipc:///x', colour = 'red' }", "contexts.lab"),
+        ("contexts.lab = { address = 'ipc:///x', shade = 'red' }", "contexts.lab"),
         ("contexts.lab = 'ipc:///x'", "contexts.lab"),
     ],
 )

@@ -111,6 +111,13 @@ CHANGE_KEY = Action(
     "Change the key of an action, and save the change.",
     Group.NAVIGATION,
 )
+SWITCH_FARM = Action(
+    "switch_farm",
+    "F",
+    "Switch farm",
+    "Switch to another farm of console.toml ([contexts]).",
+    Group.NAVIGATION,
+)
 SUSPEND = Action(
     "suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg returns.", Group.NAVIGATION
 )
@@ -354,7 +361,7 @@ FASTER = Action(
 
 _NAVIGATION = (
     *SCREEN_ACTIONS,
-    *(HELP, FIND, BACK, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
+    *(HELP, FIND, BACK, SWITCH_FARM, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
 )
 _ROWS = (
     OPEN,

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     """What an entry is; the first kinds come first where entries match alike."""
 
     SCREEN = "screen"
+    FARM = "farm"
     BUILDER = "builder"
     TARGET = "target"
     PROJECT = "project"
@@ -45,6 +46,7 @@ class FinderEntry:
     screen_name: ScreenName | None = None
     screen_filter: ScreenFilter = NO_FILTER
     cursor: str = ""
+    context: str = ""  # the name of another farm
     action: Action | None = None
     target: ActionTarget | None = None
     words: str = ""  # what else it is found by
@@ -160,6 +162,20 @@ def screens() -> Iterator[FinderEntry]:
                 f"show {action.label}",
                 action.opens,
                 words=action.help,
+            )
+
+
+def other_farms(contexts: Iterable[tuple[str, str]], current: str) -> Iterator[FinderEntry]:
+    """The farms to switch to, by their names and addresses."""
+    for name, address in contexts:
+        if name != current:
+            yield FinderEntry(
+                Kind.FARM,
+                terminal_safe(name),
+                f"switch to {terminal_safe(address)}",
+                f"leave {terminal_safe(current)}, and show {terminal_safe(name)}",
+                context=name,
+                words="farm context",
             )
 
 

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from textual.geometry import Size
 
+from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.action_types import Action
@@ -15,9 +16,27 @@ from piwheels.tui.model.state import FarmState
 class ConsoleContext(Protocol):
     """The console as its screens see it."""
 
-    farm: FarmState
-    source: EventSource
-    command_history: CommandHistory
+    contexts: tuple[Context, ...]
+
+    @property
+    def context(self) -> Context:
+        """The farm that is shown."""
+        ...
+
+    @property
+    def farm(self) -> FarmState:
+        """The farm's state."""
+        ...
+
+    @property
+    def source(self) -> EventSource:
+        """The connection to the farm, or the recording."""
+        ...
+
+    @property
+    def command_history(self) -> CommandHistory:
+        """The commands sent to the farm."""
+        ...
 
     @property
     def size(self) -> Size:

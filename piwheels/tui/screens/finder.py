@@ -94,15 +94,18 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
 
     def _found(self) -> list[FinderEntry]:
         console, typed = self.console, self._typed
+        farms = [(context.name, context.address) for context in console.contexts]
+        others = list(finder.other_farms(farms, console.context.name))
         if not typed:
-            return list(finder.screens())
+            return [*finder.screens(), *others]
         targets = [queue.target for queue in console.farm.queues]
         hits = [
             finder.project_entry(hit, targets, ascii_only=console.ascii_only)
             for hit in self._reply.hits
         ]
         places = finder.places(console.farm, console.now, ascii_only=console.ascii_only)
-        found = finder.find_entries((*places, *self._action_entries()), hits, typed)
+        entries = (*places, *others, *self._action_entries())
+        found = finder.find_entries(entries, hits, typed)
         return [*found, *self._project_actions()][: finder.MAX_ENTRIES]
 
     def _action_entries(self) -> list[FinderEntry]:

@@ -10,6 +10,7 @@ from piwheels.tui.model.alerts import active_alerts
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
 
@@ -92,7 +93,11 @@ def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
-    yield Word(console.source.address, "muted", drop_order=8, gap_before=2)
+    context = console.context
+    if context.color:
+        style = f"context-{context.color}"
+        yield Word(f" {terminal_safe(context.name)} ", style, drop_order=5, gap_before=2)
+    yield Word(context.address, "muted", drop_order=8, gap_before=2)
 
 
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:

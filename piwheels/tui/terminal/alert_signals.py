@@ -46,6 +46,10 @@ class AlertSignals:
         """Whether the title has to be restored."""
         return bool(self._title)
 
+    def forget(self) -> None:
+        """The next alerts are of another farm: those that stand do not ring."""
+        self._known = None
+
     def update(self, alerts: Sequence[Alert]) -> None:
         """Show the alerts of now."""
         active = [alert for alert in alerts if alert.state is AlertState.ACTIVE]

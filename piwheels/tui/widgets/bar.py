@@ -16,7 +16,10 @@ from piwheels.tui.model.action_types import Action
 from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
 
 #: The names of styles that a word may have.
-BAR_STYLES = ("muted", "strong", "success", "accent", "warning", "error", "here", "key", "dead")
+BAR_STYLES = (
+    *("muted", "strong", "success", "accent", "warning", "error", "here", "key", "dead"),
+    *("context-blue", "context-green", "context-yellow", "context-red", "context-cyan"),
+)
 
 
 class Word(NamedTuple):
@@ -63,6 +66,11 @@ class Bar(Widget):
         & > .bar--error { color: $text-error; text-style: bold; }
         & > .bar--here { text-style: bold reverse; }
         & > .bar--key { text-style: bold; color: $text-accent; }
+        & > .bar--context-blue { color: $text-accent; text-style: bold reverse; }
+        & > .bar--context-green { color: $text-success; text-style: bold reverse; }
+        & > .bar--context-yellow { color: $text-warning; text-style: bold reverse; }
+        & > .bar--context-red { color: $text-error; text-style: bold reverse; }
+        & > .bar--context-cyan { color: $secondary; text-style: bold reverse; }
         & > .bar--dead { color: $text-disabled; text-style: dim; }
     }
     """
