@@ -403,6 +403,23 @@ CREATE TABLE page_queue (
 
 CREATE INDEX page_queue_order ON page_queue (page_kind, urgent DESC, dirty_since) WHERE dirty;
 
+-- === Counts ===
+
+-- How many rows does a table have, by category and state? The sum of these rows: statement triggers
+-- append what each statement changed, so that no writer waits for another, and fold_row_counts()
+-- merges them. The view counted_rows counts the same, for checks.
+CREATE TABLE row_counts (
+    table_name text NOT NULL,
+    category   text NOT NULL DEFAULT '',  -- the target of jobs and builds, the kind of pages
+    state      text NOT NULL DEFAULT '',  -- of a job, the outcome of a build
+    number     bigint NOT NULL,
+    size_bytes bigint NOT NULL DEFAULT 0  -- of files
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
 -- === Access logs and downloads ===
 --
 -- Raw rows for some months, totals permanently, and how far each log was read, so that nothing is
@@ -805,11 +822,49 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Notify the scheduler that a job can be claimed.
-CREATE FUNCTION notify_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Each job counts in one state: one that waits for packages is parked, whenever it is tried again.
+CREATE FUNCTION job_state(
+    claimed_by text, parked boolean, retry_at timestamptz, hold_reason text
+) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN claimed_by IS NOT NULL THEN 'claimed'
+                WHEN parked THEN 'parked'
+                WHEN retry_at IS NOT NULL THEN 'deferred'
+                WHEN hold_reason IS NOT NULL THEN 'held'
+                ELSE 'pending' END
+$$;
+
+-- Jobs appear on the page of their project, are counted, and are announced to the scheduler when they
+-- can be claimed. One function, because every claim runs it, and calling a trigger takes as long as
+-- a statement in it.
+CREATE FUNCTION record_job_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO page_invalidations (page_kind, page_key)
+        SELECT DISTINCT 'project', project FROM before;
+        INSERT INTO row_counts (table_name, category, state, number)
+        SELECT 'jobs', target, job_state(claimed_by, parked, retry_at, hold_reason), -count(*)
+          FROM before GROUP BY 2, 3;
+        RETURN NULL;
+    END IF;
+    INSERT INTO page_invalidations (page_kind, page_key)
+    SELECT DISTINCT 'project', project FROM after;
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO row_counts (table_name, category, state, number)
+        SELECT 'jobs', target, job_state(claimed_by, parked, retry_at, hold_reason), count(*)
+          FROM after GROUP BY 2, 3;
+    ELSE
+        INSERT INTO row_counts (table_name, category, state, number)
+        SELECT 'jobs', target, state, sum(change)
+          FROM (
+              SELECT target, job_state(claimed_by, parked, retry_at, hold_reason) AS state,
+                     1 AS change FROM after
+               UNION ALL
+              SELECT target, job_state(claimed_by, parked, retry_at, hold_reason), -1 FROM before
+          ) changed
+         GROUP BY target, state HAVING sum(change) <> 0;
+    END IF;
     IF EXISTS (
-        SELECT FROM changed WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked
+        SELECT FROM after WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked
     ) THEN
         NOTIFY jobs;
     END IF;
@@ -850,11 +905,14 @@ CREATE TRIGGER target_skips_deleted AFTER DELETE ON target_skips
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_target_skips();
 CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs();
+    REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes();
 CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs();
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes();
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes();
 
 -- --- Replaced sdists ---
 
@@ -1041,8 +1099,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rows that appear only on the page of their project. Not by invalidate_pages(): every claim of a
--- job runs this.
+-- Rows that appear only on the page of their project.
 CREATE FUNCTION invalidate_project_pages() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO page_invalidations (page_kind, page_key)
@@ -1118,15 +1175,6 @@ CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds
 CREATE TRIGGER builds_updated_pages AFTER UPDATE ON builds
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
-CREATE TRIGGER jobs_inserted_pages AFTER INSERT ON jobs
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
-CREATE TRIGGER jobs_updated_pages AFTER UPDATE ON jobs
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
-CREATE TRIGGER jobs_deleted_pages AFTER DELETE ON jobs
-    REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER target_skips_inserted_pages AFTER INSERT ON target_skips
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
@@ -1153,6 +1201,155 @@ CREATE TRIGGER project_aliases_updated AFTER UPDATE ON project_aliases
 CREATE TRIGGER project_aliases_deleted AFTER DELETE ON project_aliases
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases();
+
+-- --- Counts ---
+
+-- What row_counts sums up to, counted exactly.
+CREATE VIEW counted_rows AS
+SELECT 'projects' AS table_name, '' AS category, '' AS state, count(*) AS number,
+       0::bigint AS size_bytes
+  FROM projects
+ UNION ALL
+SELECT 'releases', '', '', count(*), 0 FROM releases
+ UNION ALL
+SELECT 'builds', target, outcome, count(*), 0 FROM builds GROUP BY target, outcome
+ UNION ALL
+SELECT 'files', '', '', count(*), coalesce(sum(size_bytes), 0)::bigint FROM files
+ UNION ALL
+SELECT 'jobs', target, job_state(claimed_by, parked, retry_at, hold_reason), count(*), 0
+  FROM jobs GROUP BY 2, 3
+ UNION ALL
+SELECT 'page_queue', page_kind, '', count(*), 0 FROM page_queue WHERE dirty GROUP BY page_kind;
+
+-- Where do the kept counts differ from the exact ones? Both are read as of the same moment.
+CREATE VIEW row_count_errors AS
+SELECT table_name, category, state,
+       coalesce(kept.number, 0) AS kept, coalesce(counted.number, 0) AS counted,
+       coalesce(kept.size_bytes, 0) AS kept_bytes, coalesce(counted.size_bytes, 0) AS counted_bytes
+  FROM (SELECT table_name, category, state,
+               sum(number)::bigint AS number, sum(size_bytes)::bigint AS size_bytes
+          FROM row_counts GROUP BY table_name, category, state) kept
+  FULL JOIN counted_rows counted USING (table_name, category, state)
+ WHERE (coalesce(kept.number, 0), coalesce(kept.size_bytes, 0))
+       <> (coalesce(counted.number, 0), coalesce(counted.size_bytes, 0));
+
+-- Correct the kept counts; returns how many were wrong. What is written meanwhile adds its own rows.
+CREATE FUNCTION correct_row_counts() RETURNS bigint LANGUAGE sql AS $$
+    WITH corrected AS (
+        INSERT INTO row_counts (table_name, category, state, number, size_bytes)
+        SELECT table_name, category, state, counted - kept, counted_bytes - kept_bytes
+          FROM row_count_errors
+        RETURNING 1
+    )
+    SELECT count(*) FROM corrected
+$$;
+
+-- Merge the rows of each count into one; returns how many rows there were. A reader sees either the
+-- rows before or the one after, and rows of transactions that are not committed stay.
+CREATE FUNCTION fold_row_counts() RETURNS bigint LANGUAGE sql AS $$
+    WITH taken AS (
+        DELETE FROM row_counts RETURNING *
+    ), folded AS (
+        INSERT INTO row_counts (table_name, category, state, number, size_bytes)
+        SELECT table_name, category, state, sum(number), sum(size_bytes)
+          FROM taken
+         GROUP BY table_name, category, state
+        HAVING sum(number) <> 0 OR sum(size_bytes) <> 0
+    )
+    SELECT count(*) FROM taken
+$$;
+
+-- Rows were inserted into, or deleted from, a table that is counted as a whole.
+CREATE FUNCTION count_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO row_counts (table_name, number)
+    SELECT TG_TABLE_NAME, CASE TG_OP WHEN 'INSERT' THEN changed.rows ELSE -changed.rows END
+      FROM (SELECT count(*) AS rows FROM changed) changed
+     WHERE changed.rows <> 0;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_builds() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO row_counts (table_name, category, state, number)
+        SELECT 'builds', target, outcome, count(*) FROM after GROUP BY target, outcome;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO row_counts (table_name, category, state, number)
+        SELECT 'builds', target, outcome, -count(*) FROM before GROUP BY target, outcome;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_files() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO row_counts (table_name, number, size_bytes)
+        SELECT 'files', count(*), sum(size_bytes) FROM after HAVING count(*) > 0;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO row_counts (table_name, number, size_bytes)
+        SELECT 'files', -count(*), -sum(size_bytes) FROM before HAVING count(*) > 0;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_pages() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO row_counts (table_name, category, number)
+        SELECT 'page_queue', page_kind, count(*) FROM after WHERE dirty GROUP BY page_kind;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO row_counts (table_name, category, number)
+        SELECT 'page_queue', page_kind, -count(*) FROM before WHERE dirty GROUP BY page_kind;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER projects_inserted_counts AFTER INSERT ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+CREATE TRIGGER projects_deleted_counts AFTER DELETE ON projects
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+CREATE TRIGGER releases_inserted_counts AFTER INSERT ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+CREATE TRIGGER releases_deleted_counts AFTER DELETE ON releases
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+CREATE TRIGGER builds_inserted_counts AFTER INSERT ON builds
+    REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_builds();
+CREATE TRIGGER builds_updated_counts AFTER UPDATE ON builds
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_builds();
+CREATE TRIGGER builds_deleted_counts AFTER DELETE ON builds
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION count_builds();
+CREATE TRIGGER files_inserted_counts AFTER INSERT ON files
+    REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_files();
+CREATE TRIGGER files_updated_counts AFTER UPDATE ON files
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_files();
+CREATE TRIGGER files_deleted_counts AFTER DELETE ON files
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION count_files();
+CREATE TRIGGER page_queue_inserted_counts AFTER INSERT ON page_queue
+    REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_pages();
+CREATE TRIGGER page_queue_updated_counts AFTER UPDATE ON page_queue
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_pages();
+CREATE TRIGGER page_queue_deleted_counts AFTER DELETE ON page_queue
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION count_pages();
+
+-- A conversion creates these triggers when there are rows.
+SELECT correct_row_counts();
 
 -- --- Access logs ---
 
@@ -1238,7 +1435,8 @@ BEGIN
          WHERE c.relnamespace = current_schema()::regnamespace
            AND c.relkind IN ('r', 'p')
            AND NOT c.relispartition
-           AND c.relname NOT IN ('master_epoch', 'schema_migrations')
+           -- (row_counts is written by the triggers of statements that were checked)
+           AND c.relname NOT IN ('master_epoch', 'schema_migrations', 'row_counts')
            AND NOT EXISTS (
                SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'epoch_checked')
     LOOP

@@ -52,10 +52,13 @@ CREATE INDEX builds_duration ON builds USING btree (duration_s)
 CREATE INDEX builds_ended ON builds USING btree (ended_at)
 CREATE INDEX builds_failed ON builds USING btree (ended_at) WHERE (outcome <> 'built'::text)
 CREATE INDEX builds_release ON builds USING btree (project, version, target)
+CREATE TRIGGER builds_deleted_counts AFTER DELETE ON builds REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_builds()
 CREATE TRIGGER builds_inserted AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER builds_inserted_counts AFTER INSERT ON builds REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_builds()
 CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER builds_of_replaced_sdist BEFORE INSERT ON builds FOR EACH ROW EXECUTE FUNCTION ignore_build_of_replaced_sdist()
 CREATE TRIGGER builds_updated AFTER UPDATE ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER builds_updated_counts AFTER UPDATE ON builds REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_builds()
 CREATE TRIGGER builds_updated_pages AFTER UPDATE ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 
 CREATE TABLE compatible_targets (
@@ -191,11 +194,14 @@ CREATE TABLE files (
 CREATE INDEX files_build ON files USING btree (build_id)
 CREATE INDEX files_release ON files USING btree (project, version)
 CREATE TRIGGER files_deleted AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER files_deleted_counts AFTER DELETE ON files REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_deleted_pages AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files()
 CREATE TRIGGER files_inserted AFTER INSERT ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER files_inserted_counts AFTER INSERT ON files REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_inserted_pages AFTER INSERT ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files()
 CREATE TRIGGER files_of_replaced_sdist BEFORE INSERT OR UPDATE ON files FOR EACH ROW EXECUTE FUNCTION rebuild_file_of_replaced_sdist()
 CREATE TRIGGER files_updated AFTER UPDATE ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER files_updated_counts AFTER UPDATE ON files REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_updated_pages AFTER UPDATE ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 
 CREATE TABLE ingested_log_checkpoints (
@@ -253,11 +259,9 @@ CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_time) WHE
 CREATE INDEX jobs_claimed ON jobs USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
 CREATE INDEX jobs_deferred ON jobs USING btree (retry_at) WHERE (retry_at IS NOT NULL)
 CREATE INDEX jobs_requiring_packages ON jobs USING btree (target) WHERE (required_packages <> '{}'::text[])
-CREATE TRIGGER jobs_deleted_pages AFTER DELETE ON jobs REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
-CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs()
-CREATE TRIGGER jobs_inserted_pages AFTER INSERT ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
-CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs()
-CREATE TRIGGER jobs_updated_pages AFTER UPDATE ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes()
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes()
+CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_job_changes()
 
 CREATE TABLE key_values (
     key text NOT NULL,
@@ -303,6 +307,9 @@ CREATE TABLE page_queue (
     CONSTRAINT page_queue_pkey PRIMARY KEY (page_kind, page_key)
 )
 CREATE INDEX page_queue_order ON page_queue USING btree (page_kind, urgent DESC, dirty_since) WHERE dirty
+CREATE TRIGGER page_queue_deleted_counts AFTER DELETE ON page_queue REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
+CREATE TRIGGER page_queue_inserted_counts AFTER INSERT ON page_queue REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
+CREATE TRIGGER page_queue_updated_counts AFTER UPDATE ON page_queue REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
 
 CREATE TABLE project_aliases (
     alias text NOT NULL,
@@ -340,8 +347,10 @@ CREATE TABLE projects (
     CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'quarantined'::text, 'deprecated'::text])))
 )
 CREATE INDEX projects_next_poll ON projects USING btree (next_poll_at) WHERE (follow_since IS NOT NULL)
+CREATE TRIGGER projects_deleted_counts AFTER DELETE ON projects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER projects_deleted_pages AFTER DELETE ON projects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER projects_inserted_aliases AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias()
+CREATE TRIGGER projects_inserted_counts AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER projects_inserted_pages AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER projects_updated AFTER UPDATE ON projects REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_projects()
 CREATE TRIGGER projects_updated_aliases AFTER UPDATE ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias()
@@ -383,8 +392,10 @@ CREATE TABLE releases (
 )
 CREATE INDEX releases_missing ON releases USING btree (project, version) WHERE (missing_since IS NOT NULL)
 CREATE TRIGGER releases_awaited AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION requeue_awaiting_jobs()
+CREATE TRIGGER releases_deleted_counts AFTER DELETE ON releases REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER releases_deleted_pages AFTER DELETE ON releases REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases()
 CREATE TRIGGER releases_inserted AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER releases_inserted_counts AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER releases_inserted_pages AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases()
 CREATE TRIGGER releases_replaced_sdist AFTER UPDATE OF sdist_replaced_build_id ON releases FOR EACH ROW WHEN ((new.sdist_replaced_build_id IS DISTINCT FROM old.sdist_replaced_build_id)) EXECUTE FUNCTION rebuild_replaced_sdist()
 CREATE TRIGGER releases_updated AFTER UPDATE ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
@@ -408,6 +419,14 @@ CREATE TABLE reserved_filenames (
     sha256 text NOT NULL,
     CONSTRAINT reserved_filenames_pkey PRIMARY KEY (filename)
 )
+
+CREATE TABLE row_counts (
+    table_name text NOT NULL,
+    category text NOT NULL DEFAULT ''::text,
+    state text NOT NULL DEFAULT ''::text,
+    number bigint NOT NULL,
+    size_bytes bigint NOT NULL DEFAULT 0
+) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
 
 CREATE TABLE schema_migrations (
     version integer NOT NULL,
@@ -522,16 +541,24 @@ CREATE TABLE wheel_compatibilities (
     CONSTRAINT wheel_compatibilities_pkey PRIMARY KEY (compatibility_id)
 )
 
+VIEW counted_rows (table_name, category, state, number, size_bytes)
 VIEW covering_files (project, version, target, filename, tag_rank, build_tag, build_id, without_compiler)
 VIEW installable_files (project, version, target, filename, tag_rank, build_tag, is_loadable, rebuild_requested, build_id, built_for, ended_at, without_compiler)
+VIEW row_count_errors (table_name, category, state, kept, counted, kept_bytes, counted_bytes)
 VIEW wanted_jobs (project, version, target)
 
 FUNCTION add_display_name_alias() RETURNS trigger
 FUNCTION add_epoch_triggers() RETURNS void
 FUNCTION check_epoch() RETURNS trigger
 FUNCTION compact_line_fingerprints(before integer) RETURNS void
+FUNCTION correct_row_counts() RETURNS bigint
+FUNCTION count_builds() RETURNS trigger
+FUNCTION count_files() RETURNS trigger
+FUNCTION count_pages() RETURNS trigger
+FUNCTION count_rows() RETURNS trigger
 FUNCTION create_access_partition(at timestamp with time zone) RETURNS void
 FUNCTION drop_access_partitions(before date) RETURNS SETOF text
+FUNCTION fold_row_counts() RETURNS bigint
 FUNCTION ignore_build_of_replaced_sdist() RETURNS trigger
 FUNCTION invalidate_pages(kind text, keys text[], is_urgent boolean DEFAULT false) RETURNS void
 FUNCTION invalidate_pages_of_aliases() RETURNS trigger
@@ -541,9 +568,9 @@ FUNCTION invalidate_pages_of_releases() RETURNS trigger
 FUNCTION invalidate_pages_of_targets() RETURNS trigger
 FUNCTION invalidate_project_pages() RETURNS trigger
 FUNCTION is_sdist_replaced(old releases, new releases) RETURNS boolean
+FUNCTION job_state(claimed_by text, parked boolean, retry_at timestamp with time zone, hold_reason text) RETURNS text
 FUNCTION lock_projects(names text[]) RETURNS SETOF text
 FUNCTION merge_sdist(old releases, new releases, OUT filename text, OUT url text, OUT sha256 text, OUT size bigint, OUT digest text) RETURNS record
-FUNCTION notify_jobs() RETURNS trigger
 FUNCTION prune_line_fingerprints(before date) RETURNS void
 FUNCTION rebuild_file_of_replaced_sdist() RETURNS trigger
 FUNCTION rebuild_replaced_sdist() RETURNS trigger
@@ -552,4 +579,5 @@ FUNCTION recompute_jobs(projects text[], versions text[]) RETURNS void
 FUNCTION recompute_jobs_of_projects() RETURNS trigger
 FUNCTION recompute_jobs_of_releases() RETURNS trigger
 FUNCTION recompute_jobs_of_target_skips() RETURNS trigger
+FUNCTION record_job_changes() RETURNS trigger
 FUNCTION requeue_awaiting_jobs() RETURNS trigger

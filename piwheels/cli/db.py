@@ -44,6 +44,38 @@ def upgrade(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
         click.echo(f"the database is already at version {migrate.SCHEMA_VERSION}")
 
 
+@database.command("recount")
+@config_option
+@dsn_option
+@click.option("--dry-run", is_flag=True, help="Only print what is wrong; exit 1 if anything is.")
+def recount(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
+    """Count all rows, and correct the counts that are kept.
+
+    `piw status` and the console show kept counts. The farm may keep running; on a large one this
+    takes some seconds.
+
+    \b
+    Examples:
+      piw db recount --dry-run
+      piw db recount
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    import asyncio
+
+    from piwheels.db.row_counts import recount_rows
+    from piwheels.formatting import pluralize
+
+    config = load_config(config_file, database__dsn=dsn)
+    errors = asyncio.run(recount_rows(config.database.dsn, correct=not dry_run))
+    for error in errors:
+        click.echo(error)
+    if not errors:
+        click.echo("all counts are right")
+    elif dry_run:
+        raise click.exceptions.Exit(1)
+    else:
+        click.echo(f"{pluralize(len(errors), 'count')} corrected")
+
+
 @database.command("backup")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option

@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
+from piwheels.db.row_counts import row_counts
 from piwheels.model import Struct
 
 
@@ -249,17 +250,20 @@ async def _invalidate_index(db: Database) -> int:
 async def _page_count(db: Database, kind: PageKind) -> int:
     if kind is not PageKind.PROJECTS:
         return 1
-    return int(await db.value("SELECT count(*) FROM projects"))
+    return (await row_counts(db)).total("projects")
 
 
 async def pending_page_count(db: Database, kinds: Sequence[PageKind] = tuple(PageKind)) -> int:
-    """How many pages of these kinds have to be written; repeated invalidations count twice."""
-    return int(
-        await db.value(
-            """
-            SELECT (SELECT count(*) FROM page_queue WHERE dirty AND page_kind = ANY (%(kinds)s))
-                 + (SELECT count(*) FROM page_invalidations WHERE page_kind = ANY (%(kinds)s))
-            """,
-            {"kinds": list(kinds)},
-        )
+    """How many pages of these kinds have to be written; repeated invalidations count twice.
+
+    Of invalidations that were not collected yet, _COLLECT_LIMIT are counted at most.
+    """
+    collected = (await row_counts(db)).numbers
+    uncollected: int = await db.value(
+        """
+        SELECT count(*) FROM (
+            SELECT FROM page_invalidations WHERE page_kind = ANY (%(kinds)s) LIMIT %(limit)s) p
+        """,
+        {"kinds": list(kinds), "limit": _COLLECT_LIMIT},
     )
+    return uncollected + sum(collected["page_queue", kind, ""] for kind in kinds)

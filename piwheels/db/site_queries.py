@@ -271,9 +271,10 @@ async def record_queue_lengths(db: Database) -> None:
         """
         INSERT INTO queue_length_samples (at, target, pending, claimed)
         SELECT date_bin('10 minutes', now(), 'epoch'), t.target,
-               count(j.target) FILTER (WHERE j.claimed_by IS NULL), count(j.claimed_by)
+               coalesce(sum(c.number) FILTER (WHERE c.state <> 'claimed'), 0),
+               coalesce(sum(c.number) FILTER (WHERE c.state = 'claimed'), 0)
           FROM targets t
-          LEFT JOIN jobs j ON j.target = t.target
+          LEFT JOIN row_counts c ON c.table_name = 'jobs' AND c.category = t.target
          WHERE t.skip_reason IS NULL
          GROUP BY t.target
             ON CONFLICT DO NOTHING

@@ -8,6 +8,7 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
+from piwheels.db.row_counts import row_counts
 from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.debian_index.runtime import translate_packages
@@ -24,34 +25,53 @@ from piwheels.model import (
 # --- the farm at a glance ----------------------------------------------------------------
 
 
+#: The oldest job of a target is looked for among so many that are next.
+_MAX_OLDEST_CANDIDATES = 1000
+
+#: A job has a later place than its age gives it only behind prioritized ones: the oldest is the
+#: first that is not prioritized, or one before it.
+_QUEUE_STATUSES_SQL = """
+    SELECT t.target, t.abi, t.os || ' ' || t.arch AS platform,
+           coalesce(b.built, 0) AS built_last_hour,
+           extract(epoch FROM now() - oldest.queued_at)::float8 AS oldest_s
+      FROM targets t
+      LEFT JOIN (
+          SELECT target, count(*) AS built FROM builds
+           WHERE ended_at > now() - interval '1 hour' AND outcome = 'built'
+           GROUP BY target
+      ) b ON b.target = t.target
+      LEFT JOIN LATERAL (
+          SELECT min(next.queued_at) AS queued_at
+            FROM (
+                SELECT j.queued_at FROM jobs j
+                 WHERE j.target = t.target
+                   AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
+                   AND j.priority_time <= coalesce((
+                       SELECT first.priority_time
+                         FROM (
+                             SELECT f.priority_time, f.queued_at FROM jobs f
+                              WHERE f.target = t.target
+                                AND f.claimed_by IS NULL AND f.retry_at IS NULL AND NOT f.parked
+                              ORDER BY f.priority_time LIMIT %(candidates)s
+                         ) first
+                        WHERE first.priority_time >= first.queued_at LIMIT 1), 'infinity')
+                 ORDER BY j.priority_time LIMIT %(candidates)s
+            ) next
+      ) oldest ON true
+     WHERE t.skip_reason IS NULL
+     ORDER BY t.sort_order, t.target
+"""
+
+
 async def queue_statuses(db: Database) -> list[QueueStatus]:
     """The queue of each active target, in sort order."""
-    rows = await db.rows(
-        """
-        SELECT t.target, t.abi, t.os || ' ' || t.arch AS platform,
-               coalesce((
-                   SELECT count(*) FROM builds b
-                    WHERE b.ended_at > now() - interval '1 hour'
-                      AND b.outcome = 'built' AND b.target = t.target
-               ), 0) AS built_last_hour,
-               count(j.target) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL AND j.hold_reason IS NULL
-                     AND NOT j.parked
-               ) AS pending,
-               count(*) FILTER (WHERE j.parked AND j.claimed_by IS NULL) AS parked,
-               count(j.claimed_by) AS claimed,
-               count(j.retry_at) FILTER (WHERE j.claimed_by IS NULL) AS deferred,
-               extract(epoch FROM now() - min(j.queued_at) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked))::float8
-                   AS oldest_s
-          FROM targets t
-          LEFT JOIN jobs j ON j.target = t.target
-         WHERE t.skip_reason IS NULL
-         GROUP BY t.target, t.sort_order
-         ORDER BY t.sort_order, t.target
-        """
-    )
-    return [QueueStatus(**row) for row in rows]
+    rows = await db.rows(_QUEUE_STATUSES_SQL, {"candidates": _MAX_OLDEST_CANDIDATES})
+    counts = await row_counts(db)
+    no_jobs = {"pending": 0, "claimed": 0, "deferred": 0}
+    return [
+        from_row(QueueStatus, no_jobs | row | counts.by_state("jobs", row["target"]))
+        for row in rows
+    ]
 
 
 async def next_jobs(db: Database, target: str, limit: int) -> list[QueuedJob]:
@@ -74,17 +94,12 @@ async def next_jobs(db: Database, target: str, limit: int) -> list[QueuedJob]:
 
 async def farm_totals(db: Database) -> FarmTotals:
     """How much there is."""
-    row = await db.row(
-        """
-        SELECT (SELECT count(*) FROM projects) AS projects,
-               (SELECT count(*) FROM releases) AS releases,
-               (SELECT count(*) FROM builds) AS builds,
-               (SELECT count(*) FROM files) AS files,
-               (SELECT coalesce(sum(size_bytes), 0)::bigint FROM files) AS files_bytes,
-               pg_database_size(current_database()) AS database_bytes
-        """
+    counts = await row_counts(db)
+    return FarmTotals(
+        **{table: counts.total(table) for table in ("projects", "releases", "builds", "files")},
+        files_bytes=counts.file_bytes,
+        database_bytes=await db.value("SELECT pg_database_size(current_database())"),
     )
-    return FarmTotals(**(row or {}))
 
 
 # --- one project -------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from piwheels.master.loop_delay import LoopDelay
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.master.retention import EventRetention
 from piwheels.master.root_watch import RootWatch
+from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -166,6 +167,7 @@ class _Master:
         series_db = await self._connect(stack, "series")
         farm = FarmMeasurements(series_db, self._status.status, self._loop_delay.take)
         self._series = SeriesRecorder(series_db, [farm.measure])
+        self._row_count_folding = RowCountFolding(self._status.counts_db)
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         queries_db = await self._connect(stack, "queries")
         self._control = self._control_server(sockets.controls, control_db, queries_db)
@@ -308,6 +310,7 @@ class _Master:
             group.create_task(self._retention.run())
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())
+            group.create_task(self._row_count_folding.run())
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
             group.create_task(self._recipe_watch.run())

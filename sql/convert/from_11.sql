@@ -285,3 +285,18 @@ BEGIN
         EXECUTE format('ALTER TABLE %s RENAME TO %I', item.relation, item.new_name);
     END LOOP;
 END $$;
+
+-- How many rows does a table have, by category and state? The sum of these rows: statement triggers
+-- append what each statement changed, so that no writer waits for another, and fold_row_counts()
+-- merges them. The view counted_rows counts the same, for checks.
+CREATE TABLE row_counts (
+    table_name text NOT NULL,
+    category   text NOT NULL DEFAULT '',  -- the target of jobs and builds, the kind of pages
+    state      text NOT NULL DEFAULT '',  -- of a job, the outcome of a build
+    number     bigint NOT NULL,
+    size_bytes bigint NOT NULL DEFAULT 0  -- of files
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
