@@ -1,24 +1,28 @@
 """What the rules say about the farm itself, and the master's machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from piwheels.alerts import rules
 from piwheels.alerts.reading import (
     Facts,
     Reading,
+    disk_reading,
     limit_reading,
     make_reading,
     memory_reading,
     temperature_reading,
 )
-from piwheels.formatting import format_percent, format_size, pluralize
-from piwheels.model import AlertRule, Severity
+from piwheels.alerts.target_readings import failing_readings
+from piwheels.formatting import format_coarse_duration, format_count, pluralize
+from piwheels.model import AlertRule, Severity, total_results
 from piwheels.protocol.messages import StatusReply, no_jobs_text
+from piwheels.protocol.refused_keys import RefusedKey
 
 _FARM = ""
 
 
-def farm_readings(facts: Facts) -> Iterator[Reading]:
+def farm_readings(facts: Facts, now: datetime) -> Iterator[Reading]:
     """What the rules say about the farm."""
     status, critical = facts.status, Severity.CRITICAL
     waits = bool(status.database)
@@ -28,13 +32,50 @@ def farm_readings(facts: Facts) -> Iterator[Reading]:
         AlertRule.NO_JOBS, _FARM, idle, no_jobs_text(status.waits), severity=critical
     )
     yield _packages(status)
-    yield make_reading(AlertRule.PAUSED, _FARM, status.paused, "no jobs are assigned")
-    if status.downloads.connected or facts.access_log_was_read:
-        stopped = not status.downloads.connected
-        yield make_reading(AlertRule.ACCESS_LOG, _FARM, stopped, "no access log is read any more")
+    yield _paused(status, now)
+    yield _pages(status, now)
+    yield _keys(facts.refused_keys, now)
+    if facts.access_log_read_at is not None:
+        yield _access_log(status, facts.access_log_read_at)
     yield _upstream(status)
-    yield from _failing_farm(status)
+    yield from failing_readings(_FARM, total_results(facts.results.values()))
     yield from _master_readings(facts)
+
+
+def _paused(status: StatusReply, now: datetime) -> Reading:
+    since = status.paused_at or now
+    paused_s = (now - since).total_seconds()
+    raised = status.paused and paused_s >= rules.PAUSED_S
+    text = f"by {status.paused_by or 'an operator'}, for {format_coarse_duration(paused_s)}"
+    clears = not status.paused
+    return make_reading(
+        AlertRule.PAUSED, _FARM, raised, text, paused_s / 60.0, clears=clears, since=since
+    )
+
+
+def _pages(status: StatusReply, now: datetime) -> Reading:
+    """The pages of the index; those of the site may wait for as long as they say."""
+    oldest = status.oldest_page_at
+    waits_s = 0.0 if oldest is None else (now - oldest).total_seconds()
+    text = f"{format_count(status.stale_pages)} to write, oldest {format_coarse_duration(waits_s)}"
+    return limit_reading(AlertRule.PAGES, _FARM, waits_s / 60.0, text, rules.PAGES)
+
+
+def _keys(refused: Sequence[RefusedKey], now: datetime) -> Reading:
+    """Peers that were refused a connection within the last hour."""
+    recent = [it for it in refused if (now - it.refused_at).total_seconds() < rules.REFUSED_KEY_S]
+    if not recent:
+        return make_reading(AlertRule.KEYS, _FARM, False, "")
+    first, *others = recent
+    more = f", and {pluralize(len(others), 'other')}" if others else ""
+    text = f"{first.role} key {first.public[:16]} is unknown and was refused{more}"
+    return make_reading(AlertRule.KEYS, _FARM, True, text)
+
+
+def _access_log(status: StatusReply, read_at: datetime) -> Reading:
+    stopped = not status.downloads.connected
+    text = f"stands since {read_at.astimezone(UTC):%b %d %H:%M} UTC"
+    return make_reading(AlertRule.ACCESS_LOG, _FARM, stopped, text)
 
 
 def _packages(status: StatusReply) -> Reading:
@@ -49,47 +90,19 @@ def _packages(status: StatusReply) -> Reading:
 def _upstream(status: StatusReply) -> Reading:
     """Since the master started, if it was never read."""
     lag_s = status.uptime_s if status.upstream_lag_s is None else status.upstream_lag_s
-    late, very_late = lag_s > rules.UPSTREAM_WARNS_S, lag_s > rules.UPSTREAM_RAISES_S
+    late, very_late = lag_s >= rules.UPSTREAM_WARNS_S, lag_s >= rules.UPSTREAM_RAISES_S
     reason = f": {status.upstream_status_text}" if status.upstream_status_text else ""
-    text = f"not read for {'6h' if very_late else '30m'}{reason}"
+    text = f"not read for {format_coarse_duration(lag_s)}{reason}"
     severity = Severity.CRITICAL if very_late else Severity.WARNING
     clears = status.upstream_lag_s is not None
-    return make_reading(AlertRule.UPSTREAM, _FARM, late, text, severity=severity, clears=clears)
-
-
-def _failing_farm(status: StatusReply) -> Iterator[Reading]:
-    """The last hour against the hours before."""
-    history = status.build_history
-    if len(history.built) < 2:
-        return
-    built, failed = history.built[-1], history.failed[-1]
-    all_built, all_failed = sum(history.built[:-1]), sum(history.failed[:-1])
-    if not built + failed or not all_built + all_failed:
-        return
-    share, usual = failed / (built + failed), all_failed / (all_built + all_failed)
-    enough = built + failed >= rules.FAILING_BUILDS
-    raised = enough and share > usual * rules.FAILING.raises
-    usual_text = format_percent(all_failed, all_built + all_failed)
-    text = f"{format_percent(failed, built + failed)} failed in 1h, {usual_text} is usual"
-    clears = share < usual * rules.FAILING.clears
-    yield make_reading(AlertRule.FAILING, _FARM, raised, text, 100.0 * share, clears=clears)
+    return make_reading(
+        AlertRule.UPSTREAM, _FARM, late, text, lag_s / 60.0, severity=severity, clears=clears
+    )
 
 
 def _master_readings(facts: Facts) -> Iterator[Reading]:
-    host = facts.status.host
-    if host.disk_total:
-        used = 100.0 * (1 - host.disk_free / host.disk_total)
-        text = f"{used:.0f}% used, {format_size(host.disk_free)} free"
-        severity = Severity.CRITICAL if used >= rules.TREE_CRITICAL else Severity.WARNING
-        yield make_reading(
-            AlertRule.TREE,
-            _FARM,
-            used >= rules.TREE.raises,
-            text,
-            used,
-            severity=severity,
-            clears=used < rules.TREE.clears,
-        )
+    host, full_in_s = facts.status.host, facts.full_in_s.get(_FARM)
+    yield from disk_reading(AlertRule.TREE, _FARM, host, full_in_s, rules.TREE)
     yield from temperature_reading(_FARM, host)
     yield from memory_reading(_FARM, host)
     if facts.cores:

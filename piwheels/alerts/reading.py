@@ -1,15 +1,17 @@
 """What a rule says about a subject, and the facts that the rules need."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from piwheels.alerts import rules
 from piwheels.alerts.growth import Growth
-from piwheels.formatting import format_temperature
-from piwheels.model import AlertRule, HostMetrics, Severity
+from piwheels.formatting import format_short_duration, format_size, format_temperature
+from piwheels.model import AlertRule, HostMetrics, Severity, TargetResults
 from piwheels.protocol.messages import StatusReply
+from piwheels.protocol.refused_keys import RefusedKey
 from piwheels.sanitize import truncate_line
 
 #: The subjects of alerts about the farm itself.
@@ -21,6 +23,8 @@ _FARM_SUBJECTS = {
     AlertRule.MEMORY: "master",
     AlertRule.MASTER: "master",
     AlertRule.ACCESS_LOG: "access log",
+    AlertRule.PAGES: "index",
+    AlertRule.KEYS: "keys",
 }
 
 
@@ -33,6 +37,7 @@ class Reading(NamedTuple):
     text: str = ""
     value: float | None = None
     clears: bool = True  # without a level: an alert is cleared
+    since: datetime | None = None  # when it began, where that is known
 
     @property
     def alert_id(self) -> str:
@@ -52,7 +57,10 @@ class Facts:
     status: StatusReply  # with its builders
     cores: int | None = None  # of the master's machine
     growth: Mapping[str, Growth] = field(default_factory=dict)  # by target
-    access_log_was_read: bool = False  # since the master started
+    access_log_read_at: datetime | None = None  # the last time since the master started
+    results: Mapping[str, TargetResults] = field(default_factory=dict)  # by target
+    refused_keys: Sequence[RefusedKey] = ()
+    full_in_s: Mapping[str, float] = field(default_factory=dict)  # by builder; "" is the web root
 
     @property
     def builders(self) -> frozenset[str]:
@@ -65,6 +73,12 @@ class Facts:
         return frozenset(queue.target for queue in self.status.queues)
 
 
+def free_disks(status: StatusReply) -> dict[str, float]:
+    """The free bytes of the builders' disks, and of the web root's ("") where they are known."""
+    hosts = {view.label: view.host for view in status.builders} | {"": status.host}
+    return {name: host.disk_free for name, host in hosts.items() if host.disk_total}
+
+
 def make_reading(
     rule: AlertRule,
     subject: str,
@@ -74,11 +88,11 @@ def make_reading(
     *,
     severity: Severity = Severity.WARNING,
     clears: bool = True,
+    since: datetime | None = None,
 ) -> Reading:
     """The reading of a rule whose condition holds (`raised`) or not."""
-    return Reading(
-        rule, subject, severity if raised else None, truncate_line(text), value, clears=clears
-    )
+    level = severity if raised else None
+    return Reading(rule, subject, level, truncate_line(text), value, clears, since)
 
 
 def limit_reading(
@@ -119,3 +133,32 @@ def memory_reading(subject: str, host: HostMetrics) -> Iterator[Reading]:
         used = 100.0 * (1 - host.memory_free / host.memory_total)
         text = f"{used:.0f}% used"
         yield limit_reading(AlertRule.MEMORY, subject, used, text, rules.MEMORY)
+
+
+def disk_reading(
+    rule: AlertRule,
+    subject: str,
+    host: HostMetrics,
+    full_in_s: float | None,
+    limits: rules.DiskLimits,
+) -> Iterator[Reading]:
+    """Whether a disk is full, or soon will be; nothing where its size is unknown."""
+    if not host.disk_total:
+        return
+    used, left_s = 100.0 * (1 - host.disk_free / host.disk_total), full_in_s or math.inf
+    fills = left_s < rules.SHOWN_FULL_IN_S
+    rest = (
+        f"full in {format_short_duration(left_s)}"
+        if fills
+        else f"{format_size(host.disk_free)} free"
+    )
+    critical = used >= limits.critical
+    yield make_reading(
+        rule,
+        subject,
+        used >= limits.raises or left_s <= rules.FULL_IN_S.raises,
+        f"{used:.0f}% used, {rest}",
+        used,
+        severity=Severity.CRITICAL if critical else Severity.WARNING,
+        clears=used < limits.clears and left_s > rules.FULL_IN_S.clears,
+    )

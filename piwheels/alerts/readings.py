@@ -4,37 +4,43 @@ Where a fact is missing there is no reading: that raises no alert and clears non
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from piwheels.alerts import rules
 from piwheels.alerts.farm_readings import farm_readings
 from piwheels.alerts.reading import (
     Facts,
     Reading,
+    disk_reading,
     limit_reading,
     make_reading,
     memory_reading,
     temperature_reading,
 )
 from piwheels.alerts.target_readings import target_readings
-from piwheels.formatting import format_count, format_short_duration, format_size
-from piwheels.model import AlertRule, HostMetrics, Severity
+from piwheels.formatting import (
+    format_coarse_duration,
+    format_count,
+    format_short_duration,
+)
+from piwheels.model import AlertRule, Severity
 from piwheels.protocol.messages import BuilderState, BuilderView
 
 _STALE_STATES = frozenset({BuilderState.LOST, BuilderState.SILENT})
 
 
-def read(facts: Facts) -> Iterator[Reading]:
-    """What all rules say."""
+def read(facts: Facts, now: datetime) -> Iterator[Reading]:
+    """What all rules say now."""
     for view in facts.status.builders:
-        yield from _builder_readings(view)
+        yield from _builder_readings(view, facts.full_in_s.get(view.label))
     yield from target_readings(facts)
-    yield from farm_readings(facts)
+    yield from farm_readings(facts, now)
 
 
 # --- builders ---
 
 
-def _builder_readings(view: BuilderView) -> Iterator[Reading]:
+def _builder_readings(view: BuilderView, full_in_s: float | None) -> Iterator[Reading]:
     label, critical = view.label, Severity.CRITICAL
     lost = view.state is BuilderState.LOST
     yield make_reading(AlertRule.LOST, label, lost, _lost_text(view), severity=critical)
@@ -49,7 +55,7 @@ def _builder_readings(view: BuilderView) -> Iterator[Reading]:
     reason = view.reason or "no reason is known"
     yield make_reading(AlertRule.QUARANTINED, label, held, reason, severity=critical)
     yield _all_failed(view)
-    yield from _machine_readings(label, view.host)
+    yield from _machine_readings(view, full_in_s)
     if view.peer_ratio is not None:
         times = view.peer_ratio
         yield limit_reading(AlertRule.SLOW, label, times, f"{times:.1f}x its peers", rules.SLOW)
@@ -71,9 +77,10 @@ def _lost_text(view: BuilderView) -> str:
 def _overdue(view: BuilderView) -> Reading:
     running = view.build is not None and view.state is not BuilderState.UPLOADING
     late = running and 0.0 < view.expected_s < view.build_s
-    expected = format_short_duration(view.expected_s)
-    text = f"{view.project} {view.release_version} takes over {expected}"
-    return make_reading(AlertRule.OVERDUE, view.label, late, text)
+    taken = format_coarse_duration(view.build_s)
+    expected = format_short_duration(view.longest_s or view.expected_s)
+    text = f"{view.project} {view.release_version}: {taken}, {expected} expected"
+    return make_reading(AlertRule.OVERDUE, view.label, late, text, view.build_s / 60.0)
 
 
 def _all_failed(view: BuilderView) -> Reading:
@@ -84,10 +91,8 @@ def _all_failed(view: BuilderView) -> Reading:
     return make_reading(AlertRule.ALL_FAILED, view.label, raised, text, failed, clears=clears)
 
 
-def _machine_readings(label: str, host: HostMetrics) -> Iterator[Reading]:
-    if host.disk_total:
-        used = 100.0 * (1 - host.disk_free / host.disk_total)
-        text = f"{used:.0f}% used, {format_size(host.disk_free)} free"
-        yield limit_reading(AlertRule.DISK, label, used, text, rules.DISK)
+def _machine_readings(view: BuilderView, full_in_s: float | None) -> Iterator[Reading]:
+    label, host = view.label, view.host
+    yield from disk_reading(AlertRule.DISK, label, host, full_in_s, rules.DISK)
     yield from temperature_reading(label, host)
     yield from memory_reading(label, host)

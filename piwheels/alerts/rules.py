@@ -12,11 +12,21 @@ class Limits(NamedTuple):
     clears: float
 
 
+class DiskLimits(NamedTuple):
+    """The limits of a disk, and from where on it is critical."""
+
+    raises: float
+    clears: float
+    critical: float = 101.0  # never
+
+
 #: Percentages of what is used.
-DISK = Limits(95.0, 92.0)
+DISK = DiskLimits(95.0, 92.0)
 MEMORY = Limits(95.0, 90.0)
-TREE = Limits(90.0, 88.0)
-TREE_CRITICAL = 97.0
+TREE = DiskLimits(90.0, 88.0, 97.0)
+#: Seconds until a disk is full, at its rate of the last hours; a later time is not told.
+FULL_IN_S = Limits(86_400.0, 2 * 86_400.0)
+SHOWN_FULL_IN_S = 30 * 86_400.0
 #: Degrees Celsius.
 TEMPERATURE = Limits(80.0, 75.0)
 #: How many times as long as its peers' the builds of a builder take.
@@ -30,13 +40,20 @@ UPSTREAM_WARNS_S, UPSTREAM_RAISES_S = 1800.0, 6 * 3600.0
 #: The share of builds that fail, as a multiple of the usual one, of so many builds at least.
 FAILING = Limits(2.0, 1.5)
 FAILING_BUILDS = 20
+#: A smaller usual share counts as this one: a single failure is no alert where none is usual.
+LEAST_USUAL_FAILURES = 0.02
+#: Minutes that the oldest page of the index has waited.
+PAGES = Limits(10.0, 2.0)
+PAUSED_S = 3600.0
+#: A key that was refused is told for so long after the last time.
+REFUSED_KEY_S = 3600.0
 #: A queue that grew by less is no alert.
 GROWING_JOBS = 20
 #: So many failures of a builder in an hour, without a wheel, are an alert.
 BUILDER_FAILURES = 5
 
 _MESSAGE_ARRIVES = "when a message arrives"
-_MINUTE, _HOUR = 60.0, 3600.0
+_MINUTE = 60.0
 
 
 class Rule(NamedTuple):
@@ -83,14 +100,15 @@ RULES: dict[AlertRule, Rule] = {
         step=100.0,
     ),
     AlertRule.TREE: Rule(
-        "from 90% used, critical from 97%",
-        "under 88%",
+        "from 90% used or when it is full in a day at its rate, critical from 97%",
+        "under 88%, and full in two days or later",
         "Wheels are not published once it is full: add space.",
     ),
     AlertRule.UPSTREAM: Rule(
         "when the upstream index was not read for 30 min, critical after 6 h",
         "when it was read",
         "New releases are not seen meanwhile. Look at the network and upstream.url.",
+        step=5.0,
     ),
     AlertRule.HOT: Rule(
         "from 80C or throttled for 5 min",
@@ -110,13 +128,18 @@ RULES: dict[AlertRule, Rule] = {
         "when a build takes 3 times as long as the longest of its project, and over 10 min",
         "when the build ends",
         "Look at its log; cancel the build if it stands still.",
+        step=5.0,
     ),
     AlertRule.SILENT: Rule(
         "when a builder sent no message for 60 s",
         _MESSAGE_ARRIVES,
         "Look at its network; it is lost if it stays silent.",
     ),
-    AlertRule.DISK: Rule("from 95% used", "under 92%", "Delete what fills the builder's disk."),
+    AlertRule.DISK: Rule(
+        "from 95% used, or when it is full in a day at its rate",
+        "under 92%, and full in two days or later",
+        "Delete what fills the builder's disk.",
+    ),
     AlertRule.MEMORY: Rule(
         "from 95% used for 10 min",
         "under 90%",
@@ -131,8 +154,8 @@ RULES: dict[AlertRule, Rule] = {
         step=60.0,
     ),
     AlertRule.FAILING: Rule(
-        "when twice the usual share of an hour's builds fails (20 builds or more)",
-        "under 1.5 times the usual share",
+        "when twice the week's share of builds failed in an hour, of 20 builds or more",
+        "under 1.5 times the week's share",
         "Look at the causes on the screen Failures.",
         step=5.0,
     ),
@@ -160,6 +183,17 @@ RULES: dict[AlertRule, Rule] = {
         "Look at `piw accesslog` and its service: downloads are not counted.",
         hold_s=15 * _MINUTE,
     ),
+    AlertRule.PAGES: Rule(
+        "when the oldest page of the index has waited for 10 min",
+        "under 2 min",
+        "Look at the web root and the master's log: installers do not see new wheels meanwhile.",
+        step=5.0,
+    ),
+    AlertRule.KEYS: Rule(
+        "when a peer whose key is not authorized was refused",
+        "when none was refused for 1 h",
+        "Authorize the key with `piw key authorize`, or stop that builder or console.",
+    ),
     AlertRule.PACKAGES: Rule(
         "when releases wait for Debian packages that no builder has",
         "when a builder has them",
@@ -169,6 +203,6 @@ RULES: dict[AlertRule, Rule] = {
         "when the farm is paused for an hour",
         "when it is resumed",
         "Resume it: no jobs are assigned meanwhile.",
-        hold_s=_HOUR,
+        step=15.0,
     ),
 }

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from piwheels.alerts import rules
 from piwheels.alerts.growth import Growth
 from piwheels.alerts.reading import Facts, Reading, make_reading
-from piwheels.formatting import format_count
-from piwheels.model import AlertRule, QueueStatus, Severity
+from piwheels.formatting import format_count, format_percent
+from piwheels.model import AlertRule, QueueStatus, Severity, TargetResults
 
 
 def target_readings(facts: Facts) -> Iterator[Reading]:
@@ -15,6 +15,8 @@ def target_readings(facts: Facts) -> Iterator[Reading]:
         yield _unserved(queue)
         if (growth := facts.growth.get(queue.target)) is not None:
             yield _growing(queue.target, growth)
+        if (results := facts.results.get(queue.target)) is not None:
+            yield from failing_readings(queue.target, results)
 
 
 def _unserved(queue: QueueStatus) -> Reading:
@@ -37,3 +39,23 @@ def _growing(target: str, growth: Growth) -> Reading:
     return make_reading(
         AlertRule.GROWING, target, raised, text, growth.grown_by, clears=growth.is_shorter
     )
+
+
+def failing_readings(subject: str, results: TargetResults) -> Iterator[Reading]:
+    """The last hour's builds against those of the week before; nothing where that had few.
+
+    Args:
+        subject: a target, or "" for the farm.
+        results: its builds.
+    """
+    before = results.built_before + results.failed_before
+    if before < rules.FAILING_BUILDS:
+        return
+    builds = results.built + results.failed
+    share = results.failed / builds if builds else 0.0
+    usual = max(results.failed_before / before, rules.LEAST_USUAL_FAILURES)
+    raised = builds >= rules.FAILING_BUILDS and share >= usual * rules.FAILING.raises
+    usual_text = format_percent(results.failed_before, before)
+    text = f"{format_percent(results.failed, builds)} failed in 1h, {usual_text} is usual"
+    clears = share < usual * rules.FAILING.clears
+    yield make_reading(AlertRule.FAILING, subject, raised, text, 100.0 * share, clears=clears)

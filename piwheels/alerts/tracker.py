@@ -70,7 +70,7 @@ class AlertTracker:
     def update(self, facts: Facts, now: Moment) -> bool:
         """Apply the rules to the facts; returns whether any alert changed."""
         before = dict(self._alerts)
-        readings = list(read(facts))
+        readings = list(read(facts, now.at))
         self._forget_conditions({reading.alert_id for reading in readings})
         for reading in readings:
             self._apply(reading, now)
@@ -121,7 +121,7 @@ class AlertTracker:
             rule=reading.rule,
             severity=level,
             subject=reading.shown_subject,
-            since=now.at - timedelta(seconds=held_s),
+            since=reading.since or now.at - timedelta(seconds=held_s),
             text=reading.text,
             value=reading.value,
             worst=reading.value,

@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from piwheels.alerts.disk_trend import DiskHistory
 from piwheels.alerts.growth import QueueHistory
-from piwheels.alerts.reading import Facts
+from piwheels.alerts.reading import Facts, free_disks
 from piwheels.alerts.tracker import AlertTracker, Moment
 from piwheels.db.alert_store import load_alerts, store_alerts
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError, TransientError
 from piwheels.formatting import format_duration, join_words
-from piwheels.model import Alert
+from piwheels.model import Alert, TargetResults
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
     AlertsChanged,
@@ -24,6 +25,7 @@ from piwheels.protocol.messages import (
     StatusReply,
     UnmuteAlerts,
 )
+from piwheels.protocol.refused_keys import RefusedKeys
 from piwheels.sanitize import truncate_line
 from piwheels.scheduler.event_bus import EventBus
 
@@ -39,9 +41,11 @@ class AlertService:
 
     db: Database
     event_bus: EventBus
+    refused_keys: RefusedKeys = field(default_factory=RefusedKeys)
     _tracker: AlertTracker = field(default_factory=AlertTracker)
     _queue_history: QueueHistory = field(default_factory=QueueHistory)
-    _access_log_was_read: bool = False
+    _disk_history: DiskHistory = field(default_factory=DiskHistory)
+    _access_log_read_at: datetime | None = None
     _published: tuple[Alert, ...] = ()
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _storing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -64,23 +68,32 @@ class AlertService:
         """All alerts, the worst first, then those that were cleared lately."""
         return self._published
 
-    def update(self, status: StatusReply) -> tuple[Alert, ...]:
-        """Apply the rules to a status; returns the alerts."""
+    def update(
+        self, status: StatusReply, results: Mapping[str, TargetResults]
+    ) -> tuple[Alert, ...]:
+        """Apply the rules to a status and the builds of each target; returns the alerts."""
         now = Moment(datetime.now(UTC), time.monotonic())
-        self._tracker.update(self._facts(status, now.monotonic_s), now)
+        self._tracker.update(self._facts(status, results, now), now)
         self._publish()
         return self._published
 
-    def _facts(self, status: StatusReply, now_s: float) -> Facts:
-        history = self._queue_history
+    def _facts(
+        self, status: StatusReply, results: Mapping[str, TargetResults], now: Moment
+    ) -> Facts:
+        history, now_s = self._queue_history, now.monotonic_s
         history.record(status.queues, now_s)
         grown = {it.target: history.growth(it.target, it.pending, now_s) for it in status.queues}
-        self._access_log_was_read |= status.downloads.connected
+        self._disk_history.record(free_disks(status), now_s)
+        if status.downloads.connected:
+            self._access_log_read_at = now.at
         return Facts(
             status=status,
             cores=os.cpu_count(),
             growth={target: growth for target, growth in grown.items() if growth is not None},
-            access_log_was_read=self._access_log_was_read,
+            access_log_read_at=self._access_log_read_at,
+            results=results,
+            full_in_s=self._disk_history.full_in_s(),
+            refused_keys=self.refused_keys.keys,
         )
 
     def _publish(self) -> None:

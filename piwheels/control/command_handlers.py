@@ -251,16 +251,16 @@ class CommandHandlers:
         text = f"the builds of {command.project} no longer get {', '.join(dropped)}"
         return CommandSucceeded(text=text, count=len(dropped))
 
-    async def _pause(self, _: Pause, __: Call) -> CommandSucceeded:
+    async def _pause(self, _: Pause, call: Call) -> CommandSucceeded:
         if self.dispatcher.paused:
             return CommandSucceeded(text="the farm is already paused")
-        await self.dispatcher.set_paused(paused=True)
+        await self.dispatcher.pause_farm(call.caller.name)
         return CommandSucceeded(text="no more jobs are assigned; running builds continue")
 
     async def _resume(self, _: Resume, __: Call) -> CommandSucceeded:
         if not self.dispatcher.paused:
             return CommandSucceeded(text="the farm is not paused")
-        await self.dispatcher.set_paused(paused=False)
+        await self.dispatcher.resume_farm()
         return CommandSucceeded(text="jobs are assigned again")
 
     async def _prioritize(self, command: Prioritize, _: Call) -> CommandSucceeded:

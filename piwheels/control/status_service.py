@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +34,7 @@ from piwheels.model import (
     FarmTotals,
     LiveDownloads,
     QueueStatus,
+    TargetResults,
     projection,
 )
 from piwheels.protocol.messages import (
@@ -76,6 +78,7 @@ class Counts:
     awaited_packages: tuple[AwaitedPackage, ...]
     last_hour: dict[str, int]
     stale_pages: int
+    oldest_page_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class StatusService:
     _totals: AdaptiveCache[FarmTotals] = field(init=False)
     _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
     _build_history: AdaptiveCache[BuildHistory] = field(init=False)
+    _results: AdaptiveCache[dict[str, TargetResults]] = field(init=False)
     _failures: AdaptiveCache[FailureReport] = field(init=False)
     _peer_ratios: AdaptiveCache[dict[str, float]] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +120,9 @@ class StatusService:
         )
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
         self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
+        self._results = AdaptiveCache(
+            lambda: history.target_results(db), cost_factor=TOTALS_LOAD_FACTOR
+        )
         self._build_history = AdaptiveCache(
             self._read_build_history, cost_factor=TOTALS_LOAD_FACTOR
         )
@@ -161,6 +168,7 @@ class StatusService:
             awaited_packages=await parked_jobs.awaited_packages(db),
             last_hour=await history.outcomes_last_hour(db),
             stale_pages=await page_queue.pending_page_count(db),
+            oldest_page_at=await page_queue.oldest_index_page(db),
         )
 
     async def _read_build_history(self) -> BuildHistory:
@@ -223,6 +231,8 @@ class StatusService:
             instance=self.instance,
             uptime_s=now - self._started_at,
             paused=self.dispatcher.paused,
+            paused_by=self.dispatcher.pause.by,
+            paused_at=self.dispatcher.pause.at,
             waits=self.dispatcher.no_jobs_reason,
             builders=tuple(self.dispatcher.builder_views(load_history=loads)),
             queues=tuple(
@@ -238,7 +248,9 @@ class StatusService:
             index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
         )
-        return replace(status, alerts=self.alerts.update(status))
+        return replace(
+            status, alerts=self.alerts.update(status, (await self._cached(self._results)).value)
+        )
 
     async def _cached(self, cached: AdaptiveCache[_T]) -> CachedValue[_T]:
         """The cached value if the database is slow; the first value is waited for longer."""

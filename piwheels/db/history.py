@@ -7,7 +7,7 @@ from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
-from piwheels.model import AuditEvent, BuildSummary, FailureCause, Struct
+from piwheels.model import AuditEvent, BuildSummary, FailureCause, Struct, TargetResults
 
 #: So many builds of others are compared with one, the last first.
 _MAX_COMPARED = 30
@@ -180,6 +180,28 @@ async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]
         {"minute": minute},
     )
     return [MinuteCounts(**row) for row in rows]
+
+
+async def target_results(db: Database) -> dict[str, TargetResults]:
+    """How the builds for each target ended: those of the last hour, and of the week before it."""
+    rows = await db.rows(
+        """
+        SELECT target,
+               count(*) FILTER (WHERE recent AND built)::int AS built,
+               count(*) FILTER (WHERE recent AND NOT built)::int AS failed,
+               count(*) FILTER (WHERE NOT recent AND built)::int AS built_before,
+               count(*) FILTER (WHERE NOT recent AND NOT built)::int AS failed_before
+          FROM (
+              SELECT target, outcome = 'built' AS built,
+                     ended_at > now() - interval '1 hour' AS recent
+                FROM builds
+               WHERE ended_at > now() - interval '7 days 1 hour'
+                 AND (outcome = 'built' OR NOT will_retry)
+          ) ended
+         GROUP BY target
+        """
+    )
+    return {row["target"]: from_row(TargetResults, {**row}) for row in rows}
 
 
 class RecentResult(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ lost.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
@@ -267,3 +267,26 @@ async def pending_page_count(db: Database, kinds: Sequence[PageKind] = tuple(Pag
         {"kinds": list(kinds), "limit": _COLLECT_LIMIT},
     )
     return uncollected + sum(collected["page_queue", kind, ""] for kind in kinds)
+
+
+async def oldest_index_page(db: Database) -> datetime | None:
+    """Since when a page of the index has waited for being written; None when none does.
+
+    The list of all projects is left out: it is written at intervals.
+    """
+    oldest: datetime | None = await db.value(
+        """
+        SELECT least(
+            (SELECT dirty_since FROM page_queue
+              WHERE dirty AND page_kind = 'simple' AND urgent AND page_key <> ''
+              ORDER BY dirty_since LIMIT 1),
+            (SELECT dirty_since FROM page_queue
+              WHERE dirty AND page_kind = 'simple' AND NOT urgent AND page_key <> ''
+              ORDER BY dirty_since LIMIT 1),
+            (SELECT min(invalidated_at) FROM (
+                SELECT invalidated_at FROM page_invalidations
+                 WHERE page_kind = 'simple' AND page_key <> '' LIMIT %(limit)s) p))
+        """,
+        {"limit": _COLLECT_LIMIT},
+    )
+    return oldest

@@ -48,6 +48,7 @@ from piwheels.protocol.messages import (
     parse_header,
     protocol_mismatch_message,
 )
+from piwheels.protocol.refused_keys import RefusedKeys
 from piwheels.protocol.sockets import CurveGate, Router
 from piwheels.protocol.upload_window import MAX_WINDOW_BYTES
 from piwheels.rendering.render_pool import RenderPool
@@ -134,6 +135,7 @@ class _Master:
         self._webroot = Webroot(config.webroot.root)
         self._event_bus = EventBus()
         self._loop_delay = LoopDelay()
+        self._refused_keys = RefusedKeys()
         self._databases: list[Database] = []
 
     async def start_services(self, stack: AsyncExitStack) -> None:
@@ -175,7 +177,7 @@ class _Master:
     async def _open_status(self, stack: AsyncExitStack) -> None:
         """Create what tells consoles about the farm."""
         status_db = await self._connect(stack, "status")
-        self._alerts = AlertService(status_db, self._event_bus)
+        self._alerts = AlertService(status_db, self._event_bus, self._refused_keys)
         await self._alerts.load()
         self._status = StatusService(
             db=status_db,
@@ -343,7 +345,8 @@ class _Master:
 
     async def _bind_sockets(self, stack: AsyncExitStack) -> _Sockets:
         config, key = self._config.master, self._keys.load_or_generate(MASTER)
-        gate = await stack.enter_async_context(CurveGate(self._is_allowed))
+        gate = CurveGate(self._is_allowed, self._refused_keys.record)
+        await stack.enter_async_context(gate)
         gate.protect(Role.BUILDER)
         gate.protect(Role.OPERATOR)
         builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _rejected, hwm=_BUILDER_HWM)

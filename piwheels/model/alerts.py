@@ -28,6 +28,8 @@ class AlertRule(StrEnum):
     GROWING = "growing"  # a queue
     MASTER = "master"  # the load of its machine
     ACCESS_LOG = "access-log"  # is not read
+    PAGES = "pages"  # of the index that wait
+    KEYS = "keys"  # that were refused
     PACKAGES = "packages"  # that no builder has
     PAUSED = "paused"
 
@@ -60,7 +62,7 @@ _OF_TARGETS = frozenset({AlertRule.UNSERVED, AlertRule.GROWING, AlertRule.FAILIN
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One alert. Its text is safe to print, and has no durations that grow by themselves."""
+    """One alert. Its text is safe to print; a duration in it follows in steps of minutes."""
 
     #: "hot:pi-17", "upstream": the same for the next alert of this rule and subject.
     alert_id: str

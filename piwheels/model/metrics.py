@@ -1,5 +1,6 @@
 """Measurements: hosts, queues and downloads."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated
 
@@ -79,6 +80,29 @@ class BuildHistory(Struct, frozen=True, kw_only=True):
 
     built: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
+
+
+class TargetResults(Struct, frozen=True, kw_only=True):
+    """Completed builds for a target: of the last hour, and of the 7 days before it.
+
+    Only final failures count as failed.
+    """
+
+    built: int = 0
+    failed: int = 0
+    built_before: int = 0
+    failed_before: int = 0
+
+
+def total_results(results: Iterable[TargetResults]) -> TargetResults:
+    """The builds for all these targets."""
+    found = list(results)
+    return TargetResults(
+        built=sum(it.built for it in found),
+        failed=sum(it.failed for it in found),
+        built_before=sum(it.built_before for it in found),
+        failed_before=sum(it.failed_before for it in found),
+    )
 
 
 class NamedCount(Struct, frozen=True, kw_only=True):

@@ -88,11 +88,17 @@ _ZAP = "inproc://zeromq.zap.01"  # ZeroMQ RFC 27: one for all sockets of a proce
 class CurveGate:
     """Decides which CURVE keys may connect, for all the sockets of this process.
 
-    `is_allowed` gets a domain (chosen by the sockets) and a public key in hexadecimal.
+    `is_allowed` gets a domain (chosen by the sockets) and a public key in hexadecimal; so does
+    `on_refused`, after a key was refused.
     """
 
-    def __init__(self, is_allowed: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self,
+        is_allowed: Callable[[str, str], bool],
+        on_refused: Callable[[str, str], None] = lambda _domain, _key: None,
+    ) -> None:
         self._is_allowed = is_allowed
+        self._on_refused = on_refused
         self._authenticator: AsyncioAuthenticator | None = None
 
     async def __aenter__(self) -> Self:
@@ -125,6 +131,7 @@ class CurveGate:
             return False
         if not admitted:
             _unknown_key_log.warning("rejected a %s with the unknown key %s", domain, public)
+            self._on_refused(domain, public)
         return admitted
 
 

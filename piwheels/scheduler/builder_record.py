@@ -109,6 +109,7 @@ class Session:
     job: Job | None = None
     job_started_at: float = 0.0
     expected_s: float = 0.0
+    longest_s: float = 0.0  # the longest successful build of the job's project; 0: unknown
     phase: str = ""
     phase_started_at: float = 0.0
     failure_reason: str = ""  # why the running build failed, as its builder reports it
@@ -183,6 +184,7 @@ class Session:
 
     def set_expected_duration(self, longest_s: float | None) -> None:
         """Set when the build is overdue, from its project's longest successful build, if any."""
+        self.longest_s = longest_s or 0.0
         if longest_s is not None:
             self.expected_s = max(longest_s * _OVERDUE_FACTOR, _MIN_EXPECTED_S)
         else:
@@ -264,6 +266,7 @@ class Session:
             phase_s=now - self.phase_started_at if job else 0.0,
             build_s=now - self.job_started_at if job else 0.0,
             expected_s=self.expected_s if job else 0.0,
+            longest_s=self.longest_s if job else 0.0,
             limit_s=self.hello.build_timeout_s,
             since_last_message_s=now - self.last_message_at,
             built_last_hour=record.count_last_hour(built=True),

@@ -38,7 +38,7 @@ from piwheels.scheduler.builder_connections import BuilderConnections
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_targets import FarmTargets
-from piwheels.scheduler.job_store import JobStore
+from piwheels.scheduler.job_store import FarmPause, JobStore
 from piwheels.scheduler.keyed_queue import KeyedQueue
 from piwheels.scheduler.session_changes import complete_as
 from piwheels.scheduler.state_machine_events import (
@@ -209,10 +209,20 @@ class Dispatcher:
         rejected = tuple((label, reason) for label, reason in rejections.items() if reason)
         return CommandResult(accepted=accepted, rejected=rejected)
 
-    async def set_paused(self, *, paused: bool) -> None:
-        """Stop or resume assigning jobs; kept across restarts."""
-        await self.jobs.store_pause(paused=paused)
-        await self._apply(PauseChanged(paused))
+    async def pause_farm(self, who: str) -> None:
+        """Assign no more jobs; kept across restarts."""
+        await self.jobs.store_pause(FarmPause(who, datetime.now(UTC)))
+        await self._apply(PauseChanged(paused=True))
+
+    async def resume_farm(self) -> None:
+        """Assign jobs again."""
+        await self.jobs.store_pause(None)
+        await self._apply(PauseChanged(paused=False))
+
+    @property
+    def pause(self) -> FarmPause:
+        """Who paused the farm, and when."""
+        return self.jobs.pause
 
     @property
     def paused(self) -> bool:

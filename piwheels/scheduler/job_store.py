@@ -32,9 +32,25 @@ from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, PersistSuspension
 
-PAUSED_KEY = "paused"
+_PAUSED_KEY, _PAUSED_BY_KEY = "paused", "paused/by"
 #: Before the label of a builder that is asleep or quarantined.
 _SUSPENSION_PREFIX = "quarantine/"
+
+
+@dataclass(frozen=True, slots=True)
+class FarmPause:
+    """Who paused the farm, and when; a farm that is not paused has neither."""
+
+    by: str = ""
+    at: datetime | None = None
+
+
+def _parse_pause(stored: str | None) -> FarmPause:
+    at, _, by = (stored or "").partition(" ")
+    try:
+        return FarmPause(by, datetime.fromisoformat(at))
+    except ValueError:
+        return FarmPause()
 
 
 @dataclass(slots=True)
@@ -46,13 +62,16 @@ class JobStore:
     logs: LogSpool
     farm: FarmState
     retry_options: retry_policy.RetryOptions = field(default_factory=retry_policy.RetryOptions)
+    pause: FarmPause = field(default_factory=FarmPause)
 
     async def restore(self, now: float) -> set[int]:
         """Fill the farm's state from the database; returns the builds that are claimed.
 
         `now` is the time of the farm's monotonic clock, in seconds.
         """
-        self.farm.paused = await key_values.get_value(self.db, PAUSED_KEY) == "yes"
+        self.farm.paused = await key_values.get_value(self.db, _PAUSED_KEY) == "yes"
+        if self.farm.paused:
+            self.pause = _parse_pause(await key_values.get_value(self.db, _PAUSED_BY_KEY))
         claims = await job_queue.claimed_jobs(self.db)
         clock = datetime.now(UTC)
         self.farm.orphans = {
@@ -79,10 +98,15 @@ class JobStore:
             record.suspension, record.suspension_reason = BuilderState(state), reason
             record.schedule_canary(now)
 
-    async def store_pause(self, *, paused: bool) -> None:
-        """Keep across restarts whether the farm is paused."""
-        value = "yes" if paused else "no"
-        await key_values.set_value(self.db, PAUSED_KEY, value)
+    async def store_pause(self, pause: FarmPause | None) -> None:
+        """Keep across restarts whether the farm is paused, by whom and since when."""
+        await self.db.in_transaction(lambda: self._store_pause_once(pause))
+        self.pause = pause or FarmPause()
+
+    async def _store_pause_once(self, pause: FarmPause | None) -> None:
+        await key_values.set_value(self.db, _PAUSED_KEY, "yes" if pause else "no")
+        by = f"{pause.at.isoformat()} {pause.by}" if pause and pause.at else None
+        await key_values.set_value(self.db, _PAUSED_BY_KEY, by)
 
     async def store_suspension(self, suspension: PersistSuspension) -> None:
         """Keep across restarts that a builder is asleep or quarantined, or that it is neither."""

@@ -1,5 +1,6 @@
 """Each rule raises its alert, keeps it between its two limits, and clears it."""
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,9 +9,10 @@ from piwheels.alerts.growth import Growth
 from piwheels.alerts.reading import Facts
 from piwheels.alerts.rules import RULES
 from piwheels.alerts.texts import explanation
-from piwheels.model import AlertRule, AwaitedPackage, BuildHistory, HostMetrics, LiveDownloads
+from piwheels.model import AlertRule, AwaitedPackage, HostMetrics, LiveDownloads, TargetResults
 from piwheels.protocol.messages import BuilderState
-from tests.alerts.farm import TARGET, Clock, builder, facts, host, queue
+from piwheels.protocol.refused_keys import RefusedKey
+from tests.alerts.farm import START, TARGET, Clock, builder, facts, host, queue
 
 
 class Case(NamedTuple):
@@ -25,17 +27,33 @@ class Case(NamedTuple):
 
 
 GOOD = facts()
+GOOD_RESULTS = facts(more={"results": {TARGET: TargetResults(built=9, built_before=99)}})
 _RUNNING: dict[str, Any] = {
     "build": 7,
     "project": "regex",
     "release_version": "2025.11.3",
     "expected_s": 720.0,
+    "longest_s": 240.0,
 }
 
 
-def history(built: int, failed: int) -> BuildHistory:
-    """Nine of ten builds of the day succeeded; the last hour had these."""
-    return BuildHistory(built=(90,) * 47 + (built,), failed=(10,) * 47 + (failed,))
+def ended(built: int, failed: int, *, of_target: str = "gone") -> Facts:
+    """Nine of ten builds of the week succeeded; the last hour had these."""
+    found = TargetResults(built=built, failed=failed, built_before=9000, failed_before=1000)
+    return facts(more={"results": {of_target: found}})
+
+
+def waiting(pages: int, oldest_s: float) -> Facts:
+    return facts(stale_pages=pages, oldest_page_at=START - timedelta(seconds=oldest_s))
+
+
+def refused(*keys: str, ago_s: float = 0.0) -> Facts:
+    found = [RefusedKey("builder", key, START - timedelta(seconds=ago_s)) for key in keys]
+    return facts(more={"refused_keys": found})
+
+
+def full_in(subject: str, hours: float) -> Facts:
+    return facts(more={"full_in_s": {subject: hours * 3600}})
 
 
 def grown(by: int, *, grew: bool = False, shorter: bool = False) -> Facts:
@@ -75,7 +93,7 @@ CASES = [
     ),
     Case(
         "overdue:pi1",
-        "regex 2025.11.3 takes over 12m",
+        "regex 2025.11.3: 13m, 4m expected",
         facts(builder(state=BuilderState.OVERDUE, build_s=800.0, **_RUNNING)),
         None,
         facts(builder(state=BuilderState.BUILDING, build_s=10.0, **_RUNNING)),
@@ -154,9 +172,39 @@ CASES = [
     Case(
         "failing",
         "25% failed in 1h, 10% is usual",
-        facts(build_history=history(75, 25)),
-        facts(build_history=history(82, 18)),
-        facts(build_history=history(90, 10)),
+        ended(75, 25),
+        ended(82, 18),
+        ended(90, 10),
+    ),
+    Case(
+        f"failing:{TARGET}",
+        "31% failed in 1h, 10% is usual",
+        facts(
+            more={
+                "results": {
+                    TARGET: TargetResults(built=69, failed=31, built_before=900, failed_before=100),
+                    "cp39": TargetResults(built=900, built_before=9000, failed_before=1000),
+                }
+            }
+        ),
+        None,
+        GOOD_RESULTS,
+    ),
+    Case(
+        "disk:pi1",
+        "50% used, full in 5h",
+        full_in("pi1", 5),
+        full_in("pi1", 30),
+        full_in("pi1", 49),
+    ),
+    Case("tree", "50% used, full in 23h", full_in("", 23), full_in("", 30), full_in("", 49)),
+    Case("pages", "2,310 to write, oldest 12m", waiting(2310, 720), None, waiting(9, 90)),
+    Case(
+        "keys",
+        f"builder key {'1a' * 8} is unknown and was refused, and 1 other",
+        refused("1a" * 32, "2b" * 32),
+        None,
+        refused("1a" * 32, "2b" * 32, ago_s=3600),
     ),
     Case(
         "tree",
@@ -196,14 +244,14 @@ CASES = [
     ),
     Case(
         "upstream",
-        "not read for 30m: 503 from the index",
+        "not read for 33m: 503 from the index",
         facts(upstream_lag_s=2000.0, upstream_status_text="503 from the index"),
         facts(upstream_lag_s=None, uptime_s=60.0),
         GOOD,
     ),
     Case(
         "upstream",
-        "not read for 6h",
+        "not read for 25h",
         facts(upstream_lag_s=None, uptime_s=90_000.0),
         None,
         GOOD,
@@ -218,12 +266,11 @@ CASES = [
     ),
     Case(
         "access-log",
-        "no access log is read any more",
-        facts(more={"access_log_was_read": True}),
+        "stands since Nov 28 12:00 UTC",
+        facts(more={"access_log_read_at": START}),
         GOOD,
-        facts(downloads=LiveDownloads(connected=True)),
+        facts(downloads=LiveDownloads(connected=True), more={"access_log_read_at": START}),
     ),
-    Case("paused", "no jobs are assigned", facts(paused=True), None, GOOD),
     Case("database", "locked by 4711", facts(database="locked by 4711"), None, GOOD, critical=True),
     Case(
         "no-jobs",
@@ -284,7 +331,93 @@ def test_a_missing_fact_raises_nothing_and_clears_nothing() -> None:
 
 
 def test_few_builds_say_nothing_about_the_share_that_fails() -> None:
-    assert Clock().watch(facts(build_history=history(9, 9)), 600) == []
+    assert Clock().watch(ended(9, 9), 600) == []
+    new = {"new": TargetResults(built=9, failed=90, built_before=10)}
+    assert Clock().watch(facts(more={"results": new}), 600) == []
+
+
+def test_an_hour_without_builds_clears_the_alert_about_their_failures() -> None:
+    clock = Clock()
+    assert clock.watch(ended(10, 90)) == ["failing"]
+    assert clock.watch(ended(0, 0)) == []
+
+
+def test_one_failure_is_no_alert_where_none_is_usual() -> None:
+    one = {TARGET: TargetResults(built=29, failed=1, built_before=1000)}
+    assert Clock().watch(facts(more={"results": one})) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        (ended(81, 19), ended(80, 20), "failing"),
+        (ended(8, 11), ended(9, 11), "failing"),
+        (waiting(3, 590), waiting(3, 600), "pages"),
+        (facts(host=host(disk_free=11)), facts(host=host(disk_free=10)), "tree"),
+        (
+            facts(builder(host=host(disk_free=6))),
+            facts(builder(host=host(disk_free=5))),
+            "disk:pi1",
+        ),
+        (full_in("pi1", 24.1), full_in("pi1", 24), "disk:pi1"),
+        (facts(upstream_lag_s=1799.0), facts(upstream_lag_s=1800.0), "upstream"),
+        (grown(19, grew=True), grown(20, grew=True), f"growing:{TARGET}"),
+    ],
+)
+def test_a_rule_raises_its_alert_from_its_limit_on(before: Facts, after: Facts, rule: str) -> None:
+    assert Clock().watch(before) == []
+    assert Clock().watch(after) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("raised", "kept", "cleared"),
+    [
+        (ended(75, 25), ended(84, 16), ended(86, 14)),
+        (waiting(3, 900), waiting(3, 120), waiting(3, 110)),
+        (
+            facts(host=host(disk_free=9)),
+            facts(host=host(disk_free=12)),
+            facts(host=host(disk_free=13)),
+        ),
+        (full_in("", 9), full_in("", 48), full_in("", 48.1)),
+        (refused("1a"), refused("1a", ago_s=3590), refused("1a", ago_s=3600)),
+    ],
+)
+def test_a_rule_clears_its_alert_under_its_other_limit(
+    raised: Facts, kept: Facts, cleared: Facts
+) -> None:
+    clock = Clock()
+    (alert,) = clock.watch(raised)
+    assert clock.watch(kept) == [alert]
+    assert clock.watch(cleared) == []
+
+
+def test_upstream_is_critical_after_six_hours() -> None:
+    clock = Clock()
+    clock.watch(facts(upstream_lag_s=21_590.0))
+    assert not clock.alert("upstream").is_critical
+    clock.watch(facts(upstream_lag_s=21_600.0))
+    assert clock.alert("upstream").is_critical
+    assert clock.alert("upstream").text == "not read for 6h"
+
+
+def test_a_farm_is_an_alert_after_an_hours_pause_and_says_who_paused_it() -> None:
+    paused = facts(paused=True, paused_by="ada (key laptop)", paused_at=START)
+    clock = Clock()
+    assert clock.watch(paused, 3590) == []
+    assert clock.watch(paused, 10) == ["paused"]
+    alert = clock.alert("paused")
+    assert (alert.text, alert.since) == ("by ada (key laptop), for 1h", START)
+    clock.watch(paused, 3 * 3600)
+    assert clock.alert("paused").text.startswith("by ada (key laptop), for 3h5"), "within 5 min"
+    assert clock.watch(GOOD) == []
+    assert Clock().watch(facts(paused=True), 7200) == [], "it is not known since when"
+
+
+def test_a_refused_key_is_one_short_line_whatever_it_is_called() -> None:
+    clock = Clock()
+    clock.watch(refused("f" * 9999))
+    assert len(clock.alert("keys").text) < 80
 
 
 def test_untrusted_texts_are_one_safe_line() -> None:

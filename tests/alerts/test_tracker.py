@@ -8,7 +8,7 @@ import pytest
 from piwheels.alerts import tracker as tracker_module
 from piwheels.model import Alert, AlertState
 from piwheels.protocol.messages import BuilderState
-from tests.alerts.farm import Clock, builder, facts, host
+from tests.alerts.farm import START, Clock, builder, facts, host
 
 HOT = facts(builder(host=host(temperature=83.0)))
 FULL = facts(host=host(disk_free=9))
@@ -161,8 +161,12 @@ def test_the_worst_are_first_and_the_last_cleared_follow() -> None:
     clock = Clock()
     clock.watch(facts(builder(state=BuilderState.QUARANTINED)))
     clock.watch(GOOD)
-    clock.watch(facts(host=host(disk_free=9), paused=True), 3600)
-    clock.watch(facts(builder(state=BuilderState.LOST), host=host(disk_free=9), paused=True))
+    clock.watch(facts(host=host(disk_free=9), paused=True, paused_at=START), 3600)
+    clock.watch(
+        facts(
+            builder(state=BuilderState.LOST), host=host(disk_free=9), paused=True, paused_at=START
+        )
+    )
     assert [alert.alert_id for alert in clock.tracker.alerts] == [
         "lost:pi1", "tree", "paused", "quarantined:pi1",
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Alerts of a real master: raised by what builders report, changed by operators, kept by it."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from piwheels.model import Alert, AlertState, HostMetrics
 from piwheels.protocol import messages as m
 from tests.control.conftest import Builder, Master
 from tests.control.test_cli_commands import piw
+from tests.timeouts import WAIT_S
 
 FULL = HostMetrics(disk_total=100 * 2**30, disk_free=2**30)
 EMPTY = HostMetrics(disk_total=100 * 2**30, disk_free=50 * 2**30)
@@ -97,3 +99,37 @@ async def test_a_restarted_master_goes_on_with_its_alerts(master: Master) -> Non
     kept = (await alerts(master))["disk:pi1"]
     assert (kept.since, kept.note) == (raised.since, "card ordered")
     assert kept.state is AlertState.ACKNOWLEDGED
+
+
+async def test_who_paused_the_farm_is_known_after_a_restart(master: Master) -> None:
+    await master.ask(m.Pause(), m.CommandSucceeded, user="ada@desk")
+    paused = await master.ask(m.Status(), m.StatusReply)
+    assert paused.paused_by == "ada@desk"
+    assert paused.paused_at is not None
+    master.stop()
+    await master.start()
+    again = await master.ask(m.Status(), m.StatusReply)
+    assert (again.paused, again.paused_by, again.paused_at) == (True, "ada@desk", paused.paused_at)
+    await master.ask(m.Resume(), m.CommandSucceeded)
+    resumed = await master.ask(m.Status(), m.StatusReply)
+    assert (resumed.paused, resumed.paused_by, resumed.paused_at) == (False, "", None)
+
+
+async def test_a_builder_whose_key_is_not_authorized_is_an_alert(master: Master) -> None:
+    revoked = master.builder("pi9")
+    master.keys.revoke("pi9")
+    public = master.keys.load_or_generate("key-of-pi9").public
+    async with master.watch() as watcher:
+        connecting = asyncio.create_task(revoked.dealer.send(m.Goodbye(), timeout_s=WAIT_S))
+        try:
+            event = await watcher.wait_for_event(
+                m.AlertsChanged, lambda it: any(a.alert_id == "keys" for a in it.alerts)
+            )
+        finally:
+            connecting.cancel()
+            revoked.dealer.close()
+    alert = next(alert for alert in event.alerts if alert.alert_id == "keys")
+    assert alert.text == f"builder key {public[:16]} is unknown and was refused"
+    listed = (await piw(master, "alerts")).stdout
+    assert public[:16] in listed
+    assert 'piwheels_alert{rule="keys"' in (await piw(master, "metrics")).stdout

@@ -72,6 +72,7 @@ class FarmModel:
         self.instance = self._new_instance()
         self.uptime_s = 0.0
         self.paused = idle
+        self.paused_at = self.time if idle else None
         self.build_s = build_s
         self.fail_share = fail_share
         self.downloads = downloads
@@ -171,6 +172,8 @@ class FarmModel:
             instance=self.instance,
             uptime_s=self.uptime_s,
             paused=self.paused,
+            paused_by=scenario_builders.OPERATORS[0] if self.paused else "",
+            paused_at=self.paused_at,
             builders=tuple(machine.view(self.paused, loads=True) for machine in there),
             alerts=self.alerts.alerts if builders else (),
             queues=tuple(self._queue(stage) for stage in self._stages()),
@@ -183,6 +186,7 @@ class FarmModel:
             files_bytes=3_300 * GIB,
             builds=self._next_build,
             stale_pages=int(self.uptime_s) % 40,
+            oldest_page_at=self.time - timedelta(seconds=self.uptime_s % 40),
             database_bytes=9 * GIB,
             host=HostMetrics(
                 load=1.4, memory_total=16 * GIB, memory_free=9 * GIB, swap_total=2 * GIB,
@@ -367,13 +371,13 @@ class FarmModel:
         """The master is another from now on; builders keep their builds."""
         self.instance = self._new_instance()
         self.uptime_s = 0.0
-        self.paused = False
+        self.paused, self.paused_at = False, None
 
     # --- commands ---
 
     def pause(self, *, paused: bool) -> list[Event]:
         """Stop assigning jobs, or start again."""
-        self.paused = paused
+        self.paused, self.paused_at = paused, self.time if paused else None
         return [self.pulse(), *(self._changed(machine) for machine in self.present())]
 
     def sleep(self, labels: Iterable[str], *, immediately: bool) -> list[Event]:

@@ -1,5 +1,6 @@
 """The state of builders, queues, downloads and the farm, as shown to operators."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from piwheels.model import (
@@ -64,6 +65,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     phase_s: BoundedFloat = 0.0
     build_s: BoundedFloat = 0.0  # since the builder got the job
     expected_s: BoundedFloat = 0.0  # a longer build is overdue; 0: nothing is expected
+    longest_s: BoundedFloat = 0.0  # the longest successful build of its project; 0: unknown
     limit_s: BoundedFloat = 0.0  # the builder ends a longer build; 0: unknown
     since_last_message_s: BoundedFloat = (
         0.0  # when this was sent; it grows only in the states silent and lost
@@ -88,6 +90,8 @@ class StatusReply(Message, frozen=True, kw_only=True):
     instance: str = ""  # differs for each start of a master
     uptime_s: BoundedFloat
     paused: bool
+    paused_by: str = ""  # the operator
+    paused_at: datetime | None = None
     waits: str = ""  # why no builder gets a job, apart from a pause; "" when they do
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueStatus, ...]
@@ -100,6 +104,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     files_bytes: int
     builds: int
     stale_pages: int
+    oldest_page_at: datetime | None = None  # since when one of the index has waited
     #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
     counts_age_s: BoundedFloat = 0.0
     database_bytes: int
