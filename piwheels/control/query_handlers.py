@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from piwheels.control.builder_pages import BuilderPages
 from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
@@ -24,6 +25,7 @@ from piwheels.model import (
 from piwheels.protocol.messages import (
     BuilderHistory,
     BuilderHistoryReply,
+    BuilderReply,
     BuildsReply,
     EventsReply,
     Explain,
@@ -44,6 +46,7 @@ from piwheels.protocol.messages import (
     RequestBody,
     SearchProjects,
     SeriesReply,
+    ShowBuilder,
     ShowProject,
     Status,
 )
@@ -85,8 +88,8 @@ class QueryHandlers:
         match query:
             case Status():
                 return await self.status.status()
-            case BuilderHistory(builder=label):
-                return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
+            case BuilderHistory() | ShowBuilder():
+                return await self._about_builder(query)
             case ListBuilds():
                 return await self.builds(query)
             case ListEvents():
@@ -111,6 +114,13 @@ class QueryHandlers:
             case ListFailedBuilds(failure_class=failure_class, cause=cause):
                 found = await failures.builds_of_group(self.db, failure_class, cause)
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
+
+    async def _about_builder(self, query: BuilderHistory | ShowBuilder) -> ReplyBody:
+        match query:
+            case BuilderHistory(builder=label):
+                return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
+            case ShowBuilder(builder=label):
+                return BuilderReply(page=await BuilderPages(self.db, self.dispatcher).page(label))
 
     async def _about_projects(self, query: Explain | SearchProjects | ShowProject) -> ReplyBody:
         match query:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from piwheels.config import Config
 from piwheels.control.alert_service import AlertService
+from piwheels.control.builder_measurements import BuilderMeasurements
 from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
 from piwheels.control.control_server import ControlServer
@@ -168,7 +169,8 @@ class _Master:
         await self._open_status(stack)
         series_db = await self._connect(stack, "series")
         farm = FarmMeasurements(series_db, self._status.status, self._loop_delay.take)
-        self._series = SeriesRecorder(series_db, [farm.measure])
+        builders = BuilderMeasurements(series_db, self._dispatcher.builder_views)
+        self._series = SeriesRecorder(series_db, [farm.measure, builders.measure])
         self._row_count_folding = RowCountFolding(self._status.counts_db)
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         queries_db = await self._connect(stack, "queries")

@@ -9,6 +9,8 @@ from piwheels.model.alerts import AlertState as AlertState
 from piwheels.model.alerts import Severity as Severity
 from piwheels.model.base import Struct as Struct
 from piwheels.model.base import projection as projection
+from piwheels.model.builder_page import BuilderPage as BuilderPage
+from piwheels.model.builder_page import BuilderSeries as BuilderSeries
 from piwheels.model.builds import RETRYABLE as RETRYABLE
 from piwheels.model.builds import Build as Build
 from piwheels.model.builds import BuilderCapability as BuilderCapability

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from piwheels.errors import RejectedError
 from piwheels.model import FarmSeries, SeriesWindow, State
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master, empty_upstream, idle_master, master
@@ -31,6 +32,26 @@ async def test_a_project_is_found_shown_and_listed_in_its_queue(master: Master) 
         assert [(job.project, job.version) for job in queue.jobs] == [("later", "2.0")]
         builds = await master.ask(m.ListBuilds(builder="pi1"), m.BuildsReply)
         assert builds.usual_s == {}
+
+
+async def test_the_page_of_a_builder_has_its_last_day_and_that_of_its_peers(
+    master: Master,
+) -> None:
+    async with master.builder("pi2") as pi2:
+        await pi2.send_idle()
+        for number in range(3):
+            await master.release(f"demo{number}", "1.0")
+            await pi2.take_job()
+            await pi2.finish_build()
+        async with master.builder("pi1"):
+            page = (await master.ask(m.ShowBuilder(builder="pi2"), m.BuilderReply)).page
+            other = (await master.ask(m.ShowBuilder(builder="pi1"), m.BuilderReply)).page
+        assert [build.project for build in page.builds] == ["demo2", "demo1", "demo0"]
+        assert (page.built, page.failed, page.peers, page.usual_built) == (0, 3, 1, 0)
+        assert page.running_usual_s is None
+        assert (other.builds, other.built, other.failed, other.peers) == ((), 0, 0, 1)
+        with pytest.raises(RejectedError, match="there is no builder pi7"):
+            await master.ask(m.ShowBuilder(builder="pi7"), m.BuilderReply)
 
 
 async def test_series_are_recorded_once_a_minute(master: Master) -> None:

@@ -45,6 +45,12 @@ class BuilderHistory(Message, frozen=True, kw_only=True):
     builder: ShortText
 
 
+class ShowBuilder(Message, frozen=True, kw_only=True):
+    """A builder's last builds and last 24 hours; answered by BuilderReply."""
+
+    builder: ShortText
+
+
 class ListBuilds(Message, frozen=True, kw_only=True):
     """Recent builds, the newest first."""
 
@@ -130,6 +136,7 @@ Query = (
     | Subscribe
     | FollowLog
     | BuilderHistory
+    | ShowBuilder
     | ListBuilds
     | ListEvents
     | ListFailures

@@ -6,6 +6,7 @@ from msgspec import field
 
 from piwheels.model import (
     AuditEvent,
+    BuilderPage,
     BuildSummary,
     FailureCause,
     FailureGroup,
@@ -159,6 +160,12 @@ class BuilderHistoryReply(Message, frozen=True, kw_only=True):
     transitions: tuple[BuilderTransition, ...]
 
 
+class BuilderReply(Message, frozen=True, kw_only=True):
+    """The answer to ShowBuilder."""
+
+    page: BuilderPage
+
+
 class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
@@ -205,6 +212,7 @@ ReplyBody = (
     | ImportChunkRequest
     | Snapshot
     | BuilderHistoryReply
+    | BuilderReply
     | BuildsReply
     | FailuresReply
     | SeriesReply
