@@ -208,6 +208,17 @@ CREATE TABLE upstream_pages (
     problems         text[] NOT NULL    -- the first of them, one line each
 );
 
+-- What do projects say about themselves, in the metadata of the newest release that has a wheel?
+CREATE TABLE project_metadata (
+    project     text PRIMARY KEY REFERENCES projects ON DELETE CASCADE,
+    version     text NOT NULL,
+    name        text NOT NULL,    -- as its authors write it; '': unknown
+    summary     text NOT NULL,
+    license     text NOT NULL,
+    link_labels text[] NOT NULL,
+    link_urls   text[] NOT NULL   -- http and https, one for each label
+);
+
 -- === Builds, files and the queue ===
 
 CREATE SEQUENCE build_ids;
@@ -1188,6 +1199,12 @@ CREATE TRIGGER upstream_pages_inserted AFTER INSERT ON upstream_pages
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER upstream_pages_updated AFTER UPDATE ON upstream_pages
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER project_metadata_inserted AFTER INSERT ON project_metadata
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER project_metadata_updated AFTER UPDATE ON project_metadata
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER targets_changed_pages AFTER INSERT OR UPDATE OR DELETE ON targets

@@ -323,6 +323,20 @@ CREATE TRIGGER project_aliases_deleted AFTER DELETE ON project_aliases REFERENCI
 CREATE TRIGGER project_aliases_inserted AFTER INSERT ON project_aliases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases()
 CREATE TRIGGER project_aliases_updated AFTER UPDATE ON project_aliases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases()
 
+CREATE TABLE project_metadata (
+    project text NOT NULL,
+    version text NOT NULL,
+    name text NOT NULL,
+    summary text NOT NULL,
+    license text NOT NULL,
+    link_labels text[] NOT NULL,
+    link_urls text[] NOT NULL,
+    CONSTRAINT project_metadata_pkey PRIMARY KEY (project),
+    CONSTRAINT project_metadata_project_fkey FOREIGN KEY (project) REFERENCES projects(project) ON DELETE CASCADE
+)
+CREATE TRIGGER project_metadata_inserted AFTER INSERT ON project_metadata REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+CREATE TRIGGER project_metadata_updated AFTER UPDATE ON project_metadata REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+
 CREATE TABLE projects (
     project text NOT NULL,
     display_name text NOT NULL,

@@ -52,6 +52,27 @@ class WebrootSection(msgspec.Struct, frozen=True):
     ] = 60.0
 
 
+class SiteSection(msgspec.Struct, frozen=True):
+    """What the web site says about the farm and the people who run it."""
+
+    name: Annotated[str, _doc("Name of the farm, in the header and the titles of pages.")] = (
+        "piwheels"
+    )
+    operator: Annotated[
+        str, _doc("Who runs the farm, in the footer of each page. Empty: not said.")
+    ] = ""
+    contact: Annotated[
+        str,
+        _doc("How to reach the operator: a URL, or an e-mail address. Empty: not said."),
+    ] = ""
+    request_url: Annotated[
+        str, _doc("Page where visitors ask for a project (http or https). Empty: the contact.")
+    ] = ""
+    notice: Annotated[
+        str, _doc("A sentence at the top of each page, such as planned maintenance. Empty: none.")
+    ] = ""
+
+
 class MasterSection(msgspec.Struct, frozen=True):
     """The sockets and directories of the master daemon, and its rules for builds."""
 
@@ -321,6 +342,7 @@ class Config(msgspec.Struct, frozen=True):
 
     database: DatabaseSection = DatabaseSection()
     webroot: WebrootSection = WebrootSection()
+    site: SiteSection = SiteSection()
     master: MasterSection = MasterSection()
     upstream: UpstreamSection = UpstreamSection()
     builder: BuilderSection = BuilderSection()

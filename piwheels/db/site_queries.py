@@ -60,9 +60,9 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
     """A project's files, those of the newest release first; without those of hidden releases."""
     rows = await db.rows(
         """
-        SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, f.requires_python,
-               f.debian_packages, f.version, f.build_id, f.rebuild_requested, f.published_at,
-               r.released_at, r.yanked
+        SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
+               f.requires_python, f.debian_packages, f.version, f.build_id, f.rebuild_requested,
+               f.published_at, r.released_at, r.yanked
           FROM files f
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version

@@ -34,6 +34,7 @@ from piwheels.master.retention import EventRetention
 from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
+from piwheels.model import projection
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
@@ -234,9 +235,19 @@ class _Master:
             db=await self._connect(stack, "show"),
             webroot=self._webroot,
             executor=stack.enter_context(RenderPool(_WEBSITE_NICENESS)),
-            site=Site(url=f"{config.url.rstrip('/')}/"),
+            site=self._site(),
             served_targets=lambda: self._dispatcher.targets.served,
             is_paused=lambda: self._dispatcher.paused,
+        )
+
+    def _site(self) -> Site:
+        # pip's own index is usually PyPI or a mirror of it.
+        upstream = self._config.upstream.url or "https://pypi.org/simple/"
+        return projection(
+            Site,
+            self._config.site,
+            url=f"{self._config.webroot.url.rstrip('/')}/",
+            upstream_url=f"{upstream.rstrip('/')}/",
         )
 
     async def _open_watches(self, stack: AsyncExitStack) -> None:

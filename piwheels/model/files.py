@@ -49,6 +49,7 @@ class FileSummary(IndexEntry, frozen=True, kw_only=True):
     """A wheel as its project's page for people shows it."""
 
     tags: str  # the tag part of its file name
+    glibc: str = ""  # the oldest that it works with; "" if it needs none
     debian_packages: tuple[str, ...]
     build_id: int
     rebuild_requested: bool

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from piwheels.db import catalog, file_deletions
 from piwheels.db.database import Database
+from piwheels.db.project_metadata import store_metadata
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, WheelFile, build_tag_number, projection
 from piwheels.webroot import Webroot, install_file
@@ -91,6 +92,7 @@ class WheelPublisher:
                 self.db, facts.filename, facts.sha256, facts.project
             )
             await asyncio.to_thread(self._install_files, facts, path)
+        await store_metadata(self.db, facts.project, facts.version, facts.about)
         packages = tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies))
         return projection(WheelFile, facts, debian_packages=packages)
 

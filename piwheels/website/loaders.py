@@ -17,6 +17,7 @@ from piwheels.db.downloads import (
     PeriodTotals,
     first_day,
 )
+from piwheels.db.project_metadata import load_metadata
 from piwheels.model import BuildSummary, NamedCount, Outcome
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
@@ -39,6 +40,7 @@ async def load_project(
     wheels = await downloads.project_wheels(db, name)
     return ProjectData(
         facts=facts,
+        metadata=await load_metadata(db, name),
         files=await site_db.project_files(db, name),
         builds=await site_db.project_builds(db, name, _FEED_BUILDS),
         aliases=await site_db.aliases_of(db, name),

@@ -1,6 +1,8 @@
 """The data of pages, loaded in the master and sent to the process that renders them."""
 
+import re
 from datetime import datetime
+from urllib.parse import quote, urlsplit
 
 from piwheels.model import (
     BuildSummary,
@@ -10,6 +12,7 @@ from piwheels.model import (
     NamedCount,
     ProjectDay,
     ProjectDownloads,
+    ProjectMetadata,
     ProjectStatusRow,
     Recipe,
     Struct,
@@ -17,20 +20,58 @@ from piwheels.model import (
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart
 
+_PYPI_HOSTS = frozenset({"pypi.org", "test.pypi.org"})
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
+
+
+def is_web_url(text: str) -> bool:
+    """Whether a text of the settings is the URL of a web page."""
+    return re.fullmatch(r"https?://[^\s\"'<>]+", text) is not None
+
 
 class Site(Struct, frozen=True, kw_only=True):
     """What every page needs.
 
     url: the public URL of the web root, with a slash at the end.
+    upstream_url: the Simple API URL of the upstream index, with a slash at the end; "" if unknown.
+    name, operator, contact, request_url, notice: as in the settings `site`; "" if not set.
     """
 
     url: str
+    upstream_url: str = ""
+    name: str = "piwheels"
+    operator: str = ""
+    contact: str = ""
+    request_url: str = ""
+    notice: str = ""
+
+    def upstream_page(self, project: str) -> str:
+        """A project's page on the upstream index, for people if that is PyPI; "" if unknown."""
+        if "@" in self.upstream_url:  # a password
+            return ""
+        base, simple, _ = self.upstream_url.rpartition("simple/")
+        if simple and urlsplit(base).hostname in _PYPI_HOSTS:
+            return f"{base}project/{quote(project, safe='')}/"
+        return f"{self.upstream_url}{quote(project, safe='')}/" if self.upstream_url else ""
+
+    @property
+    def contact_link(self) -> str:
+        """The contact as a URL; "" if it is neither a web page nor an e-mail address."""
+        if is_web_url(self.contact):
+            return self.contact
+        return f"mailto:{self.contact}" if _EMAIL.fullmatch(self.contact) else ""
+
+    @property
+    def request_link(self) -> str:
+        """Where visitors ask for a project; "" if nowhere."""
+        return self.request_url if is_web_url(self.request_url) else self.contact_link
 
 
 class ProjectData(Struct, frozen=True, kw_only=True):
     """The data of a project's pages."""
 
     facts: ProjectStatusRow
+    metadata: ProjectMetadata = ProjectMetadata()
     files: tuple[FileSummary, ...]  # of the newest release first
     builds: tuple[BuildSummary, ...]  # newest first
     aliases: tuple[str, ...]

@@ -96,7 +96,9 @@ def write_projects(
     return problems
 
 
-def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) -> dict[str, str]:
+def write_aliases(
+    root: Path, site: Site, found: Sequence[tuple[str, str | None]]
+) -> dict[str, str]:
     """Write the pages of aliases; None removes one. Returns problems, see write_projects."""
     webroot = Webroot(root)
     problems: dict[str, str] = {}
@@ -106,7 +108,7 @@ def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) 
             if project is None:
                 _remove_folder(webroot, folder)
             else:
-                webroot.write(folder / "index.html", render_alias(name, project))
+                webroot.write(folder / "index.html", render_alias(site, name, project))
     return problems
 
 

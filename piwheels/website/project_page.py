@@ -61,9 +61,9 @@ def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
     }
 
 
-def render_alias(name: str, project: str) -> bytes:
+def render_alias(site: Site, name: str, project: str) -> bytes:
     """The page of an alias, which redirects to the project's page."""
-    return html.render("alias.html", root=_ROOT, name=name, project=project)
+    return html.render("alias.html", root=_ROOT, site=site, name=name, project=project)
 
 
 def _paginate(releases: Sequence[ReleaseStatusRow]) -> Iterator[Sequence[ReleaseStatusRow]]:
@@ -91,6 +91,7 @@ def _page(
         site=site,
         content=content,
         facts=facts,
+        about=content.metadata,
         number=number,
         platforms=platforms,
         targets=targets,

@@ -15,9 +15,10 @@ from packaging.tags import Tag
 
 from piwheels import untrusted_names
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Target, WheelCompatibility
+from piwheels.model import Job, ProjectMetadata, Target, WheelCompatibility
 from piwheels.wheel import manylinux, validate
 from piwheels.wheel.elf import highest_version
+from piwheels.wheel.project_metadata import project_metadata
 from piwheels.wheel.tags import PackagingRules, compatibility_of
 from piwheels.wheel.validate import ElfMember
 from piwheels.wheel.zip_reader import Archive
@@ -42,6 +43,7 @@ class WheelInfo(msgspec.Struct, frozen=True, kw_only=True):
     compatibility: WheelCompatibility
     requires_python: str
     metadata: bytes  # the METADATA file (PEP 658)
+    about: ProjectMetadata = ProjectMetadata()  # what people read of it
     elf_members: tuple[ElfMember, ...]
     needed_libraries: tuple[str, ...]  # shared libraries that are not in the wheel, sorted
     unreadable_elf: tuple[str, ...]  # members that begin like ELF but cannot be loaded
@@ -159,6 +161,7 @@ def _inspect(path: Path) -> WheelInfo:
         ),
         requires_python=requires_python,
         metadata=metadata,
+        about=project_metadata(metadata),
         elf_members=programs,
         needed_libraries=needed,
         unreadable_elf=unread,

@@ -60,6 +60,17 @@ CREATE TABLE series_values (
     PRIMARY KEY (series_id, step_s, at)
 ) WITH (fillfactor = 70);  -- rows of unfinished intervals are updated each minute
 
+-- What do projects say about themselves, in the metadata of the newest release that has a wheel?
+CREATE TABLE project_metadata (
+    project     text PRIMARY KEY REFERENCES projects ON DELETE CASCADE,
+    version     text NOT NULL,
+    name        text NOT NULL,    -- as its authors write it; '': unknown
+    summary     text NOT NULL,
+    license     text NOT NULL,
+    link_labels text[] NOT NULL,
+    link_urls   text[] NOT NULL   -- http and https, one for each label
+);
+
 ALTER TABLE events RENAME COLUMN event TO event_id;
 ALTER TABLE events RENAME COLUMN action TO text;
 

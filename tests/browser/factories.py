@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.webroot import Webroot
 from piwheels.website import assets, search_files
+from tests.website.factories import SITE
 
 _PAGE = """
 {% extends "base.html" %}
@@ -49,7 +50,7 @@ def make_search_tree(root: Path, count: int = 20_000) -> Path:
     templates = Environment(
         loader=PackageLoader("piwheels.website"), autoescape=True, undefined=StrictUndefined
     )
-    page = templates.from_string(_PAGE).render(root="", assets=assets.hashed_names())
+    page = templates.from_string(_PAGE).render(root="", site=SITE, assets=assets.hashed_names())
     webroot.write_page(root / "index.html", page.encode())
     for name in _KNOWN:
         webroot.write_page(root / "project" / name / "index.html", f"<h1>{name}</h1>".encode())

@@ -23,6 +23,8 @@ class Addresses(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
+            if name == "href" and (dict(attrs).get("rel") or "").startswith("external"):
+                continue
             if name in {"href", "src", "action", "data-shards", "data-projects"} and value:
                 self.found.append(value)
             if name == "id" and value:

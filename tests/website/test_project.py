@@ -509,7 +509,7 @@ def test_a_long_name_is_shown_and_can_wrap() -> None:
 
 
 def test_an_alias_with_any_name_redirects_to_its_project() -> None:
-    reader = assert_harmless(render_alias(HOSTILE, "demo"))
+    reader = assert_harmless(render_alias(SITE, HOSTILE, "demo"))
     (refresh,) = [a for a in reader.all("meta") if a.get("http-equiv") == "refresh"]
     assert refresh["content"] == "0; url=../demo/"
     assert "../demo/" in reader.links()

@@ -18,7 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Sdist, Target, WheelCompatibility, WheelFile, projection
+from piwheels.model import (
+    Job,
+    ProjectMetadata,
+    Sdist,
+    Target,
+    WheelCompatibility,
+    WheelFile,
+    projection,
+)
 from piwheels.wheel.inspect import WheelInfo, add_build_number, check_matches_job, inspect_wheel
 from piwheels.wheel.tags import make_target
 from tests.requires import find_program, skip_or_fail
@@ -76,6 +84,7 @@ def test_a_pure_wheel_has_its_facts(tmp_path: Path) -> None:
         compatibility=WheelCompatibility(tags="py3-none-any"),
         requires_python=">=3.9",
         metadata=metadata,
+        about=ProjectMetadata(name="Demo_Thing"),
         elf_members=(),
         needed_libraries=(),
         unreadable_elf=(),

@@ -1,0 +1,21 @@
+"""What a project says about itself in the metadata of its wheels."""
+
+from piwheels.model.base import Struct
+
+
+class ProjectMetadata(Struct, frozen=True, kw_only=True):
+    """Core metadata (PEP 566) for people: one line each, without control characters.
+
+    Links are `http` and `https` URLs; labels and URLs have the same number of items.
+    """
+
+    name: str = ""  # as its authors write it; "" if unknown
+    summary: str = ""
+    license: str = ""
+    link_labels: tuple[str, ...] = ()
+    link_urls: tuple[str, ...] = ()
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """Label and URL of each link."""
+        return tuple(zip(self.link_labels, self.link_urls, strict=True))
