@@ -116,7 +116,9 @@ async def test_a_c_extension_is_built_for_each_interpreter(
         assert all(len(text.split()[0]) == 64 for text in result.build_inputs)
 
 
-@pytest.mark.parametrize(("compiled", "lacking"), [(True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("compiled", "lacking"), [(True, True), pytest.param(False, False, marks=pytest.mark.slow)]
+)
 async def test_a_build_without_a_compiler_is_reported_if_the_sdist_has_sources_to_compile(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, compiled: bool, lacking: bool
 ) -> None:
@@ -290,7 +292,9 @@ _SLOWPOKE = sdists.sdist_running("needy", requires='"slowpoke"')
 @pytest.mark.parametrize(
     "content", [sdists.sdist_running("away"), _SLOWPOKE], ids=["sdist", "dependency"]
 )
-@pytest.mark.parametrize("status", [503, 403, 429, 404])
+@pytest.mark.parametrize(
+    "status", [pytest.param(status, marks=pytest.mark.slow) for status in (503, 403, 404)] + [429]
+)
 async def test_index_faults_are_not_failures_of_the_release(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, status: int, content: bytes
 ) -> None:
@@ -386,7 +390,13 @@ def _hostile_sdists() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", sorted(_hostile_sdists()))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in {"outside", "names"} else pytest.mark.slow)
+        for kind in sorted(_hostile_sdists())
+    ],
+)
 async def test_no_invalid_archive_is_a_builder_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, kind: str
 ) -> None:

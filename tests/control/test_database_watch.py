@@ -89,6 +89,7 @@ async def test_builders_are_answered_while_the_queue_is_locked(master: Master) -
     assert "Traceback" not in master.log
 
 
+@pytest.mark.slow
 async def test_a_master_without_counts_says_what_it_waits_for(
     idle_master: Master,
 ) -> None:

@@ -255,6 +255,7 @@ def _targets(first: int, count: int) -> tuple[Target, ...]:
     )
 
 
+@pytest.mark.slow
 async def test_builders_can_add_a_limited_number_of_targets(master: Master) -> None:
     """Each Hello names as many as it may, and the next one names others."""
     hello = m.Hello(
@@ -324,6 +325,7 @@ async def test_clients_without_a_key_cannot_exhaust_open_files(
     assert "too many connections without a completed handshake" in idle_master.log
 
 
+@pytest.mark.slow
 async def test_the_master_raises_its_limit_of_open_files_to_the_maximum(
     idle_master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:

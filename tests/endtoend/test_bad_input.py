@@ -108,8 +108,8 @@ def test_a_farm_with_an_invalid_configuration_does_not_start(
     [
         ("[master\n", "not valid TOML"),
         ("[master]\ncontrl = 'x'\n", "master.contrl"),
-        ("[master]\nkey_dir = 5\n", "master.key_dir"),
-        ("[mastr]\n", "mastr"),
+        pytest.param("[master]\nkey_dir = 5\n", "master.key_dir", marks=pytest.mark.slow),
+        pytest.param("[mastr]\n", "mastr", marks=pytest.mark.slow),
     ],
 )
 def test_an_invalid_configuration_is_named_by_file_and_key(

@@ -196,7 +196,9 @@ def test_a_directory_in_use_is_named(farm: Farm) -> None:
     assert second.stderr.startswith(f"piw: a farm is already running in {farm.folder}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupt_stops_every_process(
     farm: Farm, upstream: FakeIndex, number: signal.Signals
 ) -> None:
