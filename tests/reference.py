@@ -29,7 +29,7 @@ from piwheels.protocol import messages
 from piwheels.protocol.commands import definitions
 from piwheels.protocol.commands.definition import CommandDefinition
 from piwheels.recipes import KEYS
-from piwheels.tui.model.action_types import Group
+from piwheels.tui.model.action_types import Action, Group
 from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.key_names import key_labels
 
@@ -366,12 +366,18 @@ def _alerts() -> str:
     return _table(("alert", "rule", "what to do"), rows)
 
 
+def _key_cell(action: Action) -> str:
+    """An action's keys; one without is found by its label."""
+    labels = key_labels(action.keys)
+    return ", ".join(f"`{label}`" for label in labels) or f"finder: {action.label}"
+
+
 def _console_keys() -> str:
     lines = ["| key | what it does |", "|---|---|"]
     for group in Group:
         lines.append(f"| | **{group.value}** |")
         lines += [
-            f"| {', '.join(f'`{label}`' for label in key_labels(action.keys))} | {action.help} |"
+            f"| {_key_cell(action)} | {action.help} |"
             for action in all_actions()
             if action.group is group
         ]

@@ -16,7 +16,7 @@ from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import SECONDS_SHOWN_S
+from piwheels.formatting import SECONDS_SHOWN_S, join_words
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.contexts import Context
@@ -29,7 +29,7 @@ from piwheels.tui.model.action_targets import alert_target, log_filter, release_
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.finder import FinderEntry
-from piwheels.tui.model.key_names import key_labels
+from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.replay_controls import replay_handlers
@@ -134,6 +134,9 @@ class Console(FarmApp):
             actions.SWITCH_FARM: self.choose_context,
             actions.THEME: self.choose_theme,
             actions.CHANGE_KEY: self.change_key,
+            actions.NEXT_PANE: self.action_focus_next,
+            actions.PREVIOUS_PAGE: lambda: self.turn_page(-1),
+            actions.NEXT_PAGE: lambda: self.turn_page(1),
             **(replay_handlers(self.replay, self.schedule_refresh) if self.replay else {}),
         }
 
@@ -177,7 +180,7 @@ class Console(FarmApp):
         reason = f"\nLast attempt: {self.farm.lost_reason}." if self.farm.lost_reason else ""
         return (
             f"Waiting for a master at {self.source.address}.{reason}\n"
-            f"Retrying; press {key_labels(self.keys_for(actions.QUIT))[0]} to quit."
+            f"Retrying; press {key_label(self.keys_for(actions.QUIT))} to quit."
         )
 
     def glyph(self, name: str) -> str:
@@ -219,6 +222,9 @@ class Console(FarmApp):
         """Why an action cannot be done now, in one line."""
         if action.changes_farm and self.source.read_only:
             return f"{action.label} changes the farm, and this console is read-only."
+        if action.screens and self.current_screen.screen_name not in action.screens:
+            where = join_words([screen.capitalize() for screen in action.screens])
+            return f"{action.label} is a key of {where}."
         return f"{action.label} requires {action.requires or 'another screen'}."
 
     def _targets_for(self, action: Action) -> tuple[ActionTarget, ...]:
@@ -411,13 +417,18 @@ class Console(FarmApp):
             screen_filter = release_filter(target)
         self.navigate(screen_name, screen_filter)
 
-    # --- actions ---
+    def turn_page(self, by: int) -> None:
+        """Show the page of the row before (-1) or after (1), in the table it was opened from."""
+        here = self.current_screen
+        origin = self._history[-1].screen_name if self._history else None
+        screen = self._get_or_create_screen(origin) if origin else here
+        page_filter = screen.step_to_page(by, here.screen_name)
+        if page_filter is None:
+            self.notify(f"There is no row {'before' if by < 0 else 'after'} this one.")
+        else:
+            self._show_entry(HistoryEntry(here.screen_name, page_filter))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's check before a key does anything."""
-        if action != "perform":
-            return True
-        return self.is_available(actions.action_named(str(parameters[0])))
+    # --- actions ---
 
     def action_perform(self, name: str) -> None:
         """Perform the action that a key is bound to."""
@@ -541,5 +552,5 @@ class Console(FarmApp):
 
     def action_help_quit(self) -> None:
         """Textual's action of ctrl+c: say how to quit."""
-        key = key_labels(self.keys_for(actions.QUIT))[0]
+        key = key_label(self.keys_for(actions.QUIT))
         self.notify(f"{key}: {self.help_for(actions.QUIT)}", markup=False)

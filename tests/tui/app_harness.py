@@ -11,9 +11,13 @@ from textual.pilot import Pilot
 from piwheels.tui.app import Console, DisplayOptions
 from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.source import EventSource
+from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.actions import action_named
+from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.settings import Settings
+from piwheels.tui.widgets.finder_list import FinderList
 from tests.timeouts import WAIT_S
 
 
@@ -44,6 +48,22 @@ class AppHarness:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
+    async def act(self, name: str) -> None:
+        """Press an action's key, or choose it in the finder where it has none."""
+        action = action_named(name)
+        if keys := self.console.keys_for(action):
+            await self.press(keys.split(",")[0])
+            return
+        letters = ("space" if char == " " else char for char in action.label)
+        await self.press("ctrl+k", *letters)
+        found = self.console.screen.query_one(FinderList)
+        await self.wait_until(lambda: any(_is_of(it, action) for it in found.entries), name)
+        for _ in found.entries:
+            if found.highlighted and _is_of(found.highlighted, action):
+                break
+            await self.press("down")
+        await self.press("enter")
+
     async def wait_until(self, condition: Callable[[], object], description: str) -> None:
         """Wait for a condition, with the app at work."""
         loop = asyncio.get_running_loop()
@@ -55,6 +75,10 @@ class AppHarness:
 
     async def wait_for_text(self, words: str) -> None:
         await self.wait_until(lambda: words in self.text, f"{words!r} is shown")
+
+
+def _is_of(entry: FinderEntry, action: Action) -> bool:
+    return entry.action is action or entry.screen_name is (action.opens or "")
 
 
 @asynccontextmanager

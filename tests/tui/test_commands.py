@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from piwheels.model import BuildRequest
 from piwheels.protocol.messages import (
+    Add,
     BuilderCommand,
     CommandBuilders,
     Pause,
@@ -18,7 +20,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.app import Console
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.model.actions import action_named, all_actions
+from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.simfarm import FarmModel, SimFarm
@@ -75,7 +77,8 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
         ("sleep_now", CONFIRM_KEYS, builder_command(BuilderCommand.SLEEP, "pi007", at_once=True)),
         ("wake", (), builder_command(BuilderCommand.WAKE, "pi007")),
         ("cancel_build", CONFIRM_KEYS, builder_command(BuilderCommand.CANCEL_BUILD, "pi007")),
-        ("drain", (), builder_command(BuilderCommand.DRAIN, "pi007")),
+        ("drain", (*"all", "enter"), builder_command(BuilderCommand.DRAIN, "pi007")),
+        ("drain", ("1", "enter"), builder_command(BuilderCommand.RESTART, "pi007", rolling=1)),
         (
             "rolling_restart",
             CONFIRM_KEYS,
@@ -88,7 +91,7 @@ async def test_keys_send_commands_to_the_farm_and_its_builders(
     farm: SimFarm, stage: AppHarness, name: str, keys: tuple[str, ...], body: RequestBody
 ) -> None:
     await move_to(stage, "pi007")
-    await stage.press(action_named(name).keys)
+    await stage.act(name)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         assert sent_messages(farm) == [], "nothing is sent before the answer"
@@ -100,7 +103,7 @@ async def test_keys_send_commands_to_the_farm_and_its_builders(
     # A rolling drain is under way until the builder has gone and come.
     message = (
         {CommandState.ACCEPTED, CommandState.APPLIED}
-        if name == "rolling_restart"
+        if isinstance(body, CommandBuilders) and body.max_parallel
         else {CommandState.APPLIED}
     )
     await stage.wait_until(
@@ -115,7 +118,7 @@ async def test_keys_send_commands_to_the_farm_and_its_builders(
         ("skip_project", CONFIRM_KEYS),
         ("unskip_project", ()),
         ("raise_priority", ("ctrl+u", "2", "enter")),
-        ("reset_priority", ()),
+        ("reset_priority", CONFIRM_KEYS),
     ],
 )
 async def test_keys_send_commands_about_projects(
@@ -130,7 +133,7 @@ async def test_keys_send_commands_about_projects(
         "reset_priority": Prioritize(project=project, version=version, advance_s=0.0),
     }
     await move_to(stage, "pi007")
-    await stage.press(action_named(name).keys)
+    await stage.act(name)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         await stage.press(*keys)
@@ -144,9 +147,21 @@ def test_every_command_action_is_tested_above() -> None:
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
         "reset_priority",
         *("retry_group", "skip_group"),  # in test_failures.py
+        "add_project",  # below
+        "add_packages",  # in test_with_master.py
         *("acknowledge", "mute"),  # in test_confirmations.py and test_with_master.py
     }
     assert {action.name for action in all_actions() if action.changes_farm} == tried
+
+
+async def test_a_project_is_added_by_its_key(farm: SimFarm, stage: AppHarness) -> None:
+    await stage.press("A")
+    await stage.wait_for_text("Project (numpy")
+    await stage.press("enter")
+    await stage.wait_for_text("Enter a project.")
+    await stage.press(*"numpy==2.1", "enter")
+    await stage.wait_until(lambda: farm.received_commands, "the master was asked")
+    assert sent_messages(farm) == [Add(requests=(BuildRequest(requirement="numpy==2.1"),))]
 
 
 async def test_escape_and_cancel_send_nothing(farm: SimFarm, stage: AppHarness) -> None:
@@ -163,9 +178,9 @@ async def test_marked_rows_are_commanded_together_and_unmarked(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     stage.table.table.set_marks({"pi006", "pi008"})
-    await stage.press("d")
+    await stage.press("D")
     await stage.wait_for_text("Drain 2 builders?")
-    await stage.press(*CONFIRM_KEYS)
+    await stage.press(*"all", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     (requested,) = sent_messages(farm)
     assert isinstance(requested, CommandBuilders)
@@ -223,7 +238,7 @@ async def test_a_rejection_is_shown_with_its_reason(farm: SimFarm, stage: AppHar
     farm.rejection = "the farm is being moved"
     await stage.press("p")
     await stage.wait_for_text("rejected (the farm is being moved)")
-    await stage.press("c")
+    await stage.act("commands")
     await stage.wait_for_text("the farm is being moved")
     assert stage.console.current_screen.screen_name == "commands"
 
@@ -259,7 +274,7 @@ async def test_keys_are_disabled_in_read_only_mode_and_the_master_rejects_comman
         for action in all_actions():
             if action.changes_farm:
                 assert stage.console.is_available(action) in {None, False}
-                await stage.press(action.keys)
+                await stage.press(*filter(None, [action.keys]))
         assert stage.console.screen is stage.table
         assert len(stage.console.command_history) == 0
         assert sent_messages(farm) == []
@@ -270,7 +285,7 @@ async def test_keys_are_disabled_in_read_only_mode_and_the_master_rejects_comman
 
 async def test_text_typed_into_a_dialog_is_sent(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
-    await stage.press(action_named("skip_project").keys)
+    await stage.act("skip_project")
     await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
     await stage.press("ctrl+u", *"broken", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
@@ -281,6 +296,33 @@ async def test_text_typed_into_a_dialog_is_sent(farm: SimFarm, stage: AppHarness
 async def test_the_footer_can_be_clicked(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
     line = stage.text.splitlines()[-1]
-    await stage.pilot.click("#keys", offset=(line.index("Drain"), 0))
+    await stage.pilot.click("#keys", offset=(line.index("Sleep"), 0))
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
-    assert sent_messages(farm) == [builder_command(BuilderCommand.DRAIN, "pi007")]
+    assert sent_messages(farm) == [builder_command(BuilderCommand.SLEEP, "pi007")]
+
+
+async def test_a_key_of_former_versions_does_nothing_dangerous(
+    farm: SimFarm, stage: AppHarness
+) -> None:
+    await move_to(stage, "pi007")
+    for key in ("d", "Z", "Q", "c", "b", "h", "v", "Y", "S", "T", "minus"):
+        await stage.press(key)
+    assert stage.console.screen is stage.table
+    await stage.press("D")
+    await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+    await stage.press("enter")  # restarted one at a time, once; now a number is required
+    assert isinstance(stage.console.screen, ConfirmDialog)
+    await stage.press("escape")
+    assert sent_messages(farm) == []
+
+
+async def test_a_key_that_cannot_act_says_why(farm: SimFarm, stage: AppHarness) -> None:
+    await stage.press("8")
+    for key, reason in (
+        ("d", "Details is a key of Builders and Builds."),
+        ("z", "Sleep requires a builder."),
+        ("less_than_sign", "Back 1 min requires a recording."),
+    ):
+        await stage.press(key)
+        await stage.wait_for_text(reason)
+    assert sent_messages(farm) == []

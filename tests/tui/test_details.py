@@ -98,9 +98,9 @@ async def test_from_120_columns_the_row_under_the_cursor_is_told_beside_the_tabl
         await stage.wait_until(lambda: source.sent[-1:] == [query], "its builds are requested")
         await stage.wait_for_text("psycopg2 1.4.2")
         assert "pi5-roof" in stage.text  # the table is beside it
-        await stage.press("v")
+        await stage.press("d")
         assert "psycopg2 1.4.2" not in stage.text
-        await stage.press("v", "3")
+        await stage.press("d", "3")
         stage.table.table.move_cursor("4707")
         await stage.wait_for_text("Deciding line")
         await stage.press("2")
@@ -116,7 +116,7 @@ async def test_on_a_narrow_terminal_details_take_the_place_of_the_table() -> Non
     ) as stage:
         await stage.wait_for_text("pi5-roof")
         stage.table.table.move_cursor("pi4-loft")
-        await stage.press("v")
+        await stage.press("d")
         await stage.wait_for_text("no space left on device")
         assert "pi5-roof" not in stage.text
         assert stage.text.isascii()

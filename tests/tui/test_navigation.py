@@ -61,10 +61,12 @@ async def test_a_queue_opens_its_next_jobs_and_its_builders() -> None:
         await stage.press("4", "down", "enter")
         assert stage.console.current_screen.screen_name == "queue"
         await stage.wait_for_text("cp311-trixie-aarch64 only")
-        await stage.press("escape", "b")
+        await stage.press("escape")
+        await stage.act("show_builders")
         assert stage.console.current_screen.screen_name == "builders"
         assert len(stage.keys) == 9
-        await stage.press("escape", "home", "b")
+        await stage.press("escape", "home")
+        await stage.act("show_builders")
         await stage.wait_for_text("No matching rows")  # nobody serves the first target
 
 
@@ -100,7 +102,7 @@ async def test_problems_come_first_and_columns_sort_by_key_and_mouse() -> None:
         await stage.press("s", "s")
         assert stage.table.sort_column == "label"
         assert stage.keys == sorted(stage.keys)
-        await stage.press("S")
+        await stage.act("reverse_sort")
         assert stage.keys == sorted(stage.keys, reverse=True)
         header = stage.text.splitlines()[2]
         for descending in (False, True):
@@ -157,12 +159,13 @@ async def test_failed_builds_are_also_queried_from_the_master() -> None:
     )
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("3", "f")
+        await stage.press("3")
+        await stage.act("failed")
         await stage.wait_until(
             lambda: stage.keys == ["4707", "4705", "17"], "failures alone are shown"
         )
         assert ListBuilds(limit=500, failed=True) in source.sent
-        await stage.press("f")
+        await stage.act("failed")
         assert "4708" in stage.keys
 
 
@@ -175,21 +178,24 @@ async def test_older_builds_are_listed_after_known_ones() -> None:
     source.replies[BuildsReply] = BuildsReply(builds=older)
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("3", "f")
+        await stage.press("3")
+        await stage.act("failed")
         await stage.wait_until(
             lambda: stage.keys == ["4707", "4705", "17"], "the newest come first"
         )
         await stage.press("end", "enter")
         await stage.wait_for_text("build 17 old 1.4.2")  # though the master's news do not hold it
-        await stage.press("escape", "f")
+        await stage.press("escape")
+        await stage.act("failed")
         assert "17" not in stage.keys  # not among all, where others of its age are missing
 
 
 async def test_only_rows_with_actions_can_be_marked() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        for place in ("4", "h", "8"):
-            await stage.press(place, "space")
+        for place in ("queues", "host", "events"):
+            await stage.act(place)
+            await stage.press("space")
             await stage.pilot.click("RowTable", offset=(1, 2))
             assert not stage.table.table.marks
 
@@ -384,8 +390,8 @@ async def test_received_lines_are_kept_when_the_rest_of_a_log_is_unavailable() -
 async def test_a_list_on_a_tiny_terminal_does_not_crash() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        for key, words in (("T", "Colors"), ("colon", "Esc: close")):
-            await stage.press(key)
+        for action, words in (("theme", "Colors"), ("find", "Esc: close")):
+            await stage.act(action)
             await stage.wait_for_text(words)
             for size in ((1, 1), (3, 20), (20, 5), (120, 40)):
                 await stage.pilot.resize_terminal(*size)
@@ -401,7 +407,7 @@ async def test_a_theme_is_saved() -> None:
     source = prepared_source()
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
         await stage.wait_for_text("pi5-roof")
-        await stage.press("T")
+        await stage.act("theme")
         await stage.wait_for_text("Colors")
         await stage.press("down", "enter")
         await stage.wait_until(lambda: kept, "it is kept")
@@ -413,7 +419,7 @@ async def test_a_changed_key_works_immediately_and_is_saved() -> None:
     source = prepared_source()
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
         await stage.wait_for_text("pi5-roof")
-        await stage.press("k")
+        await stage.act("change_key")
         await stage.wait_for_text("Change the key of which action?")
         await stage.press("down", "enter")  # the second is the screen of builders
         await stage.wait_for_text("Press the new key")
@@ -427,7 +433,9 @@ async def test_a_changed_key_works_immediately_and_is_saved() -> None:
 async def test_a_used_key_cannot_be_assigned() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("k", "enter", "p")
+        await stage.act("change_key")
+        await stage.wait_for_text("Change the key of which action?")
+        await stage.press("enter", "p")
         await stage.wait_for_text("taken by pause")
         assert stage.console.settings == Settings()
 

@@ -10,6 +10,7 @@ import pytest
 from piwheels.tui.app import Console, DisplayOptions
 from piwheels.tui.client.recording import Recorder
 from piwheels.tui.client.replay import Replay
+from piwheels.tui.model import actions
 from piwheels.tui.model.source_events import Connected, MessageReceived
 from piwheels.tui.screens.status_bars import replay_position
 from tests.simfarm import FarmModel
@@ -30,13 +31,14 @@ async def test_keys_pause_step_seek_and_change_the_speed(replay: Replay) -> None
         await pilot.press("0")
         assert replay.paused
         held = replay.now()
-        await pilot.press("right_square_bracket", "right_square_bracket")
+        await pilot.press("greater_than_sign", "greater_than_sign")
         await wait_until(lambda: console.farm.last_heard_at == BEGAN + int(held + 120 - BEGAN))
         await pilot.press("full_stop")
         await wait_until(lambda: console.farm.last_heard_at == BEGAN + int(held + 121 - BEGAN))
-        await pilot.press("left_square_bracket")
+        await pilot.press("less_than_sign")
         await wait_until(lambda: console.farm.last_heard_at == BEGAN + int(held + 61 - BEGAN))
-        await pilot.press("greater_than_sign", "greater_than_sign", "less_than_sign")
+        for action in (actions.FASTER, actions.FASTER, actions.SLOWER):
+            console.perform(action)
         assert replay.speed == 2.0
         await pilot.press("K")  # a recording takes no orders
         await pilot.pause()

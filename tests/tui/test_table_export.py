@@ -60,7 +60,7 @@ async def test_marked_rows_are_copied_in_the_order_of_the_table() -> None:
         for key in ("4707", "4708"):
             stage.table.table.move_cursor(key)
             await stage.press("space")
-        await stage.press("Y")
+        await stage.press("c")
         await stage.wait_for_text("2 rows copied.")
         lines = stage.console.clipboard.splitlines()
         assert [line.split("\t")[1] for line in lines] == ["markupsafe 1.4.2", "pillow 1.4.2"]

@@ -8,7 +8,6 @@ from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.model.actions import action_named
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.control.conftest import TARGET, Builder, Master, empty_upstream, idle_master, master
 from tests.tui.app_harness import AppHarness, run_console
@@ -30,7 +29,7 @@ async def stage(master: Master) -> AsyncIterator[AppHarness]:
 async def perform(stage: AppHarness, name: str, *keys: str) -> None:
     """Press an action's key, and answer its confirmation."""
     known = len(stage.console.command_history)
-    await stage.press(action_named(name).keys)
+    await stage.act(name)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         await stage.press(*keys)
@@ -134,7 +133,7 @@ async def test_cancel_build_cancels_the_build_and_keeps_the_job(
 async def test_drain_ends_a_builder_after_its_build(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
-        await perform(stage, "drain")
+        await perform(stage, "drain", *"all", "enter")
         assert (await pi1.receive_type(m.Shutdown)).after_build
         await wait_for_state(stage, "pi1", "draining")
 
@@ -147,8 +146,8 @@ async def test_a_rolling_restart_continues_when_the_first_builder_reconnects(
         await pi2.send_idle()
         await wait_for_state(stage, "pi1", "idle")
         await wait_for_state(stage, "pi2", "idle")
-        await stage.press(action_named("mark_all").keys)
-        await perform(stage, "rolling_restart", *CONFIRM_KEYS)
+        await stage.act("mark_all")
+        await perform(stage, "drain", "1", "enter")
         await pi1.receive_type(m.Shutdown)
         await pi2.send_idle()
         await pi2.receive_type(m.NoJobAvailable)  # it is not its turn yet
@@ -257,7 +256,7 @@ async def test_priority_moves_a_release_ahead_and_back(master: Master, stage: Ap
         await master.wait_for_query(
             "SELECT priority_time = queued_at - interval '24 hours' FROM jobs"
         )
-        await perform(stage, "reset_priority")
+        await perform(stage, "reset_priority", *CONFIRM_KEYS)
         await wait_until_applied(stage)
         await master.wait_for_query("SELECT priority_time = queued_at FROM jobs")
 

@@ -87,7 +87,6 @@ ACKNOWLEDGE = CommandDefinition(
             requires=Requirement.ALERT,
             confirm=Confirm.ALWAYS,
             prompt=Prompt("Note (may be empty)", "", Kind.TEXT, optional=True),
-            rank=4,
         ),
     ),
 )
@@ -122,7 +121,6 @@ MUTE = CommandDefinition(
             requires=Requirement.ALERT,
             confirm=Confirm.ALWAYS,
             prompt=Prompt("For how long (2h, 3d), or until when (18:00)", "2h", Kind.UNTIL),
-            rank=5,
         ),
     ),
 )

@@ -9,6 +9,7 @@ from piwheels.protocol.commands.definition import (
     CommandDefinition,
     Confirm,
     ConsoleAction,
+    Inputs,
     Kind,
     Parameter,
     Prompt,
@@ -97,11 +98,10 @@ SLEEP = _define(
             label="Sleep",
             help="Take no more jobs after the running build, until woken.",
             requires=Requirement.BUILDER,
-            rank=6,
         ),
         ConsoleAction(
             name="sleep_now",
-            key="Z",
+            key="",
             label="Sleep now",
             help="Cancel the running build and take no more jobs until woken.",
             requires=Requirement.BUILDER,
@@ -123,7 +123,6 @@ WAKE = _define(
             label="Wake",
             help="Take jobs again after sleep or quarantine.",
             requires=Requirement.BUILDER,
-            rank=7,
         ),
     ),
 )
@@ -144,10 +143,19 @@ CANCEL = _define(
             requires=Requirement.RUNNING_BUILD,
             confirm=Confirm.ALWAYS,
             consequence=_REQUEUED,
-            rank=7,
         ),
     ),
 )
+
+
+def _drain_or_restart(inputs: Inputs) -> CommandBuilders:
+    """Drain all of the builders, or restart so many of them at a time."""
+    return CommandBuilders(
+        command=BuilderCommand.RESTART if inputs.number else BuilderCommand.DRAIN,
+        builders=inputs.builders,
+        max_parallel=int(inputs.number),
+    )
+
 
 DRAIN = _define(
     BuilderCommand.DRAIN,
@@ -158,11 +166,19 @@ DRAIN = _define(
     console=(
         ConsoleAction(
             name="drain",
-            key="d",
+            key="D",
             label="Drain",
-            help="Stop the builder's process after the running build; it stays stopped.",
+            help="End builders after their running builds: all, which stay stopped, or so many "
+            "at a time, which are started again.",
             requires=Requirement.BUILDER,
-            rank=6,
+            confirm=Confirm.ALWAYS,
+            # No default: this key restarted builders once, and must not stop them by habit.
+            prompt=Prompt(
+                "How many at once? all: they stay stopped; 2: two at a time are restarted",
+                "",
+                Kind.COUNT_OR_ALL,
+            ),
+            build=_drain_or_restart,
         ),
     ),
 )
@@ -193,7 +209,7 @@ RESTART = _define(
     console=(
         ConsoleAction(
             name="rolling_restart",
-            key="D",
+            key="",
             label="Rolling restart",
             help="Restart builders after their running builds, a few at a time.",
             requires=Requirement.BUILDER,
@@ -222,7 +238,6 @@ KILL = _define(
             confirm=Confirm.ALWAYS,
             consequence=_KILLED,
             confirm_word="kill",
-            rank=7,
         ),
     ),
 )

@@ -58,6 +58,7 @@ class Kind(StrEnum):
     DURATION = "duration"  # number, in seconds
     UNTIL = "until"  # number, in seconds from now: a duration or a time of day
     COUNT = "count"  # number
+    COUNT_OR_ALL = "count or all"  # number, 0 for all
     FLAG = "flag"
 
 
@@ -111,14 +112,18 @@ class Prompt:
 
     label: str
     default: str
-    kind: Kind  # TEXT, COUNT, UNTIL, PACKAGES or DURATION (entered in hours)
+    kind: Kind  # TEXT, COUNT, COUNT_OR_ALL, UNTIL, PACKAGES or DURATION (entered in hours)
     optional: bool = False  # a TEXT may be empty
+    what: str = "a reason"  # a TEXT is
 
     def error(self, entered: str) -> str:
         """Why what was entered cannot be used; "" when it can."""
         match self.kind:
             case Kind.COUNT:
                 valid, expected = parse_count(entered) > 0, f"a number from 1 to {MAX_PARALLEL:,}"
+            case Kind.COUNT_OR_ALL:
+                valid = _is_all(entered) or parse_count(entered) > 0
+                expected = f"all, or a number from 1 to {MAX_PARALLEL:,}"
             case Kind.DURATION:
                 valid, expected = parse_hours(entered) > 0, "a number of hours above 0"
             case Kind.UNTIL:
@@ -126,13 +131,13 @@ class Prompt:
             case Kind.PACKAGES:
                 valid, expected = bool(parse_packages(entered)), "names of Debian packages"
             case _:
-                valid, expected = self.optional or bool(entered.strip()), "a reason"
+                valid, expected = self.optional or bool(entered.strip()), self.what
         return "" if valid else expected
 
     def number(self, entered: str) -> float:
         """The number that was entered, a duration in seconds; 0.0 for a text."""
         match self.kind:
-            case Kind.COUNT:
+            case Kind.COUNT | Kind.COUNT_OR_ALL:
                 return parse_count(entered)
             case Kind.DURATION:
                 return parse_hours(entered) * 3600.0
@@ -147,7 +152,7 @@ class ConsoleAction:
     """One entry of the console's keys, finder and help."""
 
     name: str  # what settings bind keys to
-    key: str  # as textual writes it
+    key: str  # as textual writes it; "" for none
     label: str  # for the key bar: a word or two
     help: str
     requires: Requirement = Requirement.NOTHING
@@ -155,10 +160,10 @@ class ConsoleAction:
     confirm: Confirm = Confirm.NEVER
     consequence: str = ""
     confirm_word: str = ""  # has to be typed: always for the master, for builders if all are meant
-    rank: int = 9  # the key bar drops the highest first
     prompt: Prompt | None = None
     number: float = 0.0  # fixed inputs of this action
     flag: bool = False
+    build: Callable[[Inputs], Message] | None = None  # None: as the command line does
 
 
 def _always(_: Any) -> bool:
@@ -187,6 +192,10 @@ class CommandDefinition(Generic[M]):
     question: str = ""  # what it asks; {what} is what the command is applied to
     consequence: str = ""  # what is lost, in one sentence
     console: tuple[ConsoleAction, ...] = ()
+
+
+def _is_all(text: str) -> bool:
+    return text.strip().lower() in {"all", "0"}
 
 
 def parse_count(text: str) -> int:

@@ -63,7 +63,6 @@ RETRY_RELEASES = CommandDefinition(
             help="Queue all failed builds of the group again.",
             requires=Requirement.FAILURES,
             confirm=Confirm.ALWAYS,
-            rank=3,
         ),
     ),
 )
@@ -85,7 +84,6 @@ SKIP_RELEASES = CommandDefinition(
             requires=Requirement.FAILURES,
             confirm=Confirm.ALWAYS,
             prompt=REASON_PROMPT,
-            rank=4,
         ),
     ),
 )

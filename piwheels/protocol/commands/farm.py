@@ -95,7 +95,7 @@ STOP_MASTER = CommandDefinition(
     console=(
         ConsoleAction(
             name="stop_master",
-            key="Q",
+            key="",
             label="Stop master",
             help="Stop the master.",
             confirm=Confirm.ALWAYS,

@@ -74,7 +74,6 @@ ADD_PACKAGES = CommandDefinition(
             requires=Requirement.FAILURES,
             confirm=Confirm.ALWAYS,
             prompt=Prompt("Debian packages", "", Kind.PACKAGES),
-            rank=3,
         ),
     ),
 )

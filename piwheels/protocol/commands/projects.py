@@ -117,6 +117,19 @@ ADD = CommandDefinition(
     summary="Follow projects and build their newest releases, or the releases named.",
     examples=("piw add numpy", "piw add 'numpy==2.1' --latest 3", "piw add -r requirements.txt"),
     audit=lambda body: f"add {', '.join(item.requirement for item in body.requests)}",
+    console=(
+        ConsoleAction(
+            name="add_project",
+            key="A",
+            label="Add project",
+            help="Follow a project, and build its newest release or the one that is named.",
+            confirm=Confirm.ALWAYS,
+            prompt=Prompt("Project (numpy, or numpy==2.1)", "", Kind.TEXT, what="a project"),
+            build=lambda inputs: Add(
+                requests=(BuildRequest(requirement=(inputs.text or "").strip()),)
+            ),
+        ),
+    ),
 )
 
 
@@ -266,7 +279,6 @@ RETRY = CommandDefinition(
             help="Queue failed builds again.",
             requires=Requirement.PROJECT,
             scope=Scope.RELEASE_FOR_TARGET,
-            rank=8,
         ),
     ),
 )
@@ -334,7 +346,7 @@ PRIORITIZE = CommandDefinition(
         ),
         ConsoleAction(
             name="reset_priority",
-            key="minus",
+            key="",
             label="Reset priority",
             help="Restore the order in which the release's jobs were queued.",
             requires=Requirement.PROJECT,

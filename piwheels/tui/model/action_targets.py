@@ -4,7 +4,7 @@ from piwheels.formatting import format_short_duration
 from piwheels.model import Alert, BuildSummary
 from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_types import ActionTarget
-from piwheels.tui.model.navigation import ScreenFilter
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.terminal_text import terminal_safe
 
 
@@ -21,6 +21,18 @@ def log_filter(target: ActionTarget) -> ScreenFilter:
 def release_filter(target: ActionTarget) -> ScreenFilter:
     """The release of a row."""
     return ScreenFilter(project=target.project, version=target.version, target=target.target)
+
+
+def page_filter_for(page: ScreenName, target: ActionTarget) -> ScreenFilter | None:
+    """What a page shows for a row; None where the row has no such page."""
+    match page:
+        case ScreenName.LOG if target.build is not None:
+            return log_filter(target)
+        case ScreenName.EXPLAIN if target.project:
+            return release_filter(target)
+        case ScreenName.QUEUE if target.target:
+            return ScreenFilter(target=target.target, title=terminal_safe(target.target))
+    return None
 
 
 def running_target(key: str, view: BuilderView) -> ActionTarget:

@@ -26,14 +26,13 @@ class Action:
     """One thing that an operator can do. Its name is also what settings bind keys to."""
 
     name: str
-    keys: str  # as Textual writes them, several separated by commas
+    keys: str  # as Textual writes them, several separated by commas; "" for none
     label: str  # for the key bar: a word or two
     help: str  # what happens, in one sentence
     group: Group
     requires: Requirement = Requirement.NOTHING
     screens: tuple[ScreenName, ...] = ()  # where it is available; () is everywhere
     opens: ScreenName | None = None  # the screen that it leads to
-    drop_order: int = 9  # the key bar drops the highest first
     works_in_dialogs: bool = False
     command: CommandDefinition[Any] | None = None  # the command that it sends
     console: ConsoleAction | None = None  # how it sends that: confirmation, prompt, inputs

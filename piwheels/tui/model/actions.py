@@ -1,5 +1,7 @@
 """All actions of the console: keys, finder, help and docs/console.md derive from this list.
 
+An action without a key is in the finder, and settings can give it one.
+
 The console or a screen handles an action. Those that change the farm are made from the definitions
 of operator commands.
 """
@@ -23,6 +25,8 @@ _TABLES = (
     ScreenName.EVENTS,
     ScreenName.COMMANDS,
 )
+#: The screens that tell about one row of a table.
+PAGES = (ScreenName.LOG, ScreenName.EXPLAIN, ScreenName.QUEUE)
 _ON_LOG = (ScreenName.LOG,)
 _ON_BUILDS = (ScreenName.BUILDS,)
 #: The screens that list alerts; their rows are also builders, builds or queues.
@@ -32,66 +36,58 @@ _WITH_MARKS = (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.DOWNLOADS)
 # --- navigation ---
 
 SCREEN_ACTIONS = tuple(
-    Action(name, keys, label, text, Group.NAVIGATION, opens=name, drop_order=drop_order)
-    for name, keys, label, text, drop_order in (
+    Action(name, keys, label, text, Group.NAVIGATION, opens=name)
+    for name, keys, label, text in (
         (
             ScreenName.OVERVIEW,
             "1",
             "Overview",
             "Show the farm at a glance: metrics, alerts, queues, longest builds.",
-            9,
         ),
-        (ScreenName.BUILDERS, "2", "Builders", "Show builders: state, running build, health.", 9),
-        (ScreenName.BUILDS, "3", "Builds", "Show running and recent builds.", 9),
-        (ScreenName.QUEUES, "4", "Queues", "Show queued jobs per target.", 9),
+        (ScreenName.BUILDERS, "2", "Builders", "Show builders: state, running build, health."),
+        (ScreenName.BUILDS, "3", "Builds", "Show running and recent builds."),
+        (ScreenName.QUEUES, "4", "Queues", "Show queued jobs per target."),
         (
             ScreenName.FAILURES,
             "5",
             "Failures",
             "Show what fails on the whole farm, grouped by cause, regressions first.",
-            9,
         ),
-        (ScreenName.ALERTS, "6", "Alerts", "Show everything that needs attention.", 9),
-        (ScreenName.DOWNLOADS, "7", "Downloads", "Show downloads, now and today.", 9),
+        (ScreenName.ALERTS, "6", "Alerts", "Show everything that needs attention."),
+        (ScreenName.DOWNLOADS, "7", "Downloads", "Show downloads, now and today."),
         (
             ScreenName.EVENTS,
             "8",
             "Events",
             "Show the audit log: operators' commands with their results, and automatic events.",
-            9,
         ),
-        (ScreenName.HOST, "h", "Host", "Show the master's machine: load, memory, disk.", 9),
-        (ScreenName.LOG, "l", "Log", "Show the log of this row's build.", 4),
+        (ScreenName.HOST, "", "Host", "Show the master's machine: load, memory, disk."),
+        (ScreenName.LOG, "l", "Log", "Show the log of this row's build."),
         (
             ScreenName.EXPLAIN,
             "e",
             "Explain",
             "Show this row's release: state per target, builds, why it has or lacks a wheel.",
-            5,
         ),
         (
             ScreenName.COMMANDS,
-            "c",
-            "Command history",
+            "",
+            "Sent commands",
             "Show the commands sent from this console, with their results.",
-            9,
         ),
     )
 )
 SHOW_COMMANDS = SCREEN_ACTIONS[-1]
 #: The screens with a number key, in its order.
-TABS = tuple(action for action in SCREEN_ACTIONS if action.keys[0].isdigit())
+TABS = tuple(action for action in SCREEN_ACTIONS if action.keys[:1].isdigit())
 
-HELP = Action(
-    "help", "question_mark", "Keys", "Show the keys of this screen.", Group.NAVIGATION, drop_order=0
-)
+HELP = Action("help", "question_mark", "Keys", "Show the keys of this screen.", Group.NAVIGATION)
 FIND = Action(
     "find",
     "ctrl+k,colon",
     "Find",
     "Find a screen, a builder, a target, a project of the farm, or an action.",
     Group.NAVIGATION,
-    drop_order=1,
 )
 BACK = Action(
     "back",
@@ -99,14 +95,11 @@ BACK = Action(
     "Back",
     "Clear the filter and the marks, then go back to the screen before.",
     Group.NAVIGATION,
-    drop_order=7,
 )
-THEME = Action(
-    "theme", "T", "Theme", "Choose a color theme, and save the choice.", Group.NAVIGATION
-)
+THEME = Action("theme", "", "Theme", "Choose a color theme, and save the choice.", Group.NAVIGATION)
 CHANGE_KEY = Action(
     "change_key",
-    "k",
+    "",
     "Change a key",
     "Change the key of an action, and save the change.",
     Group.NAVIGATION,
@@ -129,9 +122,7 @@ REDRAW = Action(
     Group.NAVIGATION,
     works_in_dialogs=True,
 )
-QUIT = Action(
-    "quit", "q", "Quit", "Quit the console; the farm keeps running.", Group.NAVIGATION, drop_order=2
-)
+QUIT = Action("quit", "q", "Quit", "Quit the console; the farm keeps running.", Group.NAVIGATION)
 
 # --- rows ---
 
@@ -153,27 +144,24 @@ OPEN = Action(
         ScreenName.EVENTS,
         ScreenName.COMMANDS,
     ),
-    drop_order=3,
 )
 SHOW_BUILDERS = Action(
     "show_builders",
-    "b",
+    "",
     "Show builders",
     "Show the builders that serve the target of this row.",
     Group.ROWS,
     Requirement.TABLE,
     screens=(ScreenName.QUEUES,),
-    drop_order=4,
 )
 DETAILS = Action(
     "details",
-    "v",
+    "d",
     "Details",
     "Show the details of this row: beside the table from 120 columns on, else in its place.",
     Group.ROWS,
     Requirement.TABLE,
     screens=(ScreenName.BUILDERS, ScreenName.BUILDS),
-    drop_order=7,
 )
 FILTER = Action(
     "filter",
@@ -182,25 +170,22 @@ FILTER = Action(
     "Show only rows that contain all words; -word excludes rows with that word.",
     Group.ROWS,
     Requirement.TABLE,
-    drop_order=2,
 )
 FAILED = Action(
     "failed",
-    "f",
-    "Failed",
+    "",
+    "Failed only",
     "Show only builds that produced no wheel, or all builds again.",
     Group.ROWS,
     screens=_ON_BUILDS,
-    drop_order=4,
 )
 SLOW = Action(
     "slow",
-    "o",
-    "Slow",
+    "",
+    "Slow only",
     "Show only builds that took over 10 minutes or longer than expected, or all builds again.",
     Group.ROWS,
     screens=_ON_BUILDS,
-    drop_order=5,
 )
 NEXT_ALERT = Action(
     "next_alert",
@@ -208,7 +193,6 @@ NEXT_ALERT = Action(
     "Next alert",
     "Jump to the next alert.",
     Group.ROWS,
-    screens=(ScreenName.OVERVIEW, *_TABLES),
 )
 MARK = Action(
     "mark",
@@ -218,7 +202,6 @@ MARK = Action(
     Group.ROWS,
     Requirement.TABLE,
     screens=_WITH_MARKS,
-    drop_order=6,
 )
 MARK_ALL = Action(
     "mark_all",
@@ -231,12 +214,31 @@ MARK_ALL = Action(
 )
 SORT = Action("sort", "s", "Sort", "Sort by the next column.", Group.ROWS, Requirement.TABLE)
 REVERSE_SORT = Action(
-    "reverse_sort", "S", "Reverse sort", "Reverse the sort order.", Group.ROWS, Requirement.TABLE
+    "reverse_sort", "", "Reverse sort", "Reverse the sort order.", Group.ROWS, Requirement.TABLE
+)
+NEXT_PANE = Action(
+    "next_pane", "tab", "Next pane", "Go to the next list or pane of this screen.", Group.ROWS
+)
+PREVIOUS_PAGE = Action(
+    "previous_page",
+    "left_square_bracket",
+    "Page before",
+    "Show the page of the row before, in the table that this page was opened from.",
+    Group.ROWS,
+    screens=PAGES,
+)
+NEXT_PAGE = Action(
+    "next_page",
+    "right_square_bracket",
+    "Page after",
+    "Show the page of the row after, in the table that this page was opened from.",
+    Group.ROWS,
+    screens=PAGES,
 )
 COPY_ROW = Action(
     "copy_row",
-    "Y",
-    "Copy row",
+    "c",
+    "Copy",
     "Copy this row, or the marked ones, to the clipboard of the terminal (OSC 52).",
     Group.ROWS,
     Requirement.TABLE,
@@ -278,7 +280,6 @@ FIRST_ERROR = Action(
     "Go to the first line that reports an error.",
     Group.LOG,
     screens=_ON_LOG,
-    drop_order=4,
 )
 DECIDING_LINE = Action(
     "deciding_line",
@@ -287,7 +288,6 @@ DECIDING_LINE = Action(
     "Go to the line that says why the build failed.",
     Group.LOG,
     screens=_ON_LOG,
-    drop_order=7,
 )
 FOLLOW = Action(
     "follow",
@@ -296,7 +296,6 @@ FOLLOW = Action(
     "Go to the end and follow it.",
     Group.LOG,
     screens=_ON_LOG,
-    drop_order=4,
 )
 WRAP = Action(
     "wrap",
@@ -305,11 +304,8 @@ WRAP = Action(
     "Wrap long lines, or cut them off.",
     Group.LOG,
     screens=_ON_LOG,
-    drop_order=5,
 )
-SAVE = Action(
-    "save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG, drop_order=5
-)
+SAVE = Action("save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG)
 
 # --- a recording ---
 
@@ -320,7 +316,6 @@ TOGGLE_PLAYBACK = Action(
     "Pause or resume playback.",
     Group.REPLAY,
     Requirement.RECORDING,
-    drop_order=3,
 )
 STEP = Action(
     "step",
@@ -329,11 +324,10 @@ STEP = Action(
     "Advance by one message and pause.",
     Group.REPLAY,
     Requirement.RECORDING,
-    drop_order=4,
 )
 SEEK_BACK = Action(
     "seek_back",
-    "left_square_bracket",
+    "less_than_sign",
     "Back 1 min",
     "Go back one minute.",
     Group.REPLAY,
@@ -341,18 +335,16 @@ SEEK_BACK = Action(
 )
 SEEK_FORWARD = Action(
     "seek_forward",
-    "right_square_bracket",
+    "greater_than_sign",
     "Forward 1 min",
     "Go forward one minute.",
     Group.REPLAY,
     Requirement.RECORDING,
 )
-SLOWER = Action(
-    "slower", "less_than_sign", "Slower", "Halve the speed.", Group.REPLAY, Requirement.RECORDING
-)
+SLOWER = Action("slower", "", "Slower", "Halve the speed.", Group.REPLAY, Requirement.RECORDING)
 FASTER = Action(
     "faster",
-    "greater_than_sign",
+    "",
     "Faster",
     "Double the speed.",
     Group.REPLAY,
@@ -375,6 +367,9 @@ _ROWS = (
     MARK_ALL,
     SORT,
     REVERSE_SORT,
+    NEXT_PANE,
+    PREVIOUS_PAGE,
+    NEXT_PAGE,
     COPY_ROW,
     EXPORT,
 )
@@ -403,6 +398,11 @@ def action_named(name: str) -> Action:
         KeyError: there is none.
     """
     return {action.name: action for action in all_actions()}[name]
+
+
+def find_action(name: str) -> Action | None:
+    """The action with this name; None when there is none."""
+    return next((action for action in all_actions() if action.name == name), None)
 
 
 #: The screens that can have what an action requires.
@@ -447,7 +447,9 @@ def actions_of(screen_name: ScreenName) -> Iterator[Action]:
     taken: set[str] = set()
     for action in sorted(all_actions(), key=lambda action: not action.screens):
         keys = set(action.keys.split(","))
-        if (action.screens and screen_name not in action.screens) or keys <= taken:
+        if action.screens and screen_name not in action.screens:
+            continue
+        if action.keys and keys <= taken:
             continue
         taken |= keys
         yield action

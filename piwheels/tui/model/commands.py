@@ -1,8 +1,9 @@
 """From an action and its targets: the confirmation to ask for, and the commands to send."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from piwheels.formatting import pluralize
 from piwheels.protocol.commands.definition import (
@@ -135,29 +136,37 @@ def build_messages(
     Raises:
         ValueError: the action sends no command.
     """
-    if action.command is None or action.command.build is None:
-        raise ValueError(f"{action.name} sends no command")
+    build = _builder_of_messages(action)
     label = action.label.lower()
     if action.requires in _OF_BUILDERS:
         labels = tuple(dict.fromkeys(target.builder for target in targets))
-        body = action.command.build(_inputs(action, entered, builders=labels))
+        body = build(_inputs(action, entered, builders=labels))
         return [(body, f"{label} {_join_names(labels)}")]
     if action.requires is Requirement.FAILURES:
         releases = tuple(dict.fromkeys((it.project, it.version, it.target) for it in targets))
-        body = action.command.build(_inputs(action, entered, releases=releases))
+        body = build(_inputs(action, entered, releases=releases))
         return [(body, f"{label} {_targets_summary(action, targets)}")]
     if action.requires is Requirement.ALERT:
         ids = tuple(dict.fromkeys(target.alert for target in targets))
-        body = action.command.build(_inputs(action, entered, alerts=ids))
+        body = build(_inputs(action, entered, alerts=ids))
         return [(body, f"{label} {_targets_summary(action, targets)}")]
     if action.requires is not Requirement.PROJECT:
-        return [(action.command.build(_inputs(action, entered)), label)]
+        description = f"{label} {terminal_safe(entered.strip())}".strip()
+        return [(build(_inputs(action, entered)), description)]
     bodies = {}
     for target in targets:
         scope = _scope(action, target)
-        body = action.command.build(_inputs(action, entered, *scope))
+        body = build(_inputs(action, entered, *scope))
         bodies[body] = f"{label} {terminal_safe(release_text(*scope[:2]))}"
     return list(bodies.items())
+
+
+def _builder_of_messages(action: Action) -> Callable[[Inputs], Any]:
+    own = action.console.build if action.console else None
+    build = own or (action.command.build if action.command else None)
+    if build is None:
+        raise ValueError(f"{action.name} sends no command")
+    return build
 
 
 def _inputs(

@@ -35,7 +35,6 @@ def _action(definition: CommandDefinition[Any], console: ConsoleAction) -> Actio
             group=_GROUPS.get(console.requires, Group.FARM),
             requires=console.requires,
             screens=_SCREENS.get(console.requires, ()),
-            drop_order=console.rank,
             command=definition,
             console=console,
         )

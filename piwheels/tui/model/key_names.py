@@ -19,12 +19,16 @@ _KEY_LABELS = {
     "greater_than_sign": ">",
     "escape": "Esc",
     "enter": "Enter",
+    "tab": "Tab",
     "space": "Space",
 }
 
 #: Tables, logs and text fields need these keys themselves.
 RESERVED_KEYS = frozenset(
-    {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "tab", "shift+tab"}
+    {
+        *("up", "down", "left", "right", "pageup", "pagedown", "home", "end", "tab", "shift+tab"),
+        *("j", "k", "g", "G"),
+    }
 )
 
 
@@ -58,7 +62,12 @@ def rename_actions(keys: Mapping[str, str]) -> tuple[dict[str, str], str]:
 
 def key_labels(keys: str) -> list[str]:
     """Keys as they are printed on a keyboard; the first is the one to show."""
-    return [_key_label(key.strip()) for key in keys.split(",")]
+    return [_key_label(key.strip()) for key in keys.split(",") if key]
+
+
+def key_label(keys: str) -> str:
+    """The key to show of several; "" for none."""
+    return next(iter(key_labels(keys)), "")
 
 
 def _key_label(key: str) -> str:

@@ -101,6 +101,10 @@ class FarmScreen(Screen[None]):
         """The key of the row under the cursor; "" for none."""
         return ""
 
+    def step_to_page(self, by: int, page: ScreenName) -> ScreenFilter | None:  # noqa: ARG002
+        """Move the cursor by so many rows, to one with such a page; None: there is no such row."""
+        return None
+
     def hidden_mark_count(self) -> int:
         """How many of the targets the filter hides."""
         return 0
@@ -128,7 +132,7 @@ class FarmScreen(Screen[None]):
         command, words = self.query_one("#command", Bar), status_bars.last_command(console)
         command.display = bool(words)
         command.show(words)
-        self.query_one("#keys", Bar).show(status_bars.key_hints(console, self.screen_name))
+        self.query_one("#keys", Bar).show(status_bars.key_row(console, self.screen_name))
 
     def on_mount(self) -> None:
         """Show the current state at once."""

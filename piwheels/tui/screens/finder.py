@@ -119,9 +119,10 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
     def _note(self, action: Action) -> str:
         console = self.console
         keys = " or ".join(key_labels(console.keys_for(action)))
+        keys = f"{keys}: " if keys else ""
         if console.is_available(action) is None:
-            return f"{keys}: not now. {console.unavailable_reason(action)}"
-        return f"{keys}: {console.help_for(action)}"
+            return f"{keys}not now. {console.unavailable_reason(action)}"
+        return f"{keys}{console.help_for(action)}"
 
     def _project_actions(self) -> list[FinderEntry]:
         """What can be done with the first project, where the master lets this console do it."""

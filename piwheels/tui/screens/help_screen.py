@@ -47,13 +47,16 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#keyhelp").focus()
 
     def _content(self) -> Content:
+        console = self._app_context
         available = [
             action
             for action in actions_of(self._screen_name)
-            if self._app_context.is_available(action) is not False
+            if console.is_available(action) is not False
         ]
         groups, order = list(Group), all_actions()
-        available.sort(key=lambda action: (groups.index(action.group), order.index(action)))
+        available.sort(
+            key=lambda it: (groups.index(it.group), not console.keys_for(it), order.index(it))
+        )
         parts = []
         for group, actions in groupby(available, key=lambda action: action.group):
             parts.append(Content.styled(f"{group.value}\n", "bold $text-accent"))

@@ -7,7 +7,8 @@ from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.alerts import active_alerts
-from piwheels.tui.model.key_names import key_labels
+from piwheels.tui.model.key_names import key_label
+from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -87,7 +88,7 @@ def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
     action = actions.NEXT_ALERT
     if not console.is_available(action) or action not in actions.actions_of(here):
         return ""
-    return f" ({key_labels(console.keys_for(action))[0]})"
+    return f" ({key_label(console.keys_for(action))})"
 
 
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
@@ -101,15 +102,16 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
 
 
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:
-    """The screens with a number key, the current one highlighted; digits only where narrow."""
+    """The screens with a number key, the current one in capitals; digits only where narrow."""
     words: list[Word] = []
     tab = _TAB_OF.get(current, current)
     for action in actions.TABS:
-        digit = key_labels(action.keys)[0]
+        digit = key_label(action.keys)
         is_current = action.opens is tab
-        text = f"{digit} {action.label}" if is_current or width >= _NARROW_WIDTH else digit
+        label = action.label.upper() if is_current else action.label
+        text = f"{digit} {label}" if is_current or width >= _NARROW_WIDTH else digit
         style = "here" if is_current else "muted"
-        gap = 1 if words else 0  # so that all of them fit into 80 columns
+        gap = 1 if words or width < _NARROW_WIDTH else 0  # so that all of them fit into 80 columns
         words.append(Word(text, style, action, 0 if is_current else 1, gap))
     return words
 
@@ -128,16 +130,20 @@ def last_command(console: ConsoleContext) -> list[Word]:
     return words
 
 
-def key_hints(console: ConsoleContext, screen_name: ScreenName) -> list[Word]:
+def key_row(console: ConsoleContext, screen_name: ScreenName) -> list[Word]:
     """The keys of a screen; those that are not available now are grayed out."""
-    words = []
-    for action in actions.actions_of(screen_name):
-        available = console.is_available(action)
-        if available is False or action in actions.TABS:
+    words: list[Word] = []
+    hints = key_hints(screen_name, recording=console.replay is not None)
+    for place, hint in enumerate(hints, 1):
+        action = actions.find_action(hint.action)
+        available = console.is_available(action) if action else False
+        key = key_label(console.keys_for(action)) if action else ""
+        if action is None or available is False or not key:
             continue
         style = "dead" if available is None else ""
-        key = key_labels(console.keys_for(action))[0]
-        words.append(Word(action.label, style, action, action.drop_order, 1, key))
+        drop_order = 0 if action is actions.HELP else 1 if action is actions.QUIT else place + 1
+        gap = 2 if words else 1
+        words.append(Word(hint.label or action.label, style, action, drop_order, gap, key))
     return words
 
 

@@ -14,9 +14,10 @@ from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_count, pluralize
 from piwheels.tui.atomic_file import write_new_file
 from piwheels.tui.model import actions
+from piwheels.tui.model.action_targets import page_filter_for
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.details import DetailLine
-from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
+from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.screens.base import FarmScreen, Handler
@@ -242,6 +243,20 @@ class TableScreen(FarmScreen):
     def current_row(self) -> str:
         """The key of the row under the cursor."""
         return self.table.cursor or ""
+
+    def step_to_page(self, by: int, page: ScreenName) -> ScreenFilter | None:
+        """Move the cursor to the next row that has such a page."""
+        table = self.table
+        keys = [row.key for row in table.rows]
+        at = keys.index(table.cursor) if table.cursor in keys else -1
+        place = at + by
+        while 0 <= place < len(keys):
+            target = self.action_target(keys[place])
+            if target and (page_filter := page_filter_for(page, target)):
+                table.move_cursor(keys[place])
+                return page_filter
+            place += by
+        return None
 
     def clear_marks(self) -> None:
         """Unmark all rows."""
