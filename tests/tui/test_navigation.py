@@ -55,6 +55,23 @@ async def test_enter_opens_the_log_of_a_builder_and_escape_returns_to_its_row() 
         assert stage.table.table.cursor == "pi4-attic"
 
 
+async def test_brackets_show_the_log_of_the_builder_before_and_after() -> None:
+    async with run_console(prepared_source()) as stage:
+        await stage.wait_for_text("pi5-roof")
+        await stage.press("j", "enter")
+        await stage.wait_for_text("build 4702")
+        await stage.press("right_square_bracket")
+        await stage.wait_for_text("build 4709")
+        await stage.press("left_square_bracket")
+        await stage.wait_for_text("build 4702")
+        await stage.press("left_square_bracket")  # the row above has no build
+        await stage.wait_for_text("There is no row before this one.")
+        await stage.press("escape", "G")
+        assert stage.table.table.cursor == stage.keys[-1]
+        await stage.press("g", "j", "j", "k")
+        assert stage.table.table.cursor == "pi4-attic"
+
+
 async def test_a_queue_opens_its_next_jobs_and_its_builders() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
