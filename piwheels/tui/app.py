@@ -420,8 +420,8 @@ class Console(FarmApp):
     def turn_page(self, by: int) -> None:
         """Show the page of the row before (-1) or after (1), in the table it was opened from."""
         here = self.current_screen
-        origin = self._history[-1].screen_name if self._history else None
-        screen = self._get_or_create_screen(origin) if origin else here
+        origin = self.session.came_from
+        screen = self._get_or_create_screen(origin.screen_name) if origin else here
         page_filter = screen.step_to_page(by, here.screen_name)
         if page_filter is None:
             self.notify(f"There is no row {'before' if by < 0 else 'after'} this one.")

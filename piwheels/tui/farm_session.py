@@ -25,6 +25,11 @@ class FarmSession:
         self._visited.append(entry)
         del self._visited[:-_HISTORY_LIMIT]
 
+    @property
+    def came_from(self) -> HistoryEntry | None:
+        """The screen that `go_back` leads to."""
+        return self._visited[-1] if self._visited else None
+
     def go_back(self) -> HistoryEntry | None:
         """The screen that was left last; None when there is none."""
         return self._visited.pop() if self._visited else None
