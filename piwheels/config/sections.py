@@ -53,7 +53,7 @@ class WebrootSection(msgspec.Struct, frozen=True):
 
 
 class SiteSection(msgspec.Struct, frozen=True):
-    """What the web site says about the farm and the people who run it."""
+    """What the web site says about the farm; `piw pages rebuild` writes all pages again."""
 
     name: Annotated[str, _doc("Name of the farm, in the header and the titles of pages.")] = (
         "piwheels"

@@ -18,6 +18,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import platform_of
 from piwheels.website import charts, feeds, html, json_documents
+from piwheels.website.absence import absence_text
 from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.platform_choices import PlatformChoice, newest_final, platform_choices
 from piwheels.website.release_matrix import matrix_row, platform_columns
@@ -106,6 +107,7 @@ def _page(
             PageLink(number=n, file=_page_file(n), is_current=n == number)
             for n in range(1, last + 1)
         ],
+        absence_text="" if content.files else absence_text(facts, rows),
         newest_text=_newest_text(facts, files),
         chart=charts.column_chart(downloads_chart(content.days), json_url="json"),
         total_bytes=sum(file.size_bytes for file in content.files),

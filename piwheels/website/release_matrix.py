@@ -43,6 +43,7 @@ class PlatformColumns(Struct, frozen=True, kw_only=True):
 class TargetCell(Struct, frozen=True, kw_only=True):
     """A cell of the matrix: the status of a release for a target."""
 
+    state: State
     label: str
     style: str  # a class of style.css
     note: str = ""
@@ -169,7 +170,7 @@ def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per 
 
 def _release_cell(status: ReleaseStatus) -> TargetCell:
     label, style = _state_label(status.state)
-    return TargetCell(label=label, style=style)
+    return TargetCell(state=status.state, label=label, style=style)
 
 
 def _cell(
@@ -183,7 +184,7 @@ def _cell(
     label, style = _state_label(status.state)
     log = target.last_build_id if status.state in {State.FAILED, State.DEFERRED} else None
     note = filters.truncate(_note(content, status, target), _MAX_NOTE_LENGTH)
-    return TargetCell(label=label, style=style, note=note, log=log)
+    return TargetCell(state=status.state, label=label, style=style, note=note, log=log)
 
 
 def _covered_cell(
@@ -198,7 +199,9 @@ def _covered_cell(
     else:
         tags = next((file.tags for file in files if file.filename == name), "")
         note = "" if made_here else tags
-    return TargetCell(label="wheel", style=status.label, note=note, file=name, log=log)
+    return TargetCell(
+        state=status.state, label="wheel", style=status.label, note=note, file=name, log=log
+    )
 
 
 def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) -> str:

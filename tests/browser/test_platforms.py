@@ -98,6 +98,14 @@ async def test_the_whole_matrix_is_shown_without_javascript(visitors: Visitors) 
         assert BULLSEYE in await page.content()
 
 
+async def test_an_unknown_project_is_named(visitors: Visitors) -> None:
+    async with visitors.visit() as visit:
+        page = await visit.open("project/left-pad/")
+        await expect(
+            page.get_by_text("Then nobody has asked this farm for left-pad yet")
+        ).to_be_visible()
+
+
 async def test_pages_with_platforms_fit_a_phone(visitors: Visitors) -> None:
     async with visitors.visit(viewport=ViewportSize(width=360, height=740)) as visit:
         for path in ("", "project/demo/", "faq.html"):

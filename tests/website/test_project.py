@@ -22,6 +22,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import StatusContext
 from piwheels.website import json_documents
+from piwheels.website.page_data import Site
 from piwheels.website.project_page import (
     FIRST_PAGE_RELEASES,
     LATER_PAGE_RELEASES,
@@ -434,6 +435,33 @@ def test_downloads_are_charted_with_zero_for_days_without_any() -> None:
     assert len(list(reader.all("figure"))) == 1
     rows = reader.text[reader.text.index("Downloads per day") :]
     assert all(day in rows for day in ("2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"))
+
+
+@pytest.mark.parametrize(
+    ("target", "facts", "why"),
+    [
+        (a_target(), {"has_sdist": False}, "no source distribution (sdist)"),
+        (a_target(python_allowed=False), {}, "exclude every Python of this farm"),
+        (a_target(queued=True), {}, "queued or being built"),
+        (lacking_libpq(last_final=True), {}, "Every build failed so far"),
+        (a_target(), {"skip_reason": "too large"}, "The table shows why"),
+    ],
+)
+def test_a_project_without_wheels_tells_why(
+    target: TargetStatusRow, facts: dict[str, Any], why: str
+) -> None:
+    text = page(a_project(a_release("1.0", target, **facts))).text
+    assert f"There are no wheels yet. {why}"[:25] in text
+    assert why in text
+    assert "ask the operators" not in text
+
+
+def test_a_project_without_wheels_can_be_asked_for() -> None:
+    site = Site(url=SITE.url, request_url="https://example.org/ask?x=1&y=2")
+    content = a_project(facts=project_facts(a_release(), skip_reason="opted out"))
+    reader = assert_harmless(render_project(site, content)["index.html"])
+    assert "The operators of this farm decided not to build it." in reader.text
+    assert "https://example.org/ask?x=1&y=2" in reader.links()
 
 
 def test_a_project_without_releases_has_a_page() -> None:

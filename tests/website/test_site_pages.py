@@ -158,6 +158,47 @@ def test_the_page_about_json_describes_every_field_and_links_the_schemas() -> No
             assert all(field in reader.text for field in struct["properties"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "link"),
+    [
+        ({"request_url": "https://example.org/ask"}, "https://example.org/ask"),
+        ({"contact": "wheels@example.org"}, "mailto:wheels@example.org"),
+        (
+            {"contact": "https://example.org/", "request_url": "javascript:x"},
+            "https://example.org/",
+        ),
+    ],
+)
+def test_the_404_page_tells_how_to_ask_for_a_project(settings: dict[str, str], link: str) -> None:
+    site = Site(url="https://wheels.example.org/", **settings)
+    reader = assert_harmless(site_pages.static_pages(site)["404.html"])
+    assert "nobody has asked this farm for it yet" in reader.text
+    assert link in reader.links()
+
+
+def test_the_404_page_of_a_farm_without_contact_names_the_command() -> None:
+    site = Site(url="https://wheels.example.org/", contact="room 12")
+    assert "build it: room 12." in Reader(site_pages.static_pages(site)["404.html"]).text
+    assert "piw add NAME" in Reader(site_pages.static_pages(SITE)["404.html"]).text
+
+
+def test_every_page_says_who_runs_the_farm() -> None:
+    site = Site(
+        url="https://wheels.example.org/",
+        name=f"Farm {HOSTILE}",
+        operator=HOSTILE,
+        contact=HOSTILE,
+        notice="Maintenance on Friday",
+    )
+    pages = {**site_pages.static_pages(site), **site_pages.home_pages(site, a_home())}
+    for name, page in pages.items():
+        if name.endswith(".html"):
+            text = assert_harmless(page).text
+            assert f"This farm is run by {SHOWN}." in text, name
+            assert "Maintenance on Friday" in text, name
+            assert text.count(f"Farm {SHOWN}") >= 2, name
+
+
 def test_the_404_page_has_urls_that_work_at_any_path() -> None:
     reader = assert_harmless(site_pages.static_pages(SITE)["404.html"])
     local = [link for link in reader.links() if not link.startswith("#")]

@@ -1,4 +1,4 @@
-// Scripts of every page: copy buttons, and opening the section that the URL names.
+// Scripts of every page: copy buttons, opening the section that the URL names, the missing project.
 "use strict";
 
 document.documentElement.classList.add("js");
@@ -8,7 +8,15 @@ function unfold() {
   if (named instanceof HTMLDetailsElement) named.open = true;
 }
 
+// The page for unknown addresses names the project that was looked for.
+function nameMissing() {
+  const place = document.querySelector(".missing-project");
+  const found = /\/project\/([A-Za-z0-9._-]{1,200})\/?$/.exec(location.pathname);
+  if (place && found) place.textContent = found[1];
+}
+
 document.addEventListener("DOMContentLoaded", unfold);
+document.addEventListener("DOMContentLoaded", nameMissing);
 addEventListener("hashchange", unfold);
 
 document.addEventListener("click", async (event) => {
