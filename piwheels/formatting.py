@@ -4,7 +4,7 @@ Pure functions. Durations are in seconds, sizes in bytes; a time zone of None is
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -112,6 +112,36 @@ def format_coarse_duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{int(seconds // 10) * 10}s" if seconds >= 10 else "a few seconds"
     return format_short_duration(seconds - seconds % _MINUTE)
+
+
+def format_wait_range(soonest_s: float, latest_s: float) -> str:
+    """How long something will take at least and at most, in whole units: `3h-5h`, `under 2h`."""
+    soonest, latest = max(0.0, soonest_s), max(0.0, latest_s)
+    low = _whole_units(soonest, math.floor)
+    high = _whole_units(latest, math.ceil)
+    if soonest < _MINUTE:
+        return f"under {high}"
+    return high if low == high else f"{low}-{high}"
+
+
+def _whole_units(seconds: float, rounded: Callable[[float], int]) -> str:
+    if seconds < _HOUR:
+        return f"{rounded(seconds / _MINUTE) or 1}m"
+    if seconds < 2 * _DAY:
+        return f"{rounded(seconds / _HOUR)}h"
+    return f"{rounded(seconds / _DAY)}d"
+
+
+def format_queue_position(least_ahead: int, most_ahead: int) -> str:
+    """A place in a queue by the jobs ahead, rounded where it is far or not exactly known."""
+    if most_ahead < 100:
+        return f"position {most_ahead + 1}"
+    low, high = (f"{_two_digits(number):,}" for number in (least_ahead, most_ahead))
+    return f"about {high} jobs ahead" if low == high else f"{low} to {high} jobs ahead"
+
+
+def _two_digits(number: int) -> int:
+    return round(number, 2 - len(str(number)))
 
 
 def format_load(load: float) -> str:

@@ -1,19 +1,21 @@
 """A project as an operator sees it: a release's state for each target, builds, downloads."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from piwheels.causes.explanation import summarize_build
 from piwheels.control.adaptive_cache import AdaptiveCache
-from piwheels.db import downloads, recipe_store, site_queries, status_queries
+from piwheels.db import downloads, queue_outlines, recipe_store, site_queries, status_queries
 from piwheels.db.database import Database
 from piwheels.db.index_queries import version_sort_key
 from piwheels.errors import RejectedError
+from piwheels.formatting import format_queue_position
 from piwheels.model import (
-    MAX_JOBS_AHEAD,
+    ExpectedWait,
     ProjectOverview,
     ProjectStatusRow,
+    QueueOutline,
     Recipe,
     State,
     TargetProgress,
@@ -22,41 +24,40 @@ from piwheels.model import (
 from piwheels.release_status import (
     ReleaseStatus,
     StatusContext,
-    expected_wait,
     release_statuses,
 )
 
 _MAX_BUILDS = 20
 _MAX_VERSIONS = 30
-#: Builds of a day are counted: not oftener than this times as long.
+#: Builds of a day are counted, and jobs are sampled: not oftener than this times as long.
 _LOAD_FACTOR = 100.0
 _MAX_AGE_S = 300.0
-#: An answer waits no longer for newer rates when it has some.
-_RATES_TIMEOUT_S = 0.5
+#: An answer waits no longer for newer outlines when it has some.
+_OUTLINES_TIMEOUT_S = 0.5
 
 
 @dataclass(slots=True)
 class ProjectOverviews:
     """Answers ShowProject.
 
-    db: for the project. counts_db: for the rates of the queues.
+    db: for the project. counts_db: for the outlines of the queues.
     """
 
     db: Database
     counts_db: Database
     status_context: Callable[[], StatusContext]
-    _rates: AdaptiveCache[dict[str, float]] = field(init=False)
+    _outlines: AdaptiveCache[dict[str, QueueOutline]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rates = AdaptiveCache(
-            lambda: site_queries.builds_per_hour(self.counts_db),
+        self._outlines = AdaptiveCache(
+            lambda: queue_outlines.queue_outlines(self.counts_db),
             cost_factor=_LOAD_FACTOR,
             max_age_s=_MAX_AGE_S,
         )
 
-    async def builds_per_hour(self) -> dict[str, float]:
-        """The recent rate of each target that has one."""
-        return (await self._rates.get_within(_RATES_TIMEOUT_S)).value
+    async def outlines(self) -> dict[str, QueueOutline]:
+        """The outline of each target's queue."""
+        return (await self._outlines.get_within(_OUTLINES_TIMEOUT_S)).value
 
     async def overview(self, project: str, version: str | None) -> ProjectOverview:
         """A project with one of its releases.
@@ -66,7 +67,7 @@ class ProjectOverviews:
         """
         db = self.db
         facts = await status_queries.project_status(
-            db, project, [version] if version else None, max_jobs_ahead=MAX_JOBS_AHEAD
+            db, project, [version] if version else None, outlines=await self.outlines()
         )
         if facts is None:
             raise RejectedError(f"this farm does not have {project}")
@@ -81,7 +82,7 @@ class ProjectOverviews:
             released_at=release.released_at if release else None,
             yanked=release.yanked if release else None,
             skip_reason=facts.skip_reason or (release.skip_reason if release else None),
-            targets=tuple(await self._targets(facts)),
+            targets=tuple(self._targets(facts)),
             versions=tuple(it for it in versions if it != shown)[:_MAX_VERSIONS],
             builds=builds,
             min_memory_bytes=head.min_memory_bytes,
@@ -89,43 +90,37 @@ class ProjectOverviews:
             recipes=tuple(map(_recipe_line, await recipe_store.project_recipes(db, project))),
         )
 
-    async def _targets(self, facts: ProjectStatusRow) -> list[TargetProgress]:
+    def _targets(self, facts: ProjectStatusRow) -> list[TargetProgress]:
         if not facts.releases:
             return []
         release, context = facts.releases[0], self.status_context()
-        rates = await self.builds_per_hour()
         found = release_statuses(facts, release, context)
         return [
-            _progress(status, target, rates, context.now)
+            _progress(status, target, context.now)
             for target in release.targets
             if (status := found.for_target(target.target)) is not None
         ]
 
 
 def _progress(
-    status: ReleaseStatus,
-    target: TargetStatusRow,
-    rates: Mapping[str, float],
-    now: datetime | None,
+    status: ReleaseStatus, target: TargetStatusRow, now: datetime | None
 ) -> TargetProgress:
     return TargetProgress(
         target=target.target,
         state=status.state,
         label=status.label,
         note=_note(status, target),
-        expected_s=_expected_s(status.state, target, rates, now),
+        expected=_expected(status.state, target, now),
         build=target.current_build_id or target.last_build_id,
     )
 
 
-def _expected_s(
-    state: State, target: TargetStatusRow, rates: Mapping[str, float], now: datetime | None
-) -> float | None:
+def _expected(state: State, target: TargetStatusRow, now: datetime | None) -> ExpectedWait | None:
     if state is State.QUEUED and not target.awaited_packages:
-        wait = expected_wait(target, rates)
-        return wait.total_seconds() if wait else None
+        return target.expected
     if state is State.DEFERRED and target.retry_at and now:
-        return max(0.0, (target.retry_at - now).total_seconds())
+        wait_s = max(0.0, (target.retry_at - now).total_seconds())
+        return ExpectedWait(soonest_s=wait_s, latest_s=wait_s)
     return None
 
 
@@ -137,6 +132,8 @@ def _note(status: ReleaseStatus, target: TargetStatusRow) -> str:
             return f"on {target.claimed_by}" if target.claimed_by else ""
         case State.COVERED:
             return status.file
+        case State.QUEUED:
+            return format_queue_position(target.jobs_ahead.least, target.jobs_ahead.most)
         case _:
             return status.detail or status.text
 

@@ -15,7 +15,9 @@ from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.errors import RejectedError
 from piwheels.model import (
+    JobsAhead,
     ProjectStatusRow,
+    QueueOutline,
     SeriesWindow,
     State,
     TargetStatusRow,
@@ -53,7 +55,6 @@ from piwheels.protocol.messages import (
 from piwheels.release_status import (
     ReleaseStatus,
     StatusContext,
-    expected_start,
     explain_with_upstream,
     is_idle_until_soon,
     release_statuses,
@@ -144,7 +145,9 @@ class QueryHandlers:
         versions = [query.version] if query.version else None
         target = await self.resolve_target(query.target) if query.target else None
         targets = [target] if target else None
-        facts = await status_queries.project_status(self.db, query.project, versions, targets)
+        facts = await status_queries.project_status(
+            self.db, query.project, versions, targets, outlines=await self.overviews.outlines()
+        )
         statuses = explain_with_upstream(
             query.project,
             facts,
@@ -158,16 +161,14 @@ class QueryHandlers:
     async def queue(self, target: str) -> QueueReply:
         """The jobs that builders take next for a target, with their expected start."""
         jobs = await status_queries.next_jobs(self.db, target, MAX_QUEUED_JOBS)
-        rate = (await self.overviews.builds_per_hour()).get(target, 0.0)
-        served = target in self.dispatcher.targets.served and not self.dispatcher.paused
-        expected = (expected_start(place, rate) if served else None for place in range(len(jobs)))
-        return QueueReply(
-            jobs=tuple(
-                replace(job, expected_s=start.total_seconds() if start is not None else None)
-                for job, start in zip(jobs, expected, strict=True)
-            ),
-            jobs_per_hour=rate,
-        )
+        outline = (await self.overviews.outlines()).get(target) or QueueOutline()
+        if target in self.dispatcher.targets.served and not self.dispatcher.paused:
+            places = (JobsAhead(least=place, most=place) for place in range(len(jobs)))
+            jobs = [
+                replace(job, expected=outline.expected_wait(place))
+                for job, place in zip(jobs, places, strict=True)
+            ]
+        return QueueReply(jobs=tuple(jobs), jobs_per_hour=outline.builds_per_hour)
 
     async def read_series(self, names: Sequence[str], window: SeriesWindow) -> SeriesReply:
         """Time series over a window that ends now, by the database's clock."""
@@ -209,7 +210,6 @@ class QueryHandlers:
                 project,
                 versions,
                 query.targets,
-                max_jobs_ahead=0,  # the report shows no position, and counting takes long
             )
             rows += _report_rows(project, versions, facts, self._status_context())
         # Clients install from the index; the web site's pages may be written later.

@@ -1,6 +1,6 @@
 """Queries of the website apart from downloads: projects, builds, the queue over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -11,10 +11,10 @@ from piwheels.db.index_queries import version_sort_key
 from piwheels.db.rows import from_row
 from piwheels.db.status_queries import project_status
 from piwheels.model import (
-    MAX_JOBS_AHEAD,
     BuildSummary,
     FileSummary,
     ProjectStatusRow,
+    QueueOutline,
     Struct,
 )
 
@@ -47,13 +47,15 @@ class ProjectListing(Struct, frozen=True, kw_only=True):
 # --- one project -------------------------------------------------------------------------
 
 
-async def full_project_status(db: Database, project: str) -> ProjectStatusRow | None:
+async def full_project_status(
+    db: Database, project: str, outlines: Mapping[str, QueueOutline]
+) -> ProjectStatusRow | None:
     """The status of all releases of a project; None for an unknown one."""
     rows = await db.rows(
         "SELECT version FROM releases WHERE project = %(project)s", {"project": project}
     )
     versions = [row["version"] for row in rows]
-    return await project_status(db, project, versions, max_jobs_ahead=MAX_JOBS_AHEAD)
+    return await project_status(db, project, versions, outlines=outlines)
 
 
 async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
@@ -249,20 +251,6 @@ async def success_rates(db: Database) -> list[SuccessRate]:
         {"since": first_day(RECENT_DAYS)},
     )
     return [SuccessRate(**row) for row in rows]
-
-
-async def builds_per_hour(db: Database) -> dict[str, float]:
-    """Builds per hour for each target, over the last day."""
-    rows = await db.rows(
-        """
-        SELECT target,
-               count(*) / greatest(extract(epoch FROM now() - min(ended_at)) / 3600, 0.1) AS rate
-          FROM builds
-         WHERE ended_at > now() - interval '1 day'
-         GROUP BY target
-        """
-    )
-    return {row["target"]: float(row["rate"]) for row in rows}
 
 
 async def record_queue_lengths(db: Database) -> None:

@@ -1,13 +1,15 @@
 """Queries for the status of the farm and of projects: queues, totals, `piw explain`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
+from piwheels.db.queue_outlines import FIRST_JOBS, first_priority_times
 from piwheels.db.row_counts import row_counts
 from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
@@ -17,6 +19,7 @@ from piwheels.model import (
     LastCheck,
     ProjectStatusRow,
     QueuedJob,
+    QueueOutline,
     QueueStatus,
     ReleaseStatusRow,
     TargetStatusRow,
@@ -121,13 +124,8 @@ _TARGET_STATUS_SQL = """
            coalesce(skipped.version = '', false) AS skips_whole_project,
            coalesce(t.has_compiler AND NOT j.is_pure, false) AS needs_compiler,
            j.target IS NOT NULL AS queued,
-           CASE WHEN j.claimed_by IS NULL AND j.retry_at IS NULL THEN (
-               SELECT count(*) FROM (
-                   SELECT FROM jobs o
-                    WHERE o.target = j.target AND o.claimed_by IS NULL AND o.retry_at IS NULL
-                      AND o.priority_time < j.priority_time
-                    LIMIT %(most_ahead)s) earlier
-           ) ELSE 0 END AS jobs_ahead,
+           CASE WHEN j.claimed_by IS NULL AND j.retry_at IS NULL
+                THEN extract(epoch FROM j.priority_time)::float8 END AS priority_s,
            j.claimed_by, j.claimed_at, j.build_id AS current_build_id,
            j.retry_at, j.hold_reason,
            CASE WHEN j.parked THEN j.required_packages ELSE '{}' END AS awaited_packages,
@@ -194,7 +192,7 @@ async def project_status(
     versions: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     *,
-    max_jobs_ahead: int | None = None,
+    outlines: Mapping[str, QueueOutline] = MappingProxyType({}),
 ) -> ProjectStatusRow | None:
     """The status of a project's releases for targets; None for an unknown project.
 
@@ -203,7 +201,8 @@ async def project_status(
         project: its normalized name.
         versions: the releases of interest; None is the newest one.
         targets: the targets of interest; None is all, skipped ones included.
-        max_jobs_ahead: where to stop counting the jobs ahead of one; None counts all.
+        outlines: of the queues, by target; without them, the place of a job is only known among
+            the first of its queue, and no time is expected.
     """
     head = await db.row(_PROJECT_STATUS_SQL, {"project": project})
     if head is None:
@@ -221,14 +220,15 @@ async def project_status(
         "project": project,
         "versions": list(by_version),
         "targets": list(targets) if targets is not None else None,
-        "most_ahead": max_jobs_ahead,
     }
     rows = await db.rows(_TARGET_STATUS_SQL, parameters)
+    places = await _places_in_queues(db, rows, outlines)
     needs = await _wheel_needs(db, rows)
     outdated = await _files_of_replaced_sdist(db, project)
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
         extra = needs.get((row["covered_by"], row["os"]), {}) | {
+            **places(row["target"], row.pop("priority_s")),
             "sdist_replaced": row["to_be_rebuilt"] in outdated,
             "last_cause": failure_cause(row.pop("failure_class"), row.pop("evidence")),
         }
@@ -242,6 +242,24 @@ async def project_status(
         upstream=await last_upstream_page(db, project),
         last_check=look,
     )
+
+
+async def _places_in_queues(
+    db: Database, target_rows: Sequence[dict[str, Any]], outlines: Mapping[str, QueueOutline]
+) -> Callable[[str, float | None], dict[str, Any]]:
+    """Finds the place of a job by its target and priority time, and its expected start."""
+    queued = {row["target"] for row in target_rows if row["priority_s"] is not None}
+    first_times = await first_priority_times(db, sorted(queued)) if queued else {}
+
+    def place(target: str, priority_s: float | None) -> dict[str, Any]:
+        if priority_s is None:
+            return {}
+        outline = outlines.get(target) or QueueOutline()
+        times = first_times[target]
+        ahead = outline.jobs_ahead(priority_s, times, has_more=len(times) == FIRST_JOBS)
+        return {"jobs_ahead": ahead, "expected": outline.expected_wait(ahead)}
+
+    return place
 
 
 async def _wheel_needs(

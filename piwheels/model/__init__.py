@@ -48,6 +48,9 @@ from piwheels.model.metrics import total_results as total_results
 from piwheels.model.project_metadata import ProjectMetadata as ProjectMetadata
 from piwheels.model.project_overview import ProjectOverview as ProjectOverview
 from piwheels.model.project_overview import TargetProgress as TargetProgress
+from piwheels.model.queue_outline import ExpectedWait as ExpectedWait
+from piwheels.model.queue_outline import JobsAhead as JobsAhead
+from piwheels.model.queue_outline import QueueOutline as QueueOutline
 from piwheels.model.recipes import MemoryClass as MemoryClass
 from piwheels.model.recipes import Patch as Patch
 from piwheels.model.recipes import Recipe as Recipe
@@ -73,7 +76,6 @@ from piwheels.model.series import SeriesValue as SeriesValue
 from piwheels.model.series import SeriesWindow as SeriesWindow
 from piwheels.model.series import TargetSeries as TargetSeries
 from piwheels.model.series import series_bars as series_bars
-from piwheels.model.status import MAX_JOBS_AHEAD as MAX_JOBS_AHEAD
 from piwheels.model.status import ProjectStatusRow as ProjectStatusRow
 from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
 from piwheels.model.status import State as State

@@ -5,17 +5,18 @@ from datetime import datetime
 from piwheels.model.base import Struct
 from piwheels.model.builds import BuildSummary
 from piwheels.model.metrics import ProjectDownloads
+from piwheels.model.queue_outline import ExpectedWait
 from piwheels.model.status import State
 
 
 class TargetProgress(Struct, frozen=True, kw_only=True):
-    """A release for a target: its state, and when its build is expected to be ready."""
+    """A release for a target: its state, and when its build is expected to start."""
 
     target: str
     state: State
     label: str  # the state for a table
     note: str = ""  # the wheel, or the reason
-    expected_s: float | None = None  # from now; None: unknown, or nothing is expected
+    expected: ExpectedWait | None = None  # until it starts; None: unknown, or nothing is expected
     build: int | None = None  # the running or the last one
 
 

@@ -6,10 +6,8 @@ from typing import assert_never
 
 from piwheels.model.base import Struct
 from piwheels.model.builds import FailureCause, Outcome
+from piwheels.model.queue_outline import ExpectedWait, JobsAhead
 from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
-
-#: Jobs ahead of one are counted up to this number: further is slow, and nothing is expected then.
-MAX_JOBS_AHEAD = 1000
 
 
 class State(StrEnum):
@@ -82,7 +80,8 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     covered_by: str | None  # a file that installers accept there, and that loads
     to_be_rebuilt: str | None  # such a file that is to be rebuilt
     queued: bool
-    jobs_ahead: int  # jobs for this target with an earlier priority time
+    jobs_ahead: JobsAhead = JobsAhead()  # jobs for this target with an earlier priority time
+    expected: ExpectedWait | None = None  # until a queued job starts; None: unknown
     claimed_by: str | None
     claimed_at: datetime | None
     current_build_id: int | None

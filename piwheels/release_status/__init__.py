@@ -4,8 +4,6 @@ The only place that determines this: `piw explain`, the final table of `piw up`,
 project's page and its JSON use `release_statuses`.
 """
 
-from piwheels.release_status.expected import expected_start as expected_start
-from piwheels.release_status.expected import expected_wait as expected_wait
 from piwheels.release_status.explain import SOON_INTERVAL as SOON_INTERVAL
 from piwheels.release_status.explain import explain_project as explain_project
 from piwheels.release_status.explain import explain_with_upstream as explain_with_upstream

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from piwheels.causes.explanation import describe_build, next_step, summarize_build
+from piwheels.formatting import format_queue_position, format_wait_range
 from piwheels.model import Outcome, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
 from piwheels.release_status.status import ReleaseStatus, StatusContext, make_status, unskip_hint
 from piwheels.release_status.target_notes import notes_of
@@ -142,7 +143,8 @@ def _queued_state(
     target: TargetStatusRow,
     context: StatusContext,
 ) -> ReleaseStatus:
-    place = f"it is queued, number {target.jobs_ahead + 1} for this target"
+    ahead = target.jobs_ahead
+    place = f"it is queued for this target, {format_queue_position(ahead.least, ahead.most)}"
     if target.to_be_rebuilt is not None and target.without_compiler:
         place = (
             f"{target.to_be_rebuilt} is published, made without a C compiler, and is to be "
@@ -153,6 +155,9 @@ def _queued_state(
     if target.last_build_id is not None and target.last_outcome is not Outcome.BUILT:
         place = f"{_last_result_text(target)}; {place}"
     state, obstacle, hint = _queue_obstacle(target, context)
+    if state is State.QUEUED and target.expected and context.now:
+        wait = format_wait_range(target.expected.soonest_s, target.expected.latest_s)
+        obstacle = f", expected to start in {wait}"
     return make_status(facts, release, state, f"{place}{obstacle}", hint=hint)
 
 

@@ -80,7 +80,10 @@ class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
         FailureJson | None, Meta(description="why the last build failed; null if it did not")
     ]
     ahead: Annotated[
-        int | None, Meta(description="jobs ahead of it in the queue, counted up to 1,000")
+        int | None, Meta(description="jobs ahead of it in the queue, at least; null: not queued")
+    ]
+    ahead_at_most: Annotated[
+        int | None, Meta(description="the same, at most: a far place is estimated")
     ]
 
 
@@ -291,7 +294,8 @@ def _target_json(site: Site, status: ReleaseStatus, target: TargetStatusRow) -> 
         note=target.build_note if status.file else "",
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
         failure=_failure_json(status, target),
-        ahead=target.jobs_ahead if waits else None,
+        ahead=target.jobs_ahead.least if waits else None,
+        ahead_at_most=target.jobs_ahead.most if waits else None,
     )
 
 

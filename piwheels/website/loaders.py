@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from piwheels.db.downloads import (
     first_day,
 )
 from piwheels.db.project_metadata import load_metadata
-from piwheels.model import BuildSummary, NamedCount, Outcome
+from piwheels.model import BuildSummary, NamedCount, Outcome, QueueOutline
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
 from piwheels.website.page_data import HomeData, PackagesData, ProjectData, StatsData
@@ -31,10 +31,13 @@ _MAX_SHARES = 12
 
 
 async def load_project(
-    db: Database, name: str, status_context: StatusContext, builds_per_hour: dict[str, float]
+    db: Database,
+    name: str,
+    status_context: StatusContext,
+    outlines: Mapping[str, QueueOutline],
 ) -> ProjectData | None:
     """The data of a project's pages; None for an unknown project."""
-    facts = await site_db.full_project_status(db, name)
+    facts = await site_db.full_project_status(db, name, outlines)
     if facts is None:
         return None
     wheels = await downloads.project_wheels(db, name)
@@ -46,7 +49,6 @@ async def load_project(
         aliases=await site_db.aliases_of(db, name),
         recipes=await recipe_store.project_recipes(db, name),
         status_context=status_context,
-        builds_per_hour=builds_per_hour,
         written_at=datetime.now(UTC),
         downloads=await downloads.project_total(db, name),
         days=tuple(await downloads.project_days(db, name, first_day(YEAR_DAYS))),

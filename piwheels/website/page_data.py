@@ -77,7 +77,6 @@ class ProjectData(Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...]
     recipes: tuple[Recipe, ...]  # the written one, then the learned one
     status_context: StatusContext
-    builds_per_hour: dict[str, float]  # by target
     written_at: datetime  # the base of expected times; not shown
     downloads: ProjectDownloads
     days: tuple[ProjectDay, ...]  # days with downloads, oldest first

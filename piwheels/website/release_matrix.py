@@ -16,7 +16,7 @@ from piwheels.model import (
     platform_words,
     target_words,
 )
-from piwheels.release_status import ReleaseStatus, expected_wait, release_statuses
+from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.untrusted_names import parse_version
 from piwheels.website import filters
 from piwheels.website.page_data import ProjectData
@@ -217,11 +217,11 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
                 else ""
             )
         case State.QUEUED:
-            return f"{queue_position(target.jobs_ahead)}{_expected_time(content, target)}"
+            return f"{_queue_position(target)}{_expected_time(content, target)}"
         case State.UNSERVED:
-            return f"{queue_position(target.jobs_ahead)}, no connected builder"
+            return f"{_queue_position(target)}, no connected builder"
         case State.PAUSED:
-            return f"{queue_position(target.jobs_ahead)}, farm paused"
+            return f"{_queue_position(target)}, farm paused"
         case State.TARGET_SKIPPED | State.HELD:
             return status.detail
         case State.WAITING:
@@ -230,21 +230,19 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
             return ""
 
 
-def queue_position(ahead: int) -> str:
-    """A position in the queue, rounded so that it stays correct for a while."""
-    if ahead >= 1000:
-        return "over 1,000 jobs ahead"
-    if ahead >= 100:
-        return f"about {round(ahead, -2):,} jobs ahead"
-    return f"position {ahead + 1}"
+def _queue_position(target: TargetStatusRow) -> str:
+    return formatting.format_queue_position(target.jobs_ahead.least, target.jobs_ahead.most)
 
 
 def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
-    wait = expected_wait(target, content.builds_per_hour)
-    if wait is None:
+    """When a job is expected to start: by the hour if that is within a day, else by the day."""
+    if target.expected is None:
         return ""
-    when = content.written_at + wait
-    return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
+    soonest = content.written_at + timedelta(seconds=target.expected.soonest_s)
+    latest = content.written_at + timedelta(seconds=target.expected.latest_s)
+    if latest - content.written_at <= timedelta(days=1):
+        return f", expected by {latest + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
+    return f", expected from {soonest:%Y-%m-%d} to {latest:%Y-%m-%d}"
 
 
 def _sentence(status: ReleaseStatus) -> str:

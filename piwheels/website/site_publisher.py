@@ -19,7 +19,9 @@ from piwheels.db import catalog, key_values, page_queue
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind, PageToWrite
+from piwheels.db.queue_outlines import queue_outlines
 from piwheels.errors import PiwheelsError
+from piwheels.model import QueueOutline
 from piwheels.release_status import StatusContext
 from piwheels.rendering import write_errors
 from piwheels.rendering.write_retries import retry_until_written
@@ -87,7 +89,7 @@ class SitePublisher:
     _housekeeping: list[PageSchedule] = field(init=False)
     _downloads_date: date | None = None
     _downloads_today: dict[str, int] = field(default_factory=dict)
-    _builds_per_hour: dict[str, float] = field(default_factory=dict)
+    _outlines: dict[str, QueueOutline] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         db, root, every_s = self.db, self.webroot.root, self.interval_s
@@ -200,7 +202,7 @@ class SitePublisher:
                     self.db,
                     page.key,
                     circumstances,
-                    self._builds_per_hour,
+                    self._outlines,
                 )
             except Exception as error:  # noqa: BLE001 - one project must not stop others
                 problems[page.key] = write_errors.describe_error(error)
@@ -244,7 +246,7 @@ class SitePublisher:
                 await self._attempt("website housekeeping", chore)
 
     async def _invalidate_queue_heads(self) -> None:
-        self._builds_per_hour = await site_db.builds_per_hour(self.db)
+        self._outlines = await queue_outlines(self.db)
         await site_db.invalidate_queue_heads(self.db, _QUEUE_HEAD)
 
     async def invalidate_downloaded(self, now: datetime | None = None) -> None:

@@ -51,7 +51,7 @@ async def test_the_newest_release_has_a_state_and_an_expected_time_for_each_targ
     assert (first.version, first.versions) == ("1.10", ("1.9",))
     queued = [target for target in first.targets if target.state is State.QUEUED]
     assert queued
-    assert queued[0].expected_s is None  # nothing was built yet: there is no rate
+    assert queued[0].expected is None  # nothing was built yet: there is no rate
     build = await fail_one(database, "numpy")
     later = ProjectOverviews(database, database, overviews.status_context)
     version = await database.value("SELECT version FROM builds")
@@ -61,8 +61,8 @@ async def test_the_newest_release_has_a_state_and_an_expected_time_for_each_targ
     (failed,) = (target for target in found.targets if target.state is State.FAILED)
     assert (failed.note, failed.build) == ("it broke", build)
     waiting = await later.overview("pandas", None)
-    expected = [it.expected_s for it in waiting.targets if it.target == failed.target]
-    assert expected[0] is None or expected[0] > 0
+    expected = [it.expected for it in waiting.targets if it.target == failed.target]
+    assert expected[0] is None or expected[0].latest_s > expected[0].soonest_s
 
 
 async def test_skips_and_recipes_are_told(database: Database, overviews: ProjectOverviews) -> None:

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectHit, ProjectOverview, QueuedJob, State
+from piwheels.model import (
+    ExpectedWait,
+    ProjectHit,
+    ProjectOverview,
+    QueuedJob,
+    State,
+)
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
     AddPackages,
@@ -189,7 +195,7 @@ def _queue(model: FarmModel, target: str) -> ReplyBody:
             project=build.project,
             version=build.version,
             queued_at=build.ended_at,
-            expected_s=60.0 * place,
+            expected=ExpectedWait(soonest_s=50.0 * place, latest_s=60.0 * (place + 1)),
         )
         for place, build in enumerate(builds)
     )

@@ -8,6 +8,7 @@ from piwheels.model import (
     AuditEvent,
     BuildHistory,
     BuildSummary,
+    ExpectedWait,
     FailureGroup,
     HostMetrics,
     LiveDownloads,
@@ -332,7 +333,11 @@ PROJECT_OVERVIEW = ProjectOverview(
             build=4680,
         ),
         TargetProgress(
-            target="cp314-trixie-aarch64", state=State.QUEUED, label="queued", expected_s=2400.0
+            target="cp314-trixie-aarch64",
+            state=State.QUEUED,
+            label="queued",
+            note="position 12",
+            expected=ExpectedWait(soonest_s=2400.0, latest_s=4500.0),
         ),
     ),
     versions=("1.4.1", "1.4.0", "1.3.0"),

@@ -14,6 +14,7 @@ from piwheels.model import (
     FailureClass,
     FarmTotals,
     FileSummary,
+    JobsAhead,
     Outcome,
     Patch,
     ProjectDay,
@@ -55,7 +56,6 @@ def a_target(name: str = CP311, **facts: Any) -> TargetStatusRow:
         "covered_by": None,
         "to_be_rebuilt": None,
         "queued": False,
-        "jobs_ahead": 0,
         "claimed_by": None,
         "claimed_at": None,
         "current_build_id": None,
@@ -139,7 +139,6 @@ def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
         "aliases": (),
         "recipes": (),
         "status_context": StatusContext(served_targets=frozenset({CP311, CP313})),
-        "builds_per_hour": {},
         "written_at": NOW,
         "downloads": project_downloads(),
         "days": (),
@@ -157,11 +156,12 @@ def built_project() -> ProjectData:
         last_duration_s=75.0,
     )
     return a_project(
-        a_release("1.0", built, a_target(CP313, queued=True, jobs_ahead=3)),
+        a_release(
+            "1.0", built, a_target(CP313, queued=True, jobs_ahead=JobsAhead(least=3, most=3))
+        ),
         files=(a_wheel(debian_packages=("libfoo1", "libbar2")),),
         builds=(an_ended_build(),),
         aliases=("Demo",),
-        builds_per_hour={CP313: 2.0},
         downloads=project_downloads(downloads=12, last_30_days=5),
         days=(
             ProjectDay(day=date(2026, 11, 20), downloads=2),

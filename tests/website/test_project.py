@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 
 from piwheels.model import (
+    ExpectedWait,
+    JobsAhead,
     Outcome,
     Patch,
     ProjectStatus,
@@ -63,7 +65,6 @@ def cell(target: object, **circumstances: object) -> str:
     content = a_project(
         a_release("1.0", target),  # type: ignore[arg-type]
         files=(a_wheel(),),
-        builds_per_hour={CP311: 2.0},
         status_context=StatusContext(**(known | circumstances)),  # type: ignore[arg-type]
     )
     text = render_project(SITE, content)["index.html"].decode()
@@ -278,9 +279,23 @@ def test_the_newest_release_is_that_of_the_upstream_index(
             a_target(claimed_by="pi4", claimed_at=NOW, current_build_id=9, queued=True),
             "building since 2026-11-25 16:40",
         ),
-        (a_target(queued=True), "queued position 1, expected by 2026-11-25 18:00 UTC"),
-        (a_target(queued=True, jobs_ahead=240), "queued about 200 jobs ahead"),
-        (a_target(queued=True, jobs_ahead=1000), "queued over 1,000 jobs ahead"),
+        (a_target(queued=True), "queued position 1"),
+        (
+            a_target(queued=True, expected=ExpectedWait(latest_s=1800.0)),
+            "queued position 1, expected by 2026-11-25 18:00 UTC",
+        ),
+        (
+            a_target(queued=True, jobs_ahead=JobsAhead(least=240, most=240)),
+            "queued about 240 jobs ahead",
+        ),
+        (
+            a_target(
+                queued=True,
+                jobs_ahead=JobsAhead(least=40_124, most=61_870),
+                expected=ExpectedWait(soonest_s=86_400.0, latest_s=345_600.0),
+            ),
+            "queued 40,000 to 62,000 jobs ahead, expected from 2026-11-26 to 2026-11-29",
+        ),
         (
             a_target(
                 retry_at=NOW,
@@ -564,13 +579,14 @@ def test_the_json_has_what_the_page_has() -> None:
     assert release["targets"][CP311]["state"] == "covered"
     assert release["targets"][CP313] == {
         "state": "queued",
-        "text": "it is queued, number 4 for this target",
+        "text": "it is queued for this target, position 4",
         "file": None,
         "note": "",
         "build": None,
         "log_url": None,
         "failure": None,
         "ahead": 3,
+        "ahead_at_most": 3,
     }
     (file,) = release["files"]
     assert file["url"].startswith("https://wheels.example.org/packages/ab/")

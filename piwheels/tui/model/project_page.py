@@ -8,6 +8,7 @@ from piwheels.formatting import (
     format_datetime,
     format_short_duration,
     format_size,
+    format_wait_range,
     pluralize,
 )
 from piwheels.model import BuildSummary, ProjectOverview, State, TargetProgress, short_target_name
@@ -18,7 +19,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 _MAX_BUILDS = 12
 _STATE_CELLS = 16
-_TIME_CELLS = 8
+_TIME_CELLS = 12
 _NARROW_WIDTH = 60
 #: The glyph's name and the style of a state.
 _STATE_STYLES: dict[State, tuple[str, str]] = {
@@ -88,7 +89,8 @@ def _targets(overview: ProjectOverview, width: int, ascii_only: bool) -> Iterato
 def _target_line(name: str, target: TargetProgress, room: int, ascii_only: bool) -> DetailLine:
     glyph_name, style = _STATE_STYLES.get(target.state, ("unknown", "muted"))
     glyph = glyph_of(glyph_name, ascii_only=ascii_only)
-    when = "" if target.expected_s is None else f"in {format_short_duration(target.expected_s)}"
+    wait = target.expected
+    when = f"in {format_wait_range(wait.soonest_s, wait.latest_s)}" if wait else ""
     state = f"{glyph} {target.label:<{_STATE_CELLS}}"
     note = terminal_safe(target.note)
     return DetailLine(f"{state}{name:<{room}} {when:>{_TIME_CELLS}}  {note}".rstrip(), style)

@@ -5,7 +5,12 @@ from typing import ClassVar
 from textual import work
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_count, format_rate, format_short_duration
+from piwheels.formatting import (
+    format_count,
+    format_rate,
+    format_short_duration,
+    format_wait_range,
+)
 from piwheels.model import QueuedJob
 from piwheels.protocol.messages import ListQueue, QueueReply
 from piwheels.tui.model.action_targets import release_filter
@@ -88,13 +93,14 @@ class QueueScreen(TableScreen):
 
     def _row(self, key: str, job: QueuedJob, at: int) -> Row:
         release = terminal_safe(key)
-        expected = "-" if job.expected_s is None else format_short_duration(job.expected_s)
+        wait = job.expected
+        expected = format_wait_range(wait.soonest_s, wait.latest_s) if wait else "-"
         queued = job.queued_at.timestamp()
         waited_s = max(0.0, self.console.now - queued)
         cells = (
             Cell(format_count(at + 1), "muted", "", at),
             Cell(release, "", "", natural_sort_key(release)),
-            Cell(expected, "", "", job.expected_s),
+            Cell(expected, "", "", wait.latest_s if wait else None),
             Cell(format_short_duration(waited_s), "", "", waited_s),
             Cell(format_count(job.attempts) if job.attempts else "", "warning", "", job.attempts),
             Cell("C compiler" if job.needs_compiler else "", "muted"),

@@ -1,0 +1,100 @@
+"""The place of a job in a long queue is a range that holds, and so is its expected start."""
+
+import random
+
+import pytest
+
+from piwheels.formatting import format_queue_position, format_wait_range
+from piwheels.model import JobsAhead, QueueOutline
+
+_QUEUE = 50_000
+_PAGE = 25
+
+
+def _outline(chance: random.Random, times: list[float], pages: int) -> QueueOutline:
+    """An outline of a queue whose jobs lie in the order of their times, by some of its pages."""
+    sampled: list[float] = []
+    for page in chance.sample(range(len(times) // _PAGE), pages):
+        sampled += times[page * _PAGE : (page + 1) * _PAGE]
+    return QueueOutline(
+        waiting=len(times), sampled_times=tuple(sorted(sampled)), sampled_pages=pages
+    )
+
+
+def test_a_place_lies_in_its_range_in_most_cases() -> None:
+    chance = random.Random(3)
+    times = sorted(chance.expovariate(1.0) for _ in range(_QUEUE))
+    hits, widths = 0, []
+    for _ in range(200):
+        outline = _outline(chance, times, pages=200)
+        place = chance.randrange(_QUEUE)
+        ahead = outline.jobs_ahead(times[place], times[:200], has_more=True)
+        hits += ahead.least <= place <= ahead.most
+        widths.append((ahead.most - ahead.least) / _QUEUE)
+    assert hits >= 180
+    assert max(widths) < 0.15
+
+
+@pytest.mark.parametrize(("place", "has_more"), [(0, True), (3, True), (4, False), (5, False)])
+def test_the_first_places_are_exact(place: int, has_more: bool) -> None:
+    first_times = [10.0, 20.0, 30.0, 40.0, 50.0]
+    ahead = QueueOutline(waiting=900).jobs_ahead(10.0 * (place + 1), first_times, has_more=has_more)
+    assert ahead == JobsAhead(least=place, most=place)
+
+
+def test_without_a_sample_a_far_place_is_between_the_known_jobs_and_the_end() -> None:
+    ahead = QueueOutline(waiting=900).jobs_ahead(99.0, [10.0, 20.0], has_more=True)
+    assert ahead == JobsAhead(least=2, most=900)
+    assert QueueOutline().jobs_ahead(99.0, [10.0, 20.0], has_more=True).most == 2
+
+
+@pytest.mark.parametrize("builds", [1, 4, 100, 6700])
+def test_the_expected_wait_is_a_range_around_the_recent_rate(builds: int) -> None:
+    outline = QueueOutline(waiting=100, builds=builds, builds_hours=24.0)
+    wait = outline.expected_wait(JobsAhead(least=50, most=50))
+    assert wait is not None
+    mean_s = 50 * 24 * 3600 / builds
+    assert wait.soonest_s < mean_s < wait.latest_s
+    assert wait.latest_s / wait.soonest_s < {1: 40, 4: 8, 100: 1.6, 6700: 1.1}[builds]
+
+
+def test_nothing_is_expected_where_no_builds_ended() -> None:
+    assert QueueOutline(waiting=9).expected_wait(JobsAhead()) is None
+
+
+def test_the_next_job_can_start_at_once() -> None:
+    wait = QueueOutline(builds=20, builds_hours=1.0).expected_wait(JobsAhead())
+    assert wait is not None
+    assert wait.soonest_s == 0.0
+    assert wait.latest_s == pytest.approx(276, abs=20)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "text"),
+    [
+        (0, 0, "position 1"),
+        (98, 98, "position 99"),
+        (99, 99, "position 100"),
+        (240, 240, "about 240 jobs ahead"),
+        (1_234, 1_240, "about 1,200 jobs ahead"),
+        (40_124, 61_870, "40,000 to 62,000 jobs ahead"),
+        (95, 1_000, "95 to 1,000 jobs ahead"),
+    ],
+)
+def test_a_place_in_words(least: int, most: int, text: str) -> None:
+    assert format_queue_position(least, most) == text
+
+
+@pytest.mark.parametrize(
+    ("soonest_s", "latest_s", "text"),
+    [
+        (0.0, 0.0, "under 1m"),
+        (0.0, 1_801.0, "under 31m"),
+        (600.0, 600.0, "10m"),
+        (3_000.0, 7_300.0, "50m-3h"),
+        (86_400.0, 172_799.0, "24h-48h"),
+        (180_000.0, 345_600.0, "2d-4d"),
+    ],
+)
+def test_a_wait_in_whole_units(soonest_s: float, latest_s: float, text: str) -> None:
+    assert format_wait_range(soonest_s, latest_s) == text
