@@ -13,6 +13,8 @@ from piwheels.db.status_queries import project_status
 from piwheels.model import (
     BuildSummary,
     FileSummary,
+    Outcome,
+    ProjectListing,
     ProjectStatusRow,
     QueueOutline,
     Struct,
@@ -33,15 +35,6 @@ class QueueLengthSample(Struct, frozen=True, kw_only=True):
     at: datetime
     target: str
     pending: int
-
-
-class ProjectListing(Struct, frozen=True, kw_only=True):
-    """A project in the list of all projects."""
-
-    name: str
-    files: int
-    downloads: int  # of all time
-    recent_downloads: int  # of this month and the one before
 
 
 # --- one project -------------------------------------------------------------------------
@@ -114,12 +107,18 @@ async def project_builds(
     )
 
 
-async def latest_builds(db: Database, limit: int) -> tuple[BuildSummary, ...]:
-    """The builds that ended last, the newest first."""
+async def latest_builds(
+    db: Database, limit: int, outcome: Outcome | None = None
+) -> tuple[BuildSummary, ...]:
+    """The builds that ended last, or those with an outcome, the newest first."""
     return await _build_summaries(
         db,
-        "SELECT build_id FROM builds ORDER BY ended_at DESC LIMIT %(limit)s",
-        {"limit": limit},
+        """
+        SELECT build_id FROM builds
+         WHERE %(outcome)s::text IS NULL OR outcome = %(outcome)s
+         ORDER BY ended_at DESC LIMIT %(limit)s
+        """,
+        {"limit": limit, "outcome": outcome and str(outcome)},
     )
 
 

@@ -34,6 +34,7 @@ _TYPES = {
     ".png": "image/png",
     ".ico": "image/x-icon",
     ".xml": "application/xml",
+    ".atom": "application/atom+xml",
 }
 #: The page of a project, with the name in any spelling.
 _PROJECT = re.compile(

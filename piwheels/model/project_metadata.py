@@ -1,4 +1,4 @@
-"""What a project says about itself in the metadata of its wheels."""
+"""Projects as people look for them: what their metadata says, and their entry in the list."""
 
 from piwheels.model.base import Struct
 
@@ -19,3 +19,12 @@ class ProjectMetadata(Struct, frozen=True, kw_only=True):
     def links(self) -> tuple[tuple[str, str], ...]:
         """Label and URL of each link."""
         return tuple(zip(self.link_labels, self.link_urls, strict=True))
+
+
+class ProjectListing(Struct, frozen=True, kw_only=True):
+    """A project in the list of all projects."""
+
+    name: str
+    files: int
+    downloads: int  # of all time
+    recent_downloads: int  # of this month and the one before

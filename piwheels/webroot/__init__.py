@@ -36,6 +36,8 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    # Everything is public and no response depends on cookies: any page may read it (CORS).
+    "Access-Control-Allow-Origin": "*",
 }
 
 

@@ -1,4 +1,4 @@
-"""Atom feeds (RFC 4287): the builds of a project, and new failures of all projects."""
+"""Atom feeds (RFC 4287): the builds of a project, new wheels and failures of all projects."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def project_feed(site: Site, facts: ProjectStatusRow, builds: Sequence[BuildSumm
         builds,
         title=f"Builds of {facts.display_name}",
         page_url=here,
-        self_url=f"{here}feed.xml",
+        self_url=f"{here}feed.atom",
     )
 
 
@@ -34,7 +34,18 @@ def failures_feed(site: Site, builds: Sequence[BuildSummary]) -> bytes:
         builds,
         title="New build failures",
         page_url=f"{site.url}stats.html",
-        self_url=f"{site.url}failures.xml",
+        self_url=f"{site.url}failures.atom",
+    )
+
+
+def wheels_feed(site: Site, builds: Sequence[BuildSummary]) -> bytes:
+    """Builds that made wheels."""
+    return _feed(
+        site,
+        builds,
+        title="New wheels",
+        page_url=f"{site.url}packages.html",
+        self_url=f"{site.url}wheels.atom",
     )
 
 
@@ -49,7 +60,7 @@ def _feed(
         "updated",
         formatting.format_rfc3339(max((b.ended_at for b in builds), default=_EPOCH)),
     )
-    _add_text(ET.SubElement(feed, "author"), "name", "piwheels")
+    _add_text(ET.SubElement(feed, "author"), "name", site.name)
     ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=self_url)
     ET.SubElement(feed, "link", rel="alternate", type="text/html", href=page_url)
     for build in builds:

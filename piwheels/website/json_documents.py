@@ -142,7 +142,7 @@ class RecipeJson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A project: `project/<name>/json`."""
+    """A project: `project/<name>/v1.json`."""
 
     format: Annotated[int, _FORMAT]
     project: Annotated[str, Meta(description="normalized name (PEP 503)")]
@@ -197,7 +197,7 @@ class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
-    """Every project: `packages.json`."""
+    """Every project: `packages-v1.json`."""
 
     format: Annotated[int, _FORMAT]
     columns: Annotated[tuple[str, ...], Meta(description="the fields of each entry")]

@@ -18,14 +18,15 @@ from piwheels.db.downloads import (
     first_day,
 )
 from piwheels.db.project_metadata import load_metadata
-from piwheels.model import BuildSummary, NamedCount, Outcome, QueueOutline
+from piwheels.model import NamedCount, Outcome, ProjectListing, QueueOutline
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
-from piwheels.website.page_data import HomeData, PackagesData, ProjectData, StatsData
+from piwheels.website.page_data import FeedsData, HomeData, PackagesData, ProjectData, StatsData
 
 _RECENT_BUILDS = 12
 _FEED_BUILDS = 50
 _MAX_FAILURES = 100
+_MAX_WHEELS = 100
 _TOP_PROJECTS = 20
 _MAX_SHARES = 12
 
@@ -71,7 +72,7 @@ async def load_home(db: Database, root: Path) -> HomeData:
     )
 
 
-async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) -> PackagesData:
+async def load_packages(db: Database, listed: Sequence[ProjectListing]) -> PackagesData:
     """The data of the page of all projects."""
     top = await downloads.top_projects(db, first_day(RECENT_DAYS), limit=_TOP_PROJECTS)
     known = {item.name for item in listed}
@@ -84,9 +85,12 @@ async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) 
     )
 
 
-async def load_failures(db: Database) -> tuple[BuildSummary, ...]:
-    """Final failures of projects that had been built for the same target before."""
-    return await site_db.regressions(db, _MAX_FAILURES)
+async def load_feeds(db: Database) -> FeedsData:
+    """The builds of the feeds of the whole farm."""
+    return FeedsData(
+        wheels=await site_db.latest_builds(db, _MAX_WHEELS, outcome=Outcome.BUILT),
+        failures=await site_db.regressions(db, _MAX_FAILURES),
+    )
 
 
 # --- statistics --------------------------------------------------------------------------

@@ -95,6 +95,13 @@ class HomeData(Struct, frozen=True, kw_only=True):
     recent: tuple[BuildSummary, ...]
 
 
+class FeedsData(Struct, frozen=True, kw_only=True):
+    """The builds of the feeds of the whole farm, the newest first."""
+
+    wheels: tuple[BuildSummary, ...]  # that made wheels
+    failures: tuple[BuildSummary, ...]  # final ones of projects that had been built before
+
+
 class StatsData(Struct, frozen=True, kw_only=True):
     """The data of the statistics page; each chart has a JSON file."""
 

@@ -9,11 +9,18 @@ from pathlib import Path
 
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
-from piwheels.model import BuildSummary
+from piwheels.model import ProjectListing
 from piwheels.rendering import subprocess_query, write_errors
 from piwheels.webroot import Webroot, gz_path
 from piwheels.website import assets, feeds, loaders, search_files, site_pages, sitemaps
-from piwheels.website.page_data import HomeData, PackagesData, ProjectData, Site, StatsData
+from piwheels.website.page_data import (
+    FeedsData,
+    HomeData,
+    PackagesData,
+    ProjectData,
+    Site,
+    StatsData,
+)
 from piwheels.website.project_page import render_alias, render_project
 
 
@@ -36,11 +43,10 @@ def write_search(root: Path, site: Site, dsn: str) -> None:
     search_files.write_search_files(
         webroot, [(item.name, item.recent_downloads) for item in listed]
     )
-    rows = [(item.name, item.files, item.downloads) for item in listed]
-    _write_pages(webroot, root, site_pages.packages_pages(site, content, rows))
+    _write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
 
 
-async def _load_search(db: Database) -> tuple[PackagesData, list[site_db.ProjectListing]]:
+async def _load_search(db: Database) -> tuple[PackagesData, list[ProjectListing]]:
     listed = await site_db.list_projects(db)
     return await loaders.load_packages(db, listed), listed
 
@@ -50,9 +56,13 @@ def write_stats(root: Path, site: Site, content: StatsData) -> None:
     _write_pages(Webroot(root), root, site_pages.stats_pages(site, content))
 
 
-def write_failures(root: Path, site: Site, builds: Sequence[BuildSummary]) -> None:
-    """Write the feed of new build failures."""
-    _write_pages(Webroot(root), root, {"failures.xml": feeds.failures_feed(site, builds)})
+def write_feeds(root: Path, site: Site, content: FeedsData) -> None:
+    """Write the feeds of new wheels and of new build failures."""
+    pages = {
+        "wheels.atom": feeds.wheels_feed(site, content.wheels),
+        "failures.atom": feeds.failures_feed(site, content.failures),
+    }
+    _write_pages(Webroot(root), root, pages)
 
 
 def write_sitemaps(root: Path, site: Site, dsn: str) -> None:

@@ -17,7 +17,7 @@ from piwheels.model import (
     platform_words,
 )
 from piwheels.release_status import platform_of
-from piwheels.website import charts, feeds, html, json_documents
+from piwheels.website import charts, compatible_json, feeds, html, json_documents
 from piwheels.website.absence import absence_text
 from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.platform_choices import PlatformChoice, newest_final, platform_choices
@@ -55,8 +55,9 @@ def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
     }
     first = pages.pop(_page_file(1))
     return {
-        "json": json_documents.project_json(site, content),
-        "feed.xml": feeds.project_feed(site, facts, content.builds),
+        "json": compatible_json.project_json(site, content),
+        "v1.json": json_documents.project_json(site, content),
+        "feed.atom": feeds.project_feed(site, facts, content.builds),
         **pages,
         "index.html": first,
     }
@@ -109,7 +110,7 @@ def _page(
         ],
         absence_text="" if content.files else absence_text(facts, rows),
         newest_text=_newest_text(facts, files),
-        chart=charts.column_chart(downloads_chart(content.days), json_url="json"),
+        chart=charts.column_chart(downloads_chart(content.days), json_url="v1.json"),
         total_bytes=sum(file.size_bytes for file in content.files),
     )
 

@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 import msgspec
 from markupsafe import Markup
 
-from piwheels.model import projection
-from piwheels.website import charts, html, json_documents
+from piwheels.model import ProjectListing, projection
+from piwheels.website import charts, compatible_json, html, json_documents
 from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
 from piwheels.website.platforms import platform_matrix
 from piwheels.website.sitemaps import robots_txt
 
 _DOCUMENTS = (
-    ("project/<name>/json", json_documents.ProjectJson),
+    ("project/<name>/v1.json", json_documents.ProjectJson),
     ("stats.json", json_documents.StatsJson),
-    ("packages.json", json_documents.PackagesJson),
+    ("packages-v1.json", json_documents.PackagesJson),
 )
 
 
@@ -34,16 +34,19 @@ def home_pages(site: Site, content: HomeData) -> dict[str, bytes]:
 
 
 def packages_pages(
-    site: Site, content: PackagesData, listed: Sequence[tuple[str, int, int]]
+    site: Site, content: PackagesData, listed: Sequence[ProjectListing]
 ) -> dict[str, bytes]:
-    """The page of all projects, and the list of them as JSON (name, wheels, downloads)."""
+    """The page of all projects, and the list of them as JSON."""
     document = json_documents.PackagesJson(
         format=json_documents.FORMAT_VERSION,
         columns=("name", "wheels", "downloads"),
-        projects=list(listed),
+        projects=[(item.name, item.files, item.downloads) for item in listed],
     )
     return {
-        "packages.json": json_documents.encode(document),
+        "packages.json": compatible_json.packages_json(
+            [(item.name, item.recent_downloads, item.downloads) for item in listed]
+        ),
+        "packages-v1.json": json_documents.encode(document),
         "packages.html": html.render("packages.html", root="", site=site, content=content),
     }
 
@@ -111,7 +114,7 @@ def static_pages(site: Site) -> dict[str, bytes]:
 
 
 def _schema_file(name: str) -> str:
-    word = "project" if name.startswith("project/") else name.partition(".")[0]
+    word = name.replace("-", "/").partition("/")[0].partition(".")[0]
     return f"schema/{word}.json"
 
 

@@ -97,14 +97,14 @@ class SitePublisher:
         home = self._writer(page_writer.write_home, lambda: loaders.load_home(db, root))
         search = self._writer(page_writer.write_search)
         stats = self._writer(page_writer.write_stats, lambda: loaders.load_stats(db))
-        failures = self._writer(page_writer.write_failures, lambda: loaders.load_failures(db))
+        feeds = self._writer(page_writer.write_feeds, lambda: loaders.load_feeds(db))
         sitemaps = self._writer(page_writer.write_sitemaps)
         self._schedules = {
             PageKind.STATIC: PageSchedule(86_400.0, static),
             PageKind.HOME: PageSchedule(every_s, home),
             PageKind.SEARCH: PageSchedule(3 * every_s, search),
             PageKind.STATS: PageSchedule(3 * every_s, stats),
-            PageKind.FAILURES: PageSchedule(3 * every_s, failures),
+            PageKind.FAILURES: PageSchedule(3 * every_s, feeds),
             PageKind.SITEMAPS: PageSchedule(6 * every_s, sitemaps),
         }
         self._housekeeping = [

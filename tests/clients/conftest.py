@@ -40,6 +40,8 @@ SITE = {
     "static/site.0123456789ab.js": b"0;",
     "static/mark.0123456789ab.svg": b"<svg/>",
     "search/_.json": b"{}",
+    "project/left/v1.json": b"{}",
+    "wheels.atom": b"<feed/>",
 }
 RELEASED_AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 

@@ -209,6 +209,8 @@ TYPES = {
     "static/site.0123456789ab.js": ("text/javascript", "application/javascript"),
     "static/mark.0123456789ab.svg": "image/svg+xml",
     "search/_.json": "application/json",
+    "project/left/v1.json": "application/json",
+    "wheels.atom": "application/atom+xml",
 }
 
 
@@ -222,6 +224,12 @@ def test_every_file_of_the_site_has_its_type(web: httpx.Client, path: str, encod
     assert response.content == SITE[name]
     if encoding == "identity":
         assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["project/left/v1.json", "project/left/json", "simple/left/"])
+def test_scripts_of_other_sites_may_read_the_data(web: httpx.Client, path: str) -> None:
+    response = web.get(path, headers={"Origin": "https://elsewhere.example.org"})
+    assert response.headers["access-control-allow-origin"] == "*"
 
 
 @pytest.mark.parametrize("path", ["", "project/left/", "static/style.0123456789ab.css"])

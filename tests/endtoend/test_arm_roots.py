@@ -132,7 +132,7 @@ def _install_and_run(
 
     Its root has `packages` besides, those that the page of the first project names.
     """
-    page = json.loads((farm.folder / f"www/project/{projects[0]}/json").read_text())
+    page = json.loads((farm.folder / f"www/project/{projects[0]}/v1.json").read_text())
     for file in page["releases"][0]["files"]:
         assert file["debian_packages"] == packages
     system = root_system(wanted.root)

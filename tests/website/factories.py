@@ -19,6 +19,7 @@ from piwheels.model import (
     Patch,
     ProjectDay,
     ProjectDownloads,
+    ProjectListing,
     ProjectStatusRow,
     Recipe,
     ReleaseStatusRow,
@@ -281,6 +282,11 @@ def some_stats(*, charts: tuple[Chart, ...] = (), **figures: Any) -> StatsData:
 def a_chart(key: str = "years", label: str = "2026") -> Chart:
     series = (Series(name="Downloads", values=(3,)),)
     return Chart(key=key, title=f"By {label}", label_heading="Year", labels=(label,), series=series)
+
+
+def a_listing(name: str = "demo", **facts: Any) -> ProjectListing:
+    known: dict[str, Any] = {"files": 3, "downloads": 12, "recent_downloads": 5}
+    return ProjectListing(name=name, **(known | facts))
 
 
 def some_packages(**content: Any) -> PackagesData:

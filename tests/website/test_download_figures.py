@@ -48,7 +48,7 @@ async def test_few_downloads_appear_on_the_pages_soon(site: SiteHarness) -> None
     await site.showing.invalidate_downloaded()
     assert await site.queued_pages() == ["alpha", "unknown"]
     await site.write_all()
-    assert json.loads(site.shown("project/alpha/json"))["downloads_by_day"] == {f"{today}": 7}
+    assert json.loads(site.shown("project/alpha/v1.json"))["downloads_by_day"] == {f"{today}": 7}
     assert not site.webroot.project_dir("unknown").exists()
     await site.showing.invalidate_downloaded()
     assert await site.queued_pages() == []

@@ -108,7 +108,7 @@ def test_a_deferred_target_tells_what_its_retry_does() -> None:
 
 def test_the_json_has_the_class_what_was_missing_and_the_next_step() -> None:
     content = a_project(a_release("1.0", lacking_libpq(last_final=True)))
-    document = json.loads(render_project(SITE, content)["json"])
+    document = json.loads(render_project(SITE, content)["v1.json"])
     failure = document["releases"][0]["targets"][CP311]["failure"]
     assert failure.pop("next_step").startswith("final: ")
     assert failure == {
@@ -127,7 +127,7 @@ def test_the_table_of_builds_and_the_feed_tell_why_a_build_failed() -> None:
     )
     content = a_project(builds=(failed,))
     assert LIBPQ_TEXT in page(content).text
-    (entry,) = ET.fromstring(render_project(SITE, content)["feed.xml"]).findall(f"{ATOM}entry")
+    (entry,) = ET.fromstring(render_project(SITE, content)["feed.atom"]).findall(f"{ATOM}entry")
     summary = entry.findtext(f"{ATOM}summary") or ""
     assert summary.startswith(f"{LIBPQ_TEXT} (class missing-package; line 231")
     assert "). Final: no package is known that helps" in summary
@@ -160,7 +160,7 @@ def test_the_page_and_the_json_have_the_recipes_of_a_project() -> None:
         "The farm learned from builds on 25 November 2026 what this project needs", "libpq-dev",
     ):  # fmt: skip
         assert told in text
-    first, second = json.loads(render_project(SITE, content)["json"])["recipes"]
+    first, second = json.loads(render_project(SITE, content)["v1.json"])["recipes"]
     assert first["tools_date"] == "2021-08-01"
     assert first["patches"] == [{"name": "gcc.patch", "sha256": "ab" * 32}]
     assert (first["contact"], first["environment"]) == ("wheels@example.org", {"CFLAGS": "-O1"})
@@ -262,7 +262,7 @@ def test_the_newest_release_is_that_of_the_upstream_index(
     seen = upstream and UpstreamPage(**(known | upstream))
     content = a_project(facts=project_facts(a_release("1.0", yanked="bad"), upstream=seen))
     assert message in page(content).text
-    document = json.loads(render_project(SITE, content)["json"])
+    document = json.loads(render_project(SITE, content)["v1.json"])
     assert document["upstream_newest"] == (upstream or {}).get("newest_version")
     assert document["upstream_newest_known"] is bool((upstream or {}).get("newest_known"))
 
@@ -540,10 +540,10 @@ def test_hostile_text_stays_text_on_every_page_and_in_the_feed() -> None:
     assert SHOWN in reader.text
     assert HOSTILE not in reader.text
     assert "49" not in reader.text.replace("\n", "")
-    feed = ET.fromstring(pages["feed.xml"])
+    feed = ET.fromstring(pages["feed.atom"])
     (entry,) = feed.findall(f"{ATOM}entry")
     assert SHOWN in (entry.findtext(f"{ATOM}title") or "")
-    assert json.loads(pages["json"])["releases"][0]["yanked_reason"] == HOSTILE
+    assert json.loads(pages["v1.json"])["releases"][0]["yanked_reason"] == HOSTILE
 
 
 def test_a_long_name_is_shown_and_can_wrap() -> None:
@@ -564,7 +564,7 @@ def test_an_alias_with_any_name_redirects_to_its_project() -> None:
 @pytest.mark.parametrize("content", CONTENTS)
 def test_the_json_matches_its_schema(content: object) -> None:
     schema = json_documents.schema(json_documents.ProjectJson)
-    document = json.loads(render_project(SITE, content)["json"])  # type: ignore[arg-type]
+    document = json.loads(render_project(SITE, content)["v1.json"])  # type: ignore[arg-type]
     validator = jsonschema.Draft202012Validator
     validator.check_schema(schema)
     jsonschema.validate(document, schema, cls=validator)
@@ -573,7 +573,7 @@ def test_the_json_matches_its_schema(content: object) -> None:
 
 
 def test_the_json_has_what_the_page_has() -> None:
-    document = json.loads(render_project(SITE, built_project())["json"])
+    document = json.loads(render_project(SITE, built_project())["v1.json"])
     (release,) = document["releases"]
     assert document["downloads_by_day"] == {"2026-11-20": 2, "2026-11-23": 3}
     assert release["targets"][CP311]["state"] == "covered"
@@ -595,7 +595,7 @@ def test_the_json_has_what_the_page_has() -> None:
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_the_feed_is_well_formed_atom(content: object) -> None:
-    feed = ET.fromstring(render_project(SITE, content)["feed.xml"])  # type: ignore[arg-type]
+    feed = ET.fromstring(render_project(SITE, content)["feed.atom"])  # type: ignore[arg-type]
     assert feed.tag == f"{ATOM}feed"
     for element in (feed, *feed.findall(f"{ATOM}entry")):
         for tag in ("id", "title", "updated"):
@@ -606,7 +606,7 @@ def test_the_feed_is_well_formed_atom(content: object) -> None:
 
 def test_a_feed_entry_has_the_result_of_a_build() -> None:
     failed = an_ended_build(outcome="failed", reason="no rust", files=())
-    feed = ET.fromstring(render_project(SITE, a_project(builds=(failed,)))["feed.xml"])
+    feed = ET.fromstring(render_project(SITE, a_project(builds=(failed,)))["feed.atom"])
     (entry,) = feed.findall(f"{ATOM}entry")
     assert entry.findtext(f"{ATOM}title") == f"demo 1.0 for {CP311}: failed"
     assert entry.findtext(f"{ATOM}summary") == "no rust. Duration: 1 minute 15 seconds."

@@ -18,6 +18,7 @@ from tests.website.factories import (
     Reader,
     a_chart,
     a_home,
+    a_listing,
     an_ended_build,
     assert_harmless,
     download_totals,
@@ -94,13 +95,13 @@ def test_hostile_text_stays_text_on_every_single_page() -> None:
         **site_pages.packages_pages(
             SITE,
             some_packages(top=(NamedCount(name=HOSTILE, count=1),), newest=(build,)),
-            [(HOSTILE, 1, 1)],
+            [a_listing(HOSTILE)],
         ),
         **site_pages.stats_pages(SITE, some_stats(charts=(a_chart(label=HOSTILE),))),
     }
     for name in ("index.html", "packages.html", "stats.html"):
         assert SHOWN in assert_harmless(pages[name]).text, name
-    assert json.loads(pages["packages.json"])["projects"] == [[HOSTILE, 1, 1]]
+    assert json.loads(pages["packages-v1.json"])["projects"] == [[HOSTILE, 3, 12]]
     failures = ET.fromstring(feeds.failures_feed(SITE, [build]))
     assert SHOWN in "".join(failures.itertext())
     (urls, _) = sitemaps.sitemap_files(SITE, [HOSTILE]).values()
@@ -124,7 +125,8 @@ def test_the_pages_of_statistics_and_projects_render_without_data() -> None:
     assert_harmless(site_pages.stats_pages(SITE, some_stats())["stats.html"])
     pages = site_pages.packages_pages(SITE, some_packages(), [])
     assert "No builds yet." in assert_harmless(pages["packages.html"]).text
-    assert json.loads(pages["packages.json"])["projects"] == []
+    assert json.loads(pages["packages-v1.json"])["projects"] == []
+    assert json.loads(pages["packages.json"]) == []
 
 
 ONE_CHART = some_stats(charts=(a_chart(),), record_date=date(2026, 1, 2))
@@ -133,11 +135,11 @@ DOCUMENTS = [
     (json_documents.StatsJson, site_pages.stats_pages(SITE, ONE_CHART)["stats.json"]),
     (
         json_documents.PackagesJson,
-        site_pages.packages_pages(SITE, some_packages(), [])["packages.json"],
+        site_pages.packages_pages(SITE, some_packages(), [])["packages-v1.json"],
     ),
     (
         json_documents.PackagesJson,
-        site_pages.packages_pages(SITE, some_packages(), [("a", 1, 2)])["packages.json"],
+        site_pages.packages_pages(SITE, some_packages(), [a_listing("a")])["packages-v1.json"],
     ),
 ]
 

@@ -23,8 +23,8 @@ CP39 = TARGETS[0].name
 
 SINGLE = [
     "index.html", "packages.html", "packages.json", "stats.html", "stats.json", "faq.html",
-    "json.html", "404.html", "robots.txt", "sitemap.xml", "sitemap-1.xml", "failures.xml",
-    "schema/project.json", "stats/years.json", "search/_.json",
+    "json.html", "404.html", "robots.txt", "sitemap.xml", "sitemap-1.xml", "failures.atom",
+    "wheels.atom", "packages-v1.json", "schema/project.json", "stats/years.json", "search/_.json",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ async def test_an_empty_farm_has_every_page_but_those_of_projects(site: SiteHarn
         content = site.shown(name)
         if name.endswith(".html"):
             assert_harmless(content.encode())
-        if name.endswith(".xml"):
+        if name.endswith((".xml", ".atom")):
             ET.fromstring(content)
         if name.endswith("json"):
             json.loads(content)
@@ -51,12 +51,14 @@ async def test_a_farm_with_one_project_shows_it_everywhere(site: SiteHarness) ->
     await site.write_all()
     page = site.shown("project/alpha/index.html")
     assert wheel.filename in assert_harmless(page.encode()).text
-    assert json.loads(site.shown("project/alpha/json"))["releases"][0]["files"]
-    assert "alpha 1.0" in site.shown("project/alpha/feed.xml")
+    assert json.loads(site.shown("project/alpha/v1.json"))["releases"][0]["files"]
+    assert "alpha 1.0" in site.shown("project/alpha/feed.atom")
     assert "project/alpha/" in site.shown("index.html")
     assert "project/alpha/" in site.shown("packages.html")
     assert "/project/alpha/" in site.shown("sitemap-1.xml")
-    assert json.loads(site.shown("packages.json"))["projects"] == [["alpha", 1, 0]]
+    assert json.loads(site.shown("packages-v1.json"))["projects"] == [["alpha", 1, 0]]
+    assert json.loads(site.shown("packages.json")) == [["alpha", 0, 0]]
+    assert "alpha 1.0" in site.shown("wheels.atom")
 
 
 async def test_only_changed_files_are_written(site: SiteHarness) -> None:
@@ -134,7 +136,9 @@ async def test_unneeded_pages_of_releases_are_removed(site: SiteHarness) -> None
     await site.write_all()
     there = {path.name for path in site.webroot.project_dir("alpha").iterdir()}
     assert there == {
-        name for page in ("index.html", "json", "feed.xml") for name in (page, f"{page}.gz")
+        name
+        for page in ("index.html", "json", "v1.json", "feed.atom")
+        for name in (page, f"{page}.gz")
     }
 
 
@@ -149,6 +153,6 @@ async def test_a_new_failure_is_in_the_feed(site: SiteHarness) -> None:
             site.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
         )
     await site.write_all()
-    feed = site.shown("failures.xml")
+    feed = site.shown("failures.atom")
     assert f"alpha 2.0 for {CP39}: failed" in feed
     assert "fresh" not in feed
