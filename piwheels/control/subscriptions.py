@@ -36,8 +36,18 @@ SLOW_CONSUMER = CommandFailed(reason="client too slow, events were dropped; resu
 CLIENT_GONE = CommandFailed(reason="the client disconnected")
 
 
+class Arrivals(Protocol):
+    """When the parts of a log arrived; LogArrivals."""
+
+    def between(self, start: int, end: int, /) -> tuple[tuple[int, float], ...]:
+        """Where what arrived began, and after how many seconds."""
+
+
 class LogReader(Protocol):
     """Where logs are read; a LogSpool."""
+
+    def arrivals(self, build: int, /) -> Arrivals | None:
+        """When the parts of a log arrived; None: unknown."""
 
     def read(self, build: int, offset: int, length: int, /) -> bytes | None:
         """A part of the log of a running build; None when it does not run."""
@@ -101,7 +111,7 @@ class Subscriptions:
         build, offset = request.build, max(request.offset, 0)
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:
-                if not await channel.send(LogChunk(build=build, offset=offset, data=data)):
+                if not await channel.send(self._chunk(build, offset, data)):
                     return CLIENT_GONE
                 offset += len(data)
             elif not request.follow:
@@ -111,8 +121,25 @@ class Subscriptions:
         remaining = await asyncio.to_thread(self.logs.read_archived, build)
         if remaining is None:
             return CommandFailed(reason=f"there is no log of build {build}")
-        for start in range(offset, len(remaining), CHUNK_BYTES):
+        size = len(remaining)
+        arrivals = self.logs.arrivals(build)
+        for start in range(offset, size, CHUNK_BYTES):
             data = remaining[start : start + CHUNK_BYTES]
-            if not await channel.send(LogChunk(build=build, offset=start, data=data)):
+            if not await channel.send(_log_chunk(build, start, data, arrivals, size)):
                 return CLIENT_GONE
-        return LogChunk(build=build, offset=len(remaining), data=b"", finished=True)
+        return LogChunk(build=build, offset=size, data=b"", finished=True, total_bytes=size)
+
+    def _chunk(self, build: int, offset: int, data: bytes) -> LogChunk:
+        return _log_chunk(build, offset, data, self.logs.arrivals(build))
+
+
+def _log_chunk(
+    build: int, offset: int, data: bytes, arrivals: Arrivals | None, total_bytes: int = 0
+) -> LogChunk:
+    return LogChunk(
+        build=build,
+        offset=offset,
+        data=data,
+        arrivals=arrivals.between(offset, offset + len(data)) if arrivals else (),
+        total_bytes=total_bytes,
+    )

@@ -1,5 +1,8 @@
 """Build logs: spooled as they arrive, compressed into the web root when a build is complete.
 
+Beside the log of a running build is when its parts arrived (`log_arrivals`), so that a restart of
+the master does not lose that.
+
 With a full or broken disk, parts of logs are lost (which is logged), and nothing else.
 """
 
@@ -7,24 +10,36 @@ import asyncio
 import gzip
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from piwheels.protocol.messages import MAX_LOG_BYTES
+from piwheels.scheduler.log_arrivals import LogArrivals, compress_log, read_arrivals
 from piwheels.webroot import Webroot, replace_file
 
 log = logging.getLogger(__name__)
 
-_GZIP_LEVEL = 5  # logs are kept forever, and compressed once
+#: The suffix of the files that have the times of running builds' logs.
+_TIMES_SUFFIX = ".times"
+#: The beginning of a compressed log in which its times are.
+_HEAD_BYTES = 0x1_0010
 
 
 class LogSpool:
     """The logs of running builds, as plain files, and their way into the web root."""
 
-    def __init__(self, folder: Path, webroot: Webroot) -> None:
+    def __init__(
+        self, folder: Path, webroot: Webroot, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock`: the time in UNIX seconds."""
         self._folder = folder
         self._webroot = webroot
+        self._clock = clock
+        self._arrivals: dict[int, LogArrivals | None] = {}  # of running builds; None: unknown
         self._unsynced: set[int] = set()
         self._failed_builds: set[int | None] = set()
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +55,9 @@ class LogSpool:
         """Create an empty log, so that it can be followed before its first line."""
         with self._ignoring_disk_errors(build):
             self._path(build).touch()
+            if not self.size(build):
+                self._arrivals[build] = LogArrivals(self._clock())
+                self._store_arrivals(build)
 
     def append(self, build: int, offset: int, data: bytes) -> None:
         """Add data that begins at `offset`; what is there already is not added twice.
@@ -56,6 +74,8 @@ class LogSpool:
             with self._path(build).open("ab") as file:
                 file.write(fresh)
             self._unsynced.add(build)
+            if arrivals := self._known_arrivals(build):
+                arrivals.add(there, self._clock())
 
     async def sync(self) -> None:
         """Make what has arrived durable; the event loop does not wait for a slow disk."""
@@ -63,6 +83,7 @@ class LogSpool:
         for build in builds:
             with self._ignoring_disk_errors(build):
                 await asyncio.to_thread(_sync, self._path(build))
+                self._store_arrivals(build)
 
     def archive(self, build: int) -> None:
         """Move a log into the web root; where there was none, an empty one."""
@@ -70,14 +91,14 @@ class LogSpool:
         with self._ignoring_disk_errors(build):
             text = path.read_bytes() if path.exists() else b""
             if text or not kept.exists():
-                replace_file(kept, gzip.compress(text, _GZIP_LEVEL, mtime=0))
-            path.unlink(missing_ok=True)
+                replace_file(kept, compress_log(text, self._known_arrivals(build)))
+            self._remove(build)
         self._failed_builds.discard(build)
 
     def discard(self, build: int) -> None:
         """Delete the log of a build that was requeued as if it had not begun."""
         with self._ignoring_disk_errors(build):
-            self._path(build).unlink(missing_ok=True)
+            self._remove(build)
         self._failed_builds.discard(build)
 
     def archive_orphans(self, claimed: set[int]) -> None:
@@ -95,6 +116,7 @@ class LogSpool:
             else:
                 with self._ignoring_disk_errors(build):
                     path.unlink(missing_ok=True)
+                    path.with_suffix(_TIMES_SUFFIX).unlink(missing_ok=True)
 
     def read(self, build: int, offset: int, length: int) -> bytes | None:
         """A part of the log of a running build; None when no such build is running."""
@@ -112,6 +134,35 @@ class LogSpool:
         except FileNotFoundError:
             return None
 
+    def arrivals(self, build: int) -> LogArrivals | None:
+        """When the parts of a log arrived, of a running or completed build; None: unknown."""
+        if self._path(build).exists():
+            return self._known_arrivals(build)
+        try:
+            with self._webroot.log_path(build).open("rb") as file:
+                return read_arrivals(file.read(_HEAD_BYTES))
+        except FileNotFoundError:
+            return None
+
+    def _known_arrivals(self, build: int) -> LogArrivals | None:
+        """Of a running build; after a restart of the master, as it was stored last."""
+        if build not in self._arrivals:
+            try:
+                stored = self._arrivals_path(build).read_bytes()
+                self._arrivals[build] = msgspec.msgpack.decode(stored, type=LogArrivals)
+            except (OSError, msgspec.MsgspecError):
+                self._arrivals[build] = None
+        return self._arrivals[build]
+
+    def _store_arrivals(self, build: int) -> None:
+        if arrivals := self._arrivals.get(build):
+            self._arrivals_path(build).write_bytes(msgspec.msgpack.encode(arrivals))
+
+    def _remove(self, build: int) -> None:
+        self._arrivals.pop(build, None)
+        self._arrivals_path(build).unlink(missing_ok=True)
+        self._path(build).unlink(missing_ok=True)
+
     @contextmanager
     def _ignoring_disk_errors(self, build: int | None) -> Iterator[None]:
         """Log a disk error once for each build, and continue."""
@@ -124,6 +175,9 @@ class LogSpool:
 
     def _path(self, build: int) -> Path:
         return self._folder / f"{build}.log"
+
+    def _arrivals_path(self, build: int) -> Path:
+        return self._path(build).with_suffix(_TIMES_SUFFIX)
 
 
 def _sync(path: Path) -> None:

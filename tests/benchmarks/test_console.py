@@ -295,7 +295,7 @@ def test_the_first_frame(bench: ConsoleBenchmark, table: Table) -> None:
 
 
 def log_line_count(lines: list[str]) -> int:
-    found = re.search(r"([\d,]+) lines", "\n".join(lines[-6:]))
+    found = re.search(r"line [\d,]+ of ([\d,]+)", "\n".join(lines[-6:]))
     return int(found.group(1).replace(",", "")) if found else 0
 
 

@@ -1,6 +1,7 @@
 """Logs of simulated builds: any length, growing at any rate, the same for the same number."""
 
 import random
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
@@ -45,3 +46,16 @@ def partial_log(build: int, lines: int, so_far: int, *, failed: bool) -> bytes:
     if so_far >= lines:
         return data
     return data[: _ends(build, lines, failed=failed)[so_far - 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class SimArrivals:
+    """When the parts of a log arrived: every 4 KiB at a steady rate."""
+
+    lines: int
+    lines_per_s: float
+
+    def between(self, start: int, end: int) -> tuple[tuple[int, float], ...]:
+        """Where what arrived began, and after how many seconds."""
+        rate = max(1.0, self.lines_per_s) * 60  # bytes per second: of lines of about 60
+        return tuple((at, at / rate) for at in range(start // 4096 * 4096, end, 4096))

@@ -202,6 +202,10 @@ class SimFarm:
         """The whole log of a build that has ended; None when there is none."""
         return self.log(build)[0] if build in self.model.failed_builds else None
 
+    def arrivals(self, build: int) -> logs.SimArrivals:
+        """When the parts of a log arrived: its lines at a steady rate."""
+        return logs.SimArrivals(self.log_lines, self.lines_per_s)
+
     def log(self, build: int) -> tuple[bytes, bool]:
         """The current content of a build's log, and whether it is complete."""
         failed = self.model.failed_builds.get(build, False)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from piwheels.tui.widgets.log_buffer import (
-    ERROR_PATTERN,
     MAX_LINE_CHARACTERS,
     LogBuffer,
-    WrapIndex,
     strip_terminal_codes,
-    wrap_offsets,
 )
+from piwheels.tui.widgets.log_folds import LogFolds
+from piwheels.tui.widgets.log_marks import LineKind, LogMarks, line_kind
+from piwheels.tui.widgets.log_rows import RowIndex, wrap_offsets
 from piwheels.tui.widgets.log_search import compile_search
 
 PIECES = st.lists(
@@ -132,14 +132,14 @@ def test_memory_is_limited_by_lines_and_characters() -> None:
     ],
 )
 def test_lines_of_failures_are_recognized(line: str) -> None:
-    assert ERROR_PATTERN.search(line)
+    assert line_kind(line) is LineKind.ERROR
 
 
 @pytest.mark.parametrize(
     "line", ["0 errors", "gcc -Werror=format -o error.o", "copying errors.py", "exit code: 0"]
 )
 def test_other_lines_are_not_recognized_as_failures(line: str) -> None:
-    assert not ERROR_PATTERN.search(line)
+    assert line_kind(line) is not LineKind.ERROR
 
 
 def test_lower_case_also_finds_upper_case() -> None:
@@ -160,10 +160,11 @@ def test_wrapping_loses_no_cell_and_overflows_no_row(line: str, width: int) -> N
 @given(st.lists(st.text(alphabet="ab日\n", max_size=40), max_size=20), st.integers(2, 9))
 def test_rows_of_a_growing_wrapped_log_match_a_complete_one(pieces: list[str], width: int) -> None:
     text = LogBuffer(max_lines=12)
-    growing = WrapIndex(width)
+    folds = LogFolds(LogMarks(), folding=False)
+    growing = RowIndex(folds, width)
     for piece in pieces:
         growing.update(text, text.append(piece.encode()))
-    at_once = WrapIndex(width)
+    at_once = RowIndex(folds, width)
     at_once.update(text, text.first_line_number)
     assert growing.rows == at_once.rows
     for row in range(growing.rows):

@@ -142,15 +142,20 @@ async def test_errors_are_found_in_order() -> None:
     app = LogViewApp()
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 50))
-        assert not app.log_view.first_error()
-        assert "errors: not found" in app.lines()[10]
+        assert not app.log_view.go_to_error(1)
+        assert "errors" not in app.lines()[10]
         app.log_view.append(b"a.c:1:1: fatal error: no ffi.h\n" + numbered(50, 99) + b"error: x\n")
         await rendered_app(app, pilot)
-        assert app.log_view.first_error()
-        assert app.log_view.current_match == 50
+        assert app.log_view.go_to_error(1)
+        assert app.log_view.current_line == 50
+        assert "line 51 of 101 so far; errors 1 of 2" in app.lines()[10]
         assert any("ffi.h" in line for line in app.lines())
-        app.log_view.search_next()
-        assert app.log_view.current_match == 100
+        app.log_view.go_to_error(1)
+        assert app.log_view.current_line == 100
+        app.log_view.go_to_error(1)
+        assert app.log_view.current_line == 50
+        app.log_view.go_to_error(-1)
+        assert app.log_view.current_line == 100
 
 
 async def test_long_lines_wrap_or_scroll_horizontally() -> None:
@@ -195,7 +200,7 @@ async def test_a_cleared_log_starts_again() -> None:
         app.log_view.end()
         await rendered_app(app, pilot)
         assert app.lines()[0] == "another"
-        assert "ended" in app.lines()[10]
+        assert "line 1 of 1, all read" in app.lines()[10]
 
 
 async def test_only_the_visible_lines_of_a_long_log_are_rendered(
@@ -213,7 +218,7 @@ async def test_only_the_visible_lines_of_a_long_log_are_rendered(
         await rendered_app(app, pilot)
         monkeypatch.setattr(LogView, "render_line", counting)
         app.log_view.append(
-            b"".join(b"copying file number %06d to build/lib/package\n" % n for n in range(100_000))
+            b"".join(b"gcc -c file number %06d of build/lib/package\n" % n for n in range(100_000))
         )
         await rendered_app(app, pilot)
         assert len(rendered) <= 10 * 40
@@ -227,14 +232,14 @@ async def test_lines_have_their_numbers_on_a_wide_view(wrap: bool) -> None:
         app.log_view.append(numbered(0, 20) + b"x" * 100 + b"\n")
         app.log_view.end()
         await rendered_app(app, pilot)
-        after = ["       " + "x" * 28] if wrap else []
-        last = ["    20 line 19", "    21 " + "x" * 72, *after]
+        after = [" " * 16 + "x" * 37] if wrap else []
+        last = ["    20          line 19", "    21          " + "x" * 63, *after]
         assert [line[:79] for line in app.lines()[10 - len(last) : 10]] == last
-        assert "21 lines" in app.lines()[10]
+        assert "line 21 of 21, all read" in app.lines()[10]
         assert "so far" not in app.lines()[10]
         assert app.log_view.go_to_line(19)
         await rendered_app(app, pilot)
-        assert "    19 line 18" in app.lines()
+        assert ">   19          line 18" in app.lines()
         assert not app.log_view.following
         assert [app.log_view.go_to_line(number) for number in (0, 1, 22)] == [False] * 3
 
@@ -244,6 +249,87 @@ async def test_warnings_and_errors_are_distinguished() -> None:
     async with app.run_test(size=(80, 6)) as pilot:
         app.log_view.append(b"a.c:1: warning: unused\na.c:2: error: wrong\nwarningless\n")
         await rendered_app(app, pilot)
-        styles = [list(app.log_view.render_line(y))[1].style for y in range(3)]
+        styles = [list(app.log_view.render_line(y))[2].style for y in range(3)]
         assert len(set(styles)) == 3
-        assert "3 lines so far" in app.lines()[5]
+        assert [line[14] for line in app.lines()[:2]] == ["▲", "✗"]
+        assert "3 so far; errors 1, warnings 1" in app.lines()[5]
+
+
+# --- folds and times ---
+
+PIP = b"".join(b"  Collecting project-%d\n" % number for number in range(30))
+PHASES = b"--- building ---\n" + PIP + b"gcc -c a.c\n" + PIP[:92] + b"a.c:1:1: error: no\n"
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+async def test_noise_is_one_row_until_it_is_opened(wrap: bool) -> None:
+    app = LogViewApp(wrap=wrap)
+    async with app.run_test(size=(80, 41)) as pilot:
+        for at in range(0, len(PHASES), 100):  # chunks end anywhere
+            app.log_view.append(PHASES[at : at + 100])
+        await rendered_app(app, pilot)
+        lines = [line[16:].strip() for line in app.lines() if line.strip()][:-1]
+        assert lines[:3] == [
+            "--- building ---", "v 30 lines of fetching (o opens)", "gcc -c a.c",
+        ]  # fmt: skip
+        assert lines[-1] == "a.c:1:1: error: no"
+        assert app.lines()[2].startswith("    32 "), "lines keep their numbers"
+        app.log_view.set_folding(folding=False)
+        await rendered_app(app, pilot)
+        assert app.lines()[1].endswith("Collecting project-0")
+        app.log_view.set_folding(folding=True)
+        await rendered_app(app, pilot)
+        assert app.lines()[1].endswith("(o opens)")
+
+
+async def test_going_to_a_folded_line_opens_its_fold_alone() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(80, 41)) as pilot:
+        app.log_view.append(PIP + b"one\n" + PIP + b"two\n")
+        await rendered_app(app, pilot)
+        assert app.log_view.go_to_line(5)
+        app.log_view.append(b"three\n")
+        await rendered_app(app, pilot)
+        assert app.lines()[4].startswith(">    5 ")
+        assert app.lines()[31].endswith("v 30 lines of fetching (o opens)")
+        assert app.log_view.search("project-7")
+        assert app.log_view.current_line == 7
+
+
+async def test_folds_that_form_above_do_not_move_the_view() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(80, 11)) as pilot:
+        app.log_view.append(numbered(0, 50))
+        await rendered_app(app, pilot)
+        await pilot.press("pageup", "pageup")
+        before = app.lines()[:10]
+        app.log_view.append(PIP + numbered(50, 60))
+        await rendered_app(app, pilot)
+        assert app.lines()[:10] == before
+
+
+async def test_lines_have_the_time_of_their_arrival() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(80, 8)) as pilot:
+        app.log_view.append(b"old\none\ntw", [(4, 0.4)])
+        app.log_view.append(b"o\nthree\nfour\n", [(-3, 0.4), (2, 40.24), (8, 754.0)])
+        await rendered_app(app, pilot)
+        assert [line[1:20].rstrip() for line in app.lines()[:5]] == [
+            "    1          old",
+            "    2    0.4   one",
+            "    3    0.4   two",
+            "    4   40.2   thre",
+            "    5  12:34   four",
+        ]
+
+
+async def test_progress_is_shown_while_a_log_is_read() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(80, 8)) as pilot:
+        app.log_view.show_progress(0.25)
+        app.log_view.append(numbered(0, 10))
+        await rendered_app(app, pilot)
+        assert "line 10 of 10, 25% read" in app.lines()[7]
+        app.log_view.end()
+        await rendered_app(app, pilot)
+        assert "line 10 of 10, all read" in app.lines()[7]

@@ -306,7 +306,7 @@ async def test_nothing_is_drawn_when_nothing_changes() -> None:
 async def open_log(stage: AppHarness) -> LogScreen:
     await stage.wait_for_text("pi5-roof")
     await stage.press("down", "enter")
-    await stage.wait_for_text("82 lines")
+    await stage.wait_for_text("of 82")
     screen = stage.console.current_screen
     assert isinstance(screen, LogScreen)
     return screen
@@ -322,35 +322,40 @@ async def test_a_log_is_searched_forward_and_backward() -> None:
         assert screen.log_view.current_match != first
         await stage.press("N")
         assert screen.log_view.current_match == first
-        await stage.press("slash", *":3", "enter")
-        await stage.wait_for_text("     3 ")
+        await stage.press("colon", *"3", "enter")
+        await stage.wait_for_text(">    3 ")
+        await stage.press("slash", *":4", "enter")
+        await stage.wait_for_text(">    4 ")
         await stage.press("slash", *":9999", "enter")
         await stage.wait_for_text("This log has no line 9999.")
         await stage.press("slash", *"nowhere", "enter")
         await stage.wait_for_text("in this log")
-        await stage.press("E")
-        assert screen.log_view.current_match == 80
-        await stage.press("w")
+        await stage.press("n")
+        assert screen.log_view.current_line == 80
+        await stage.wait_for_text("line 81 of 82, all read; errors 1 of 2")
+        await stage.press("o")
+        assert not screen.log_view.folding
+        await stage.press("W")
         assert screen.log_view.wrap
         await stage.press("f")
         assert screen.log_view.following
 
 
-async def test_v_goes_to_the_line_that_the_record_of_a_failed_build_names() -> None:
+async def test_e_goes_to_the_line_that_the_record_of_a_failed_build_names() -> None:
     async with run_console(prepared_source(), first_screen=ScreenName.BUILDS) as stage:
         await stage.wait_for_text("pillow")
         stage.table.table.move_cursor("4707")
         await stage.press("enter")
-        await stage.wait_for_text("82 lines")
+        await stage.wait_for_text("of 82, all read")
         screen = stage.console.current_screen
         assert isinstance(screen, LogScreen)
-        await stage.press("home", "v")
-        assert (screen.log_view.current_match, screen.log_view.match_count) == (80, 1)
+        await stage.press("g", "e")
+        assert screen.log_view.current_line == 80
         await stage.press("1", "2")
         stage.table.table.move_cursor("pi5-kitchen")  # its build has no line yet
         await stage.press("enter")
         await stage.wait_for_text("numpy 2.1.0")
-        await stage.press("v")
+        await stage.press("e")
         await stage.wait_for_text("The deciding line of this build is not known here.")
 
 
@@ -361,7 +366,7 @@ async def test_a_log_is_saved_and_never_overwrites_another(
     async with run_console(prepared_source(), size=(100, 30)) as stage:
         await open_log(stage)
         for message in ("Saved as", "a.log exists"):
-            await stage.press("s")
+            await stage.press("S")
             await stage.wait_for_text("Save the log")
             await stage.press("ctrl+u", *"a.log", "enter")
             await stage.wait_for_text(message)
@@ -382,12 +387,12 @@ async def test_an_error_while_saving_a_log_is_shown(
     monkeypatch.chdir(tmp_path)
     async with run_console(prepared_source(), size=(120, 30)) as stage:
         await open_log(stage)
-        await stage.press("s")
+        await stage.press("S")
         await stage.wait_for_text("Save the log")
         stage.console.screen.query_one(Input).value = name
         await stage.press("enter")
         await stage.wait_for_text(message)
-        assert "82 lines" in stage.text
+        assert "of 82, all read" in stage.text
 
 
 async def test_received_lines_are_kept_when_the_rest_of_a_log_is_unavailable() -> None:

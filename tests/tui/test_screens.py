@@ -124,7 +124,7 @@ async def tour(stage: AppHarness, state: str) -> AsyncIterator[ScreenName]:
 def _is_showing(stage: AppHarness, screen_name: ScreenName) -> bool:
     shown = stage.console.current_screen.screen_name is screen_name
     if screen_name is ScreenName.LOG:
-        return shown and "following" not in stage.text and "82 lines" in stage.text
+        return shown and "of 82, all read" in stage.text
     waits_for = {ScreenName.EXPLAIN: "Last builds", ScreenName.FAILURES: "Built before"}
     return shown and waits_for.get(screen_name, "") in stage.text
 

@@ -4,7 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from piwheels.protocol.message_base import CHUNK_BYTES, BigInt, Message, SizeBytes
+from piwheels.protocol.message_base import CHUNK_BYTES, BigInt, Message, Seconds, SizeBytes
+
+#: The most times that one part has.
+MAX_ARRIVALS = 5000
 
 
 class LogChunk(Message, frozen=True, kw_only=True):
@@ -18,3 +21,7 @@ class LogChunk(Message, frozen=True, kw_only=True):
     offset: SizeBytes
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
     finished: bool = False
+    #: To a console: where in the log what arrived began, in bytes, and how many seconds after the
+    #: build's start that was; for the parts of which it is known.
+    arrivals: Annotated[tuple[tuple[SizeBytes, Seconds], ...], Meta(max_length=MAX_ARRIVALS)] = ()
+    total_bytes: SizeBytes = 0  # to a console: the size of a log that has ended; 0: it grows

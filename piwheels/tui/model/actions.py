@@ -262,30 +262,43 @@ SEARCH = Action(
     Group.LOG,
     screens=_ON_LOG,
 )
+GO_TO_LINE = Action(
+    "go_to_line",
+    "colon",
+    "Line",
+    "Go to a line by its number.",
+    Group.LOG,
+    screens=_ON_LOG,
+)
 NEXT_MATCH = Action(
-    "next_match", "n", "Next match", "Go to the next matching line.", Group.LOG, screens=_ON_LOG
+    "next_match",
+    "n",
+    "Next",
+    "Go to the next matching line; without a search, to the next error.",
+    Group.LOG,
+    screens=_ON_LOG,
 )
 PREVIOUS_MATCH = Action(
     "previous_match",
     "N",
-    "Previous match",
-    "Go to the previous matching line.",
-    Group.LOG,
-    screens=_ON_LOG,
-)
-FIRST_ERROR = Action(
-    "first_error",
-    "E",
-    "First error",
-    "Go to the first line that reports an error.",
+    "Previous",
+    "Go to the previous matching line; without a search, to the previous error.",
     Group.LOG,
     screens=_ON_LOG,
 )
 DECIDING_LINE = Action(
     "deciding_line",
-    "v",
-    "Deciding line",
+    "e",
+    "Why",
     "Go to the line that says why the build failed.",
+    Group.LOG,
+    screens=_ON_LOG,
+)
+FOLD = Action(
+    "fold",
+    "o",
+    "Fold",
+    "Fold the lines of pip, fetching and unpacking, or show them.",
     Group.LOG,
     screens=_ON_LOG,
 )
@@ -299,13 +312,13 @@ FOLLOW = Action(
 )
 WRAP = Action(
     "wrap",
-    "w",
+    "W",
     "Wrap",
     "Wrap long lines, or cut them off.",
     Group.LOG,
     screens=_ON_LOG,
 )
-SAVE = Action("save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG)
+SAVE = Action("save", "S", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG)
 
 # --- a recording ---
 
@@ -373,7 +386,10 @@ _ROWS = (
     COPY_ROW,
     EXPORT,
 )
-_LOG = (SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, DECIDING_LINE, FOLLOW, WRAP, SAVE)
+_LOG = (
+    *(SEARCH, GO_TO_LINE, NEXT_MATCH, PREVIOUS_MATCH, DECIDING_LINE),
+    *(FOLLOW, FOLD, WRAP, SAVE),
+)
 _REPLAY = (TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER)
 
 

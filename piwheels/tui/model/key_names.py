@@ -49,6 +49,7 @@ _RENAMED_ACTIONS = {
     "play": "toggle_playback",
     "seek_on": "seek_forward",
     "palette": "find",
+    "first_error": "next_match",
 }
 
 

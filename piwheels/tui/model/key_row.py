@@ -55,8 +55,8 @@ _HINTS: dict[ScreenName, tuple[str | KeyHint, ...]] = {
     ScreenName.COMMANDS: ("open", *_LOOK, "copy_row", "export", "back"),
     ScreenName.HOST: (*_LOOK, "acknowledge", "mute", "copy_row", "export", "back"),
     ScreenName.LOG: (
-        *("search", KeyHint("next_match", "Next"), KeyHint("deciding_line", "Why"), "follow"),
-        *("wrap", "retry", "save", "first_error", "previous_page", "next_page", "back"),
+        *("search", "next_match", "deciding_line", "go_to_line", "follow", "fold", "wrap"),
+        *("retry", "save", "previous_match", "previous_page", "next_page", "back"),
     ),
     ScreenName.EXPLAIN: (
         *("log", "retry", KeyHint("skip_project", "Skip"), KeyHint("unskip_project", "Unskip")),

@@ -24,12 +24,13 @@ from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.dialogs import TextInputDialog
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.log_file import save_log
+from piwheels.tui.widgets.log_painter import margin_cells, margin_heading
 from piwheels.tui.widgets.log_view import LogView
 
 #: A record may have a long line's beginning only.
 _COMPARED_CHARS = 80
 _LINE_NUMBER = re.compile(r":\s*([0-9]{1,9})\s*")
-_NO_MATCH = "No match. Press / to search."
+_NO_MATCH = "No line of this log reports an error. Press / to search."
 
 
 class LogScreen(FarmScreen):
@@ -53,9 +54,10 @@ class LogScreen(FarmScreen):
         console = self.console
         return (
             Bar(id="about", ascii_only=console.ascii_only),
+            Static(margin_heading(), id="heading", markup=False),
             LogView(ascii_only=console.ascii_only, wrap=self.size.width < 60),
             Static("", id="empty", markup=False),
-            Input(placeholder="text to find, or :LINE", compact=True),
+            Input(placeholder="text to find, or :LINE", select_on_focus=False, compact=True),
         )
 
     @property
@@ -70,6 +72,8 @@ class LogScreen(FarmScreen):
         # Lines that were read stay, even if the rest cannot be read.
         empty.display = build is None or bool(self._error and not self._offset)
         self.log_view.display = not empty.display
+        heading = self.query_one("#heading", Static)
+        heading.display = self.log_view.display and margin_cells(self.size.width - 1) > 0
         if empty.display:
             empty.update(self._error or self._EMPTY_TEXT)
         about = self.query_one("#about", Bar)
@@ -152,8 +156,12 @@ class LogScreen(FarmScreen):
         log_view = self.log_view  # which the app's end takes from the screen
         try:
             async for piece in self.console.source.follow_log(build, offset=self._offset):
-                log_view.append(piece.data[max(0, self._offset - piece.offset) :])
+                known = max(0, self._offset - piece.offset)
+                arrivals = [(at - piece.offset - known, s) for at, s in piece.arrivals]
                 self._offset = max(self._offset, piece.offset + len(piece.data))
+                if piece.total_bytes:
+                    log_view.show_progress(self._offset / piece.total_bytes)
+                log_view.append(piece.data[known:], arrivals)
             self._is_complete = True
             log_view.end()
         except PiwheelsError as error:
@@ -168,18 +176,28 @@ class LogScreen(FarmScreen):
             actions.SEARCH: self.edit_search,
             actions.NEXT_MATCH: self.go_to_next_match,
             actions.PREVIOUS_MATCH: self.go_to_previous_match,
-            actions.FIRST_ERROR: self.go_to_first_error,
+            actions.GO_TO_LINE: self.edit_line_number,
             actions.DECIDING_LINE: self.go_to_deciding_line,
             actions.FOLLOW: self.log_view.action_follow,
+            actions.FOLD: self.toggle_folding,
             actions.WRAP: self.toggle_wrap,
             actions.SAVE: self.save,
         }
 
     def edit_search(self) -> None:
         """Show and focus the input of the search."""
+        self._edit("")
+
+    def edit_line_number(self) -> None:
+        """The same, for the number of a line."""
+        self._edit(":")
+
+    def _edit(self, text: str) -> None:
         line = self.query_one(Input)
         line.display = True
+        line.value = text
         line.focus()
+        line.action_end()
 
     @on(Input.Submitted)
     def _search(self, event: Input.Submitted) -> None:
@@ -187,7 +205,7 @@ class LogScreen(FarmScreen):
         if number := _LINE_NUMBER.fullmatch(event.value):
             if not self.log_view.go_to_line(int(number[1])):
                 self.notify(f"This log has no line {number[1]}.", markup=False)
-        elif event.value and not self.log_view.search(event.value):
+        elif event.value.strip(": ") and not self.log_view.search(event.value):
             self.notify(f"No match for {event.value!r} in this log.", markup=False)
 
     def close_search(self) -> None:
@@ -203,26 +221,28 @@ class LogScreen(FarmScreen):
         return True
 
     def go_to_next_match(self) -> None:
-        """Go to the next match."""
-        if not self.log_view.search_next():
+        """Go to the next match of the search, without one to the next error."""
+        log_view = self.log_view
+        if not (log_view.search_next() if log_view.is_searching else log_view.go_to_error(1)):
             self.notify(_NO_MATCH)
 
     def go_to_previous_match(self) -> None:
-        """Go to the previous match."""
-        if not self.log_view.search_previous():
+        """Go to the previous match of the search, without one to the previous error."""
+        log_view = self.log_view
+        if not (log_view.search_previous() if log_view.is_searching else log_view.go_to_error(-1)):
             self.notify(_NO_MATCH)
-
-    def go_to_first_error(self) -> None:
-        """Go to the first line that reports an error; n continues with the others."""
-        if not self.log_view.first_error():
-            self.notify("No line of this log reports an error.")
 
     def go_to_deciding_line(self) -> None:
         """Go to the line that the build's record names as the reason of its failure."""
-        ended = self.console.farm.builds.get(self._shown_build or 0)
+        ended = self._ended_build()
         reason = ended.reason if ended else ""
-        if not reason or not self.log_view.search(reason[:_COMPARED_CHARS]):
+        number = ended.cause.line_number if ended and ended.cause else 0
+        if not reason or not self.log_view.go_to_text(reason[:_COMPARED_CHARS], number):
             self.notify("The deciding line of this build is not known here.")
+
+    def toggle_folding(self) -> None:
+        """Fold the lines of pip, fetching and unpacking, or show them."""
+        self.log_view.set_folding(folding=not self.log_view.folding)
 
     def toggle_wrap(self) -> None:
         """Wrap long lines, or cut them."""

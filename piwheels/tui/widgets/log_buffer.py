@@ -2,10 +2,9 @@
 
 import codecs
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len, get_character_cell_size
+from rich.cells import cell_len
 
 #: The limits; the oldest lines are dropped first.
 MAX_LINES = 200_000
@@ -24,22 +23,6 @@ _ESCAPE_SEQUENCES = re.compile(
     "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
     "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x9c]*(?:\x1b\\\\|\x9c)"  # device control
     "|\x1b[ -/]*[0-~]"
-)
-
-#: A line that reports an error, as compilers, Python, make, CMake, Rust and pip write them.
-ERROR_PATTERN = re.compile(
-    r"(?:^|[\s:>*])(?:fatal |internal compiler )?error(?:\[E\d+\])?:"
-    r"|^Traceback \(most recent call last\)"
-    r"|^\s*(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception): "
-    r"|\bfatal: |CMake Error|undefined reference to |\*\*\* \[.*\] Error "
-    r"|exit(?:ed with)? (?:status|code):? -?[1-9]|exited with -?[1-9]"
-    r"|No space left on device|out of memory|Killed signal",
-    re.IGNORECASE,
-)
-
-#: A line that reports a warning.
-WARNING_PATTERN = re.compile(
-    r"(?:^|[\s:>*])warning(?: C\d+)?:|CMake Warning|Warning: ", re.IGNORECASE
 )
 
 
@@ -173,65 +156,6 @@ class LogBuffer:
 def _split_long_line(line: str) -> Iterator[str]:
     for start in range(0, max(1, len(line)), MAX_LINE_CHARACTERS):
         yield line[start : start + MAX_LINE_CHARACTERS]
-
-
-def wrap_offsets(line: str, width: int) -> list[int]:
-    """Where a line wraps at a width, in terminal cells from its start: first 0, last its end.
-
-    A wide character is never split.
-    """
-    if line.isascii():
-        return [*range(0, len(line), width), len(line)] if line else [0, 0]
-    cuts = [0]
-    at = 0
-    for letter in line:
-        cells = get_character_cell_size(letter)
-        if at + cells - cuts[-1] > width and at > cuts[-1]:
-            cuts.append(at)
-        at += cells
-    return [*cuts, at]
-
-
-class WrapIndex:
-    """Maps rows on the screen to lines and their parts, when lines are wrapped."""
-
-    def __init__(self, width: int) -> None:
-        self.width = max(2, width)
-        self._row_starts = [0]  # the first row of each line, and the end
-        self._first = 0
-
-    @property
-    def rows(self) -> int:
-        """How many rows all lines take."""
-        return self._row_starts[-1]
-
-    def update(self, text: LogBuffer, changed: int) -> int:
-        """Update from the first changed line; returns the rows dropped at the top."""
-        dropped_lines = min(text.first_line_number - self._first, len(self._row_starts) - 1)
-        dropped = self._row_starts[dropped_lines]
-        if dropped_lines:
-            self._row_starts = [start - dropped for start in self._row_starts[dropped_lines:]]
-        self._first = text.first_line_number
-        del self._row_starts[max(0, changed - text.first_line_number) + 1 :]
-        at = self._row_starts[-1]
-        for line in text.lines_from(text.first_line_number + len(self._row_starts) - 1):
-            at += self._height(line)
-            self._row_starts.append(at)
-        return dropped
-
-    def _height(self, line: str) -> int:
-        if len(line) <= self.width and line.isascii():
-            return 1
-        return len(wrap_offsets(line, self.width)) - 1
-
-    def row_of(self, number: int) -> int:
-        """The first row of the line of this number."""
-        return self._row_starts[max(0, min(number - self._first, len(self._row_starts) - 1))]
-
-    def line_at(self, row: int) -> tuple[int, int]:
-        """The number of the line that a row shows, and the index of its part."""
-        place = bisect_right(self._row_starts, row) - 1
-        return self._first + place, row - self._row_starts[place]
 
 
 def max_width(lines: Sequence[str]) -> int:

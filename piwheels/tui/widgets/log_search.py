@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 
 from piwheels.formatting import format_count, pluralize
-from piwheels.tui.widgets.log_buffer import ERROR_PATTERN, LogBuffer
+from piwheels.tui.widgets.log_buffer import LogBuffer
 
 
 def compile_search(text: str) -> re.Pattern[str]:
@@ -36,11 +36,6 @@ class LogSearch:
         """How many lines match so far."""
         return len(self._matches)
 
-    @property
-    def for_errors(self) -> bool:
-        """Whether it looks for errors, and not for a text."""
-        return self.pattern is ERROR_PATTERN
-
     def extend(self, changed: int) -> None:
         """Add matches of the lines from number `changed` on, and remove those of dropped ones."""
         if not self.pattern:
@@ -49,10 +44,6 @@ class LogSearch:
         self._matches += self._buffer.find(self.pattern, changed)
         if self._matches and self._matches[0] < self._buffer.first_line_number:
             del self._matches[: bisect_left(self._matches, self._buffer.first_line_number)]
-
-    def first(self) -> int | None:
-        """Make the first match the current one; its line's number, or None."""
-        return self._select(0)
 
     def next(self, top: int) -> int | None:
         """The match after the current one, else from line `top` on; after the last, the first."""

@@ -1,7 +1,8 @@
 """A view of a growing log: it follows the end until the reader scrolls up, and never jumps."""
 
 import time
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,25 +15,17 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from piwheels.formatting import format_count, pluralize
 from piwheels.tui.widgets.cell_text import pad_or_truncate
-from piwheels.tui.widgets.log_buffer import (
-    ERROR_PATTERN,
-    WARNING_PATTERN,
-    LogBuffer,
-    WrapIndex,
-    max_width,
-    wrap_offsets,
-)
-from piwheels.tui.widgets.log_search import LogSearch, compile_search
+from piwheels.tui.widgets.log_buffer import LogBuffer
+from piwheels.tui.widgets.log_content import LogContent
+from piwheels.tui.widgets.log_painter import LogPainter, margin_cells
+from piwheels.tui.widgets.log_position import LogPosition
+from piwheels.tui.widgets.log_search import compile_search
 
 _FOOTER_LINES = 1
 #: Between two frames of a fast log.
 _MIN_REFRESH_S = 0.05
 _HORIZONTAL_STEP = 16
-#: Line numbers take so many cells, on views that are wide enough for them.
-_NUMBER_CELLS = 7
-_MIN_WIDTH_WITH_NUMBERS = 72
 
 
 class LogView(ScrollView, can_focus=True):
@@ -69,12 +62,12 @@ class LogView(ScrollView, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "rows(-1)", "Up", show=False),
-        Binding("down", "rows(1)", "Down", show=False),
+        Binding("up,k", "rows(-1)", "Up", show=False),
+        Binding("down,j", "rows(1)", "Down", show=False),
         Binding("pageup", "pages(-1)", "Page up", show=False),
         Binding("pagedown", "pages(1)", "Page down", show=False),
-        Binding("home", "top", "Top", show=False),
-        Binding("end", "follow", "Follow", show=False),
+        Binding("home,g", "top", "Top", show=False),
+        Binding("end,G", "follow", "Follow", show=False),
         Binding("left", "sideways(-1)", "Left", show=False),
         Binding("right", "sideways(1)", "Right", show=False),
     ]
@@ -95,21 +88,23 @@ class LogView(ScrollView, can_focus=True):
         self,
         *,
         wrap: bool = False,
+        fold: bool = True,
         ascii_only: bool = False,
         log_buffer: LogBuffer | None = None,
         id: str | None = None,  # noqa: A002 Textual says id
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._buffer = LogBuffer() if log_buffer is None else log_buffer
+        buffer = LogBuffer() if log_buffer is None else log_buffer
+        self._content = LogContent(buffer, folding=fold)
         self._ascii_only = ascii_only
-        self._wrap_index = WrapIndex(80) if wrap else None
+        self._wrap = wrap
         self._following = True
         self._ended = False
+        self._current: int | None = None  # the line that was last gone to
+        self._read_share = 0.0  # of a log that has ended; 0: unknown
         self._scroll_x = 0
-        self._max_width = 0
         self._first_unseen = 0  # the first line after following stopped
-        self._search = LogSearch(self._buffer)
         self._footer_drawn = ""
         self._scrolling_internally = False
         self._refresh_scheduled = False
@@ -121,7 +116,7 @@ class LogView(ScrollView, can_focus=True):
     @property
     def log_buffer(self) -> LogBuffer:
         """The lines."""
-        return self._buffer
+        return self._content.buffer
 
     @property
     def following(self) -> bool:
@@ -131,31 +126,53 @@ class LogView(ScrollView, can_focus=True):
     @property
     def wrap(self) -> bool:
         """Whether long lines are wrapped."""
-        return self._wrap_index is not None
+        return self._wrap
+
+    @property
+    def folding(self) -> bool:
+        """Whether runs of noise are folded."""
+        return self._content.folds.folding
 
     @property
     def match_count(self) -> int:
         """How many lines match so far."""
-        return self._search.match_count
+        return self._content.search.match_count
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a text is searched that is there."""
+        return self._content.search.pattern is not None and self.match_count > 0
 
     @property
     def current_match(self) -> int | None:
         """The number of the current match's line."""
-        return self._search.current
+        return self._content.search.current
 
-    def append(self, data: bytes) -> None:
-        """Append a chunk of the log; it may end anywhere."""
-        dropped_before = self._buffer.first_line_number
-        changed = self._buffer.append(data)
-        dropped = self._buffer.first_line_number - dropped_before
-        if self._wrap_index:
-            dropped = self._wrap_index.update(self._buffer, changed)
-        else:
-            self._max_width = max(self._max_width, max_width(self._buffer.lines_from(changed)))
-        self._search.extend(changed)
-        if dropped and not self._following:
-            self._shift_rows(-dropped)
+    @property
+    def current_line(self) -> int | None:
+        """The number of the line that was last gone to."""
+        return self._current
+
+    def append(self, data: bytes, arrivals: Sequence[tuple[int, float]] = ()) -> None:
+        """Append a chunk of the log; it may end anywhere.
+
+        `arrivals` are the places in it, in bytes, from which on it arrived so many seconds after
+        the build's start; the first can be before the chunk.
+        """
+        at_top = self._line_at(self.scroll_offset.y)
+        self._content.append(data, arrivals)
+        if not self._following:
+            self._stay_at(*at_top)
         self._schedule_refresh()
+
+    def _stay_at(self, number: int, part: int) -> None:
+        """Keep what was the top row in place: rows above it may have gone."""
+        if self._line_at(self.scroll_offset.y) != (number, part):
+            self._scroll_to_row(self._row_of(number) + part)
+
+    def show_progress(self, share: float) -> None:
+        """How much of a log that has ended was read, from 0 to 1."""
+        self._read_share = share
 
     def end(self) -> None:
         """The log is complete."""
@@ -164,9 +181,9 @@ class LogView(ScrollView, can_focus=True):
 
     def clear(self) -> None:
         """Remove the log, before the first chunk of another."""
-        self._buffer.clear()
-        self._ended, self._scroll_x, self._max_width, self._first_unseen = False, 0, 0, 0
-        self._search.end()
+        self._content.clear()
+        self._ended, self._scroll_x, self._first_unseen = False, 0, 0
+        self._current, self._read_share = None, 0.0
         self.set_wrap(self.wrap)
         self.set_following(True)
         self._refresh_view()
@@ -175,37 +192,60 @@ class LogView(ScrollView, can_focus=True):
 
     def search(self, text: str) -> bool:
         """Search from the top of the view; False without a match. "" ends the search."""
-        self._search.end()
+        self._content.search.end()
         self.refresh()
         if not text:
             return False
-        self._search.start(compile_search(text), text)
+        self._content.search.start(compile_search(text), text)
         return self.search_next()
 
-    def first_error(self) -> bool:
-        """Go to the first line that reports an error; next and previous continue from there."""
-        self._search.start(ERROR_PATTERN, "errors")
-        return self._show_match(self._search.first())
+    def go_to_error(self, step: int) -> bool:
+        """Go to the next line that reports an error, or with -1 to the previous one.
+
+        It counts from the line that was last gone to, else the first or last error is the next
+        one; after the last error follows the first. False when there is none.
+        """
+        errors = self._content.marks.errors
+        if not errors:
+            return False
+        if self._current is None:
+            return self._go_to(errors[0 if step > 0 else -1])
+        at = (
+            bisect_right(errors, self._current)
+            if step > 0
+            else bisect_left(errors, self._current) - 1
+        )
+        return self._go_to(errors[at % len(errors)])
 
     def go_to_line(self, number: int) -> bool:
         """Go to a line by its number, from 1; False if there is no such line."""
-        if not self._buffer.first_line_number < number <= self._buffer.next_line_number:
+        if not self._content.has_line(number - 1):
             return False
-        self._search.end()
-        return self._show_match(number - 1)
+        self._content.search.end()
+        return self._go_to(number - 1)
+
+    def go_to_text(self, text: str, number: int = 0) -> bool:
+        """Go to the line of this number (from 1) if it has a text, else to the first with it."""
+        pattern, buffer = compile_search(text), self._content.buffer
+        if self._content.has_line(number - 1) and pattern.search(buffer[number - 1]):
+            return self._go_to(number - 1)
+        return self._go_to(next(iter(buffer.find(pattern)), None))
 
     def search_next(self) -> bool:
         """Go to the next match, after the last to the first; False when there is none."""
-        return self._show_match(self._search.next(self._top_line()))
+        return self._go_to(self._content.search.next(self._top_line()))
 
     def search_previous(self) -> bool:
         """Go to the previous match."""
-        return self._show_match(self._search.previous(self._top_line()))
+        return self._go_to(self._content.search.previous(self._top_line()))
 
-    def _show_match(self, number: int | None) -> bool:
+    def _go_to(self, number: int | None) -> bool:
+        """Show a line and make it the current one; a fold that hides it is opened."""
         self.refresh()
         if number is None:
             return False
+        self._content.unfold(number)
+        self._current = number
         row = self._row_of(number)
         top = self.scroll_offset.y
         if not top <= row < top + self._page_rows:
@@ -223,18 +263,24 @@ class LogView(ScrollView, can_focus=True):
         if following == self._following:
             return
         self._following = following
-        self._first_unseen = self._buffer.next_line_number
+        self._first_unseen = self._content.buffer.next_line_number
         self._draw_footer()
         self.post_message(self.FollowChanged(self, following))
 
     def set_wrap(self, wrap: bool) -> None:
         """Wrap long lines, or cut them at the edge."""
+        top, self._wrap, self._scroll_x = self._top_line(), wrap, 0
+        self._content.lay_out(self._width if wrap else 0)
+        self._show_again(top)
+
+    def set_folding(self, *, folding: bool) -> None:
+        """Fold all runs of noise, or none."""
         top = self._top_line()
-        self._wrap_index = WrapIndex(self._width) if wrap else None
-        if self._wrap_index:
-            self._wrap_index.update(self._buffer, self._buffer.first_line_number)
-        self._scroll_x = 0
-        self._max_width = 0 if wrap else max_width(self._buffer.lines_from(0))
+        self._content.set_folding(folding=folding)
+        self._show_again(top)
+
+    def _show_again(self, top: int) -> None:
+        """Draw what was laid out anew, and stay at the line that was the top one."""
         self._refresh_view()
         if not self._following:
             self._scroll_to_row(self._row_of(top))
@@ -263,7 +309,7 @@ class LogView(ScrollView, can_focus=True):
 
     def action_sideways(self, steps: int) -> None:
         """Scroll right, or left."""
-        limit = max(0, self._max_width - self._width)
+        limit = max(0, self._content.max_width - self._width)
         x = max(0, min(self._scroll_x + steps * _HORIZONTAL_STEP, limit))
         if x != self._scroll_x:
             self._scroll_x = x
@@ -275,14 +321,9 @@ class LogView(ScrollView, can_focus=True):
         return self.scrollable_content_region.width
 
     @property
-    def _number_width(self) -> int:
-        """The cells of a line's number; none on a narrow view."""
-        return _NUMBER_CELLS if self._row_width >= _MIN_WIDTH_WITH_NUMBERS else 0
-
-    @property
     def _width(self) -> int:
         """The cells of a row's text."""
-        return self._row_width - self._number_width
+        return self._row_width - margin_cells(self._row_width)
 
     def watch_show_vertical_scrollbar(self) -> None:
         """Wrap for the changed width."""
@@ -296,26 +337,16 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def _rows(self) -> int:
-        return self._wrap_index.rows if self._wrap_index else len(self._buffer)
+        return self._content.rows.rows
 
     def _row_of(self, number: int) -> int:
-        if self._wrap_index:
-            return self._wrap_index.row_of(number)
-        return max(0, number - self._buffer.first_line_number)
+        return self._content.rows.row_of(number)
 
     def _line_at(self, row: int) -> tuple[int, int]:
-        return (
-            self._wrap_index.line_at(row)
-            if self._wrap_index
-            else (self._buffer.first_line_number + row, 0)
-        )
+        return self._content.rows.line_at(row)
 
     def _top_line(self) -> int:
         return self._line_at(self.scroll_offset.y)[0]
-
-    def _shift_rows(self, rows: int) -> None:
-        """Stay at the same lines when rows above them are dropped."""
-        self._scroll_to_row(self.scroll_offset.y + rows)
 
     def _scroll_to_row(self, row: int, *, by_reader: bool = False) -> None:
         self._update_virtual_size()
@@ -398,66 +429,29 @@ class LogView(ScrollView, can_focus=True):
             width = self._row_width
             footer = pad_or_truncate(self._footer_drawn, width, ascii_only=self._ascii_only)
             return Strip([Segment(footer, look)], width)
-        row = self.scroll_offset.y + y
-        if row >= self._rows:
-            return Strip.blank(self._row_width, self._style_for())
-        number, part = self._line_at(row)
-        text = self._text_strip(number, part)
-        if not (cells := self._number_width):
-            return text
-        label = f"{number + 1:>{cells - 1}} " if part == 0 else " " * cells
-        return Strip([Segment(label, self._style_for("number")), *text], self._row_width)
-
-    def _text_strip(self, number: int, part: int) -> Strip:
-        """A part of a line, as wide as the text."""
-        width = self._width
-        line = self._buffer[number]
-        if self._ascii_only and not line.isascii():
-            line = line.encode("ascii", "replace").decode()
-        start, end = self._scroll_x, self._scroll_x + width
-        if self._wrap_index:
-            cuts = wrap_offsets(line, self._wrap_index.width)
-            start, end = cuts[part : part + 2] if part + 1 < len(cuts) else (0, 0)
-        strip = Strip(self._segments(line, number)).crop(start, end)
-        return strip.adjust_cell_length(width, self._style_for())
-
-    def _segments(self, line: str, number: int) -> Iterator[Segment]:
-        base = self._style_for(*_line_styles(line))
-        pattern, is_current = self._search.pattern, number == self._search.current
-        if not pattern or self._search.for_errors:
-            names = ("error", "current") if is_current else ()
-            yield Segment(line, self._style_for(*names) if names else base)
-            return
-        found = self._style_for("match", "current") if is_current else self._style_for("match")
-        at = 0
-        for match in pattern.finditer(line):
-            if match.start() > at:
-                yield Segment(line[at : match.start()], base)
-            yield Segment(match.group(), found)
-            at = match.end()
-        if at < len(line):
-            yield Segment(line[at:], base)
+        painter = LogPainter(
+            content=self._content,
+            style=self._style_for,
+            width=self._row_width,
+            scroll_x=self._scroll_x,
+            current=self._current,
+            ascii_only=self._ascii_only,
+        )
+        return painter.row(self.scroll_offset.y + y)
 
     def _footer(self) -> str:
-        dot = " - " if self._ascii_only else " · "
-        return f" {dot.join(self._footer_parts())}"
-
-    def _footer_parts(self) -> Iterator[str]:
-        if self._following:
-            yield "ended" if self._ended else "following"
-        elif (new := self._buffer.next_line_number - self._first_unseen) > 0:
-            yield f"PAUSED: {pluralize(new, 'new line')} below, End to follow"
-        else:
-            yield "paused, End to follow"
-        count = pluralize(self._buffer.next_line_number, "line")
-        yield count if self._ended else f"{count} so far"
-        if self._search.pattern:
-            yield self._search.summary
-        if self._buffer.first_line_number:
-            yield f"the first {format_count(self._buffer.first_line_number)} were dropped"
-
-
-def _line_styles(line: str) -> tuple[str, ...]:
-    if ERROR_PATTERN.search(line):
-        return ("error",)
-    return ("warning",) if WARNING_PATTERN.search(line) else ()
+        buffer, marks, search = self._content.buffer, self._content.marks, self._content.search
+        last_row = min(self.scroll_offset.y + self._page_rows, self._rows) - 1
+        position = LogPosition(
+            line=self._line_at(max(0, last_row))[0] if self._current is None else self._current,
+            lines=buffer.next_line_number,
+            new_lines=buffer.next_line_number - self._first_unseen,
+            dropped=buffer.first_line_number,
+            ended=self._ended,
+            following=self._following,
+            read_share=self._read_share,
+            errors=marks.errors,
+            warnings=len(marks.warnings),
+            search=search.summary if search.pattern else "",
+        )
+        return f" {position.text(' - ' if self._ascii_only else ' · ')}"
