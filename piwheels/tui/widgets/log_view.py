@@ -280,7 +280,7 @@ class LogView(ScrollView, can_focus=True):
         self._show_again(top)
 
     def _show_again(self, top: int) -> None:
-        """Draw what was laid out anew, and stay at the line that was the top one."""
+        """Draw the rows, which are others, and stay at the line that was the top one."""
         self._refresh_view()
         if not self._following:
             self._scroll_to_row(self._row_of(top))
