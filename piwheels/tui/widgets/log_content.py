@@ -27,7 +27,7 @@ class LogContent:
         for part in (self.buffer, self.marks, self.folds, self.times):
             part.clear()
         self.search.end()
-        self.lay_out(self.rows.width)
+        self.make_rows(self.rows.width)
 
     def append(self, data: bytes, arrivals: Sequence[tuple[int, float]]) -> None:
         """Append a chunk, which may end anywhere; `arrivals` as in `split_at_arrivals`."""
@@ -44,7 +44,7 @@ class LogContent:
         if not self.rows.width:
             self.max_width = max(self.max_width, max_width(self.buffer.lines_from(changed)))
 
-    def lay_out(self, width: int) -> None:
+    def make_rows(self, width: int) -> None:
         """Find the rows of all lines, which wrap at `width` cells; 0: they do not."""
         self.rows = RowIndex(self.folds, width)
         self.rows.update(self.buffer, self.buffer.first_line_number)
@@ -53,7 +53,7 @@ class LogContent:
     def set_folding(self, *, folding: bool) -> None:
         """Fold all runs of noise, or none."""
         self.folds.set_folding(self.buffer, folding=folding)
-        self.lay_out(self.rows.width)
+        self.make_rows(self.rows.width)
 
     def unfold(self, number: int) -> None:
         """Open the fold that hides a line, if there is one."""

@@ -270,7 +270,7 @@ class LogView(ScrollView, can_focus=True):
     def set_wrap(self, wrap: bool) -> None:
         """Wrap long lines, or cut them at the edge."""
         top, self._wrap, self._scroll_x = self._top_line(), wrap, 0
-        self._content.lay_out(self._width if wrap else 0)
+        self._content.make_rows(self._width if wrap else 0)
         self._show_again(top)
 
     def set_folding(self, *, folding: bool) -> None:
