@@ -219,7 +219,7 @@ class StatusService:
         counts = await self._cached(self._counts)
         totals = await self._cached(self._totals)
         downloads = (await self._cached(self._downloads)).value
-        self.dispatcher.set_peer_ratios((await self._cached(self._peer_ratios)).value)
+        self.dispatcher.set_peer_ratios((await self._cached(self._peer_ratios, 0.0)).value)
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
         served = self.dispatcher.targets.served
@@ -249,14 +249,17 @@ class StatusService:
             database=self.database_wait(),
         )
         return replace(
-            status, alerts=self.alerts.update(status, (await self._cached(self._results)).value)
+            status,
+            alerts=self.alerts.update(status, (await self._cached(self._results, 0.0)).value),
         )
 
-    async def _cached(self, cached: AdaptiveCache[_T]) -> CachedValue[_T]:
-        """The cached value if the database is slow; the first value is waited for longer."""
+    async def _cached(
+        self, cached: AdaptiveCache[_T], wait_s: float = COUNTS_TIMEOUT_S
+    ) -> CachedValue[_T]:
+        """The cached value if a newer one takes longer; the first value is waited for longer."""
         try:
             async with asyncio.timeout(FIRST_COUNTS_TIMEOUT_S):
-                return await cached.get_within(COUNTS_TIMEOUT_S)
+                return await cached.get_within(wait_s)
         except TimeoutError:
             raise NotNowError(
                 "the database has not answered since the master started; still retrying"

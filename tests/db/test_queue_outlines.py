@@ -1,13 +1,12 @@
 """Outlines of queues, and the places of jobs that they give."""
 
-import json
-
 import pytest
 
 from piwheels.db import catalog, job_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.db.queue_outlines import FIRST_JOBS, SAMPLED_PAGES, queue_outlines
 from piwheels.model import JobsAhead, TargetStatusRow
+from tests.db.executed_plans import executed_plans, rows_read
 from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release, make_wheel
 
 CP39 = TARGETS[0].name
@@ -86,41 +85,8 @@ async def test_a_start_is_expected_when_builds_ended(farm: Database) -> None:
 async def test_an_estimate_reads_a_bounded_number_of_jobs(farm: Database) -> None:
     """Whatever the length of the queue."""
     await farm.execute("VACUUM ANALYZE jobs")
-    plan = await _plan_of(farm, "p1900")
-    assert _rows_read(plan) <= FIRST_JOBS + 10
+    plans = await executed_plans(farm, lambda: status_queries.project_status(farm, "p1900"))
+    assert 0 < rows_read(plans, "jobs") <= FIRST_JOBS + 10
     pages = await farm.value("SELECT pg_relation_size('jobs') / 8192")
     sampled = (await queue_outlines(farm))[CP39].sampled_pages
     assert sampled <= min(pages, 2 * SAMPLED_PAGES)
-
-
-async def _plan_of(db: Database, project: str) -> object:
-    """The executed plans of the statements of a project's status that read jobs."""
-    statements: list[tuple[str, object]] = []
-    run = db.rows
-
-    async def rows(query: str, parameters: dict[str, object] | None = None) -> object:
-        statements.append((query, parameters))
-        return await run(query, parameters)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(db, "rows", rows)
-        await status_queries.project_status(db, project)
-    plans = []
-    for query, parameters in statements:
-        found = await run(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", parameters)  # type: ignore[arg-type]
-        plan = found[0]["QUERY PLAN"]
-        plans.append(json.loads(plan) if isinstance(plan, str) else plan)
-    return plans
-
-
-def _rows_read(plan: object) -> float:
-    """Rows of jobs that scans of a plan read, those that they filtered out included."""
-    if isinstance(plan, list):
-        return sum(map(_rows_read, plan))
-    if not isinstance(plan, dict):
-        return 0.0
-    rows = sum(_rows_read(value) for value in plan.values())
-    if plan.get("Relation Name") == "jobs":
-        per_loop = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-        rows += per_loop * plan["Actual Loops"]
-    return rows

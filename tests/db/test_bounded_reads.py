@@ -1,0 +1,57 @@
+"""What people ask for reads as many rows on a farm of any size: counts are kept, not counted."""
+
+import pytest
+
+from piwheels.db import history, page_queue, parked_jobs, site_queries, status_queries
+from piwheels.db.database import Database
+from piwheels.db.queue_outlines import FIRST_JOBS, queue_outlines
+from piwheels.db.row_counts import row_count_errors
+from tests.benchmarks.large_farm import TARGET_NAMES, make_farm
+from tests.db.executed_plans import executed_plans, rows_read
+
+_PROJECTS = 300
+
+
+@pytest.fixture
+async def farm(database: Database) -> Database:
+    """A farm of some thousand releases, where small tables are not scanned for being small."""
+    await make_farm(database, _PROJECTS)
+    await database.execute("SET enable_seqscan = off")
+    return database
+
+
+async def test_a_status_reads_no_table_of_rows_that_it_counts(farm: Database) -> None:
+    async def read_status() -> None:
+        await status_queries.queue_statuses(farm)
+        await status_queries.farm_totals(farm)
+        await page_queue.pending_page_count(farm)
+        await parked_jobs.awaited_packages(farm)
+        await history.outcomes_last_hour(farm)
+
+    plans = await executed_plans(farm, read_status)
+    for table in ("projects", "releases", "files", "page_queue"):
+        assert rows_read(plans, table) == 0, table
+    # The first of each queue: whether it was prioritized, and when it was queued.
+    assert 0 < rows_read(plans, "jobs") <= 4 * len(TARGET_NAMES)
+    last_hour = sum((await history.outcomes_last_hour(farm)).values())
+    assert rows_read(plans, "builds") <= 2 * last_hour
+    assert last_hour < await farm.value("SELECT count(*) FROM builds")
+
+
+async def test_a_page_reads_the_first_jobs_of_queues_and_rows_of_its_project(
+    farm: Database,
+) -> None:
+    outlines = await queue_outlines(farm)
+    plans = await executed_plans(
+        farm, lambda: site_queries.full_project_status(farm, "bulk-200", outlines)
+    )
+    assert 0 < rows_read(plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100
+    assert rows_read(plans, "releases") <= 200
+    assert rows_read(plans, "files") <= 2_000
+
+
+async def test_a_large_farm_for_measurements_agrees_with_the_rules(farm: Database) -> None:
+    jobs, wanted = (f"SELECT project, version, target FROM {it}" for it in ("jobs", "wanted_jobs"))
+    assert await farm.rows(f"({wanted}) EXCEPT ({jobs})") == []
+    assert await farm.rows(f"({jobs}) EXCEPT ({wanted})") == []
+    assert await row_count_errors(farm) == []
