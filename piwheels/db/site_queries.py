@@ -13,6 +13,7 @@ from piwheels.db.status_queries import project_status
 from piwheels.model import (
     BuildSummary,
     FileSummary,
+    ListedProject,
     Outcome,
     ProjectListing,
     ProjectStatusRow,
@@ -222,6 +223,23 @@ async def list_projects(db: Database) -> list[ProjectListing]:
         """
     )
     return [ProjectListing(**row) for row in rows]
+
+
+async def listed_projects(db: Database, after: str, limit: int) -> list[ListedProject]:
+    """The projects that follow a name, by name, up to a limit."""
+    rows = await db.rows(
+        """
+        SELECT p.project AS name, coalesce(m.summary, '') AS summary,
+               EXISTS (SELECT FROM files f WHERE f.project = p.project) AS has_wheels
+          FROM projects p
+          LEFT JOIN project_metadata m ON m.project = p.project
+         WHERE p.project > %(after)s
+         ORDER BY p.project
+         LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [ListedProject(**row) for row in rows]
 
 
 async def project_names(db: Database) -> list[str]:

@@ -45,6 +45,7 @@ from piwheels.model.metrics import QueuedJob as QueuedJob
 from piwheels.model.metrics import QueueStatus as QueueStatus
 from piwheels.model.metrics import TargetResults as TargetResults
 from piwheels.model.metrics import total_results as total_results
+from piwheels.model.project_metadata import ListedProject as ListedProject
 from piwheels.model.project_metadata import ProjectListing as ProjectListing
 from piwheels.model.project_metadata import ProjectMetadata as ProjectMetadata
 from piwheels.model.project_overview import ProjectOverview as ProjectOverview

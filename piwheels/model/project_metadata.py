@@ -21,8 +21,16 @@ class ProjectMetadata(Struct, frozen=True, kw_only=True):
         return tuple(zip(self.link_labels, self.link_urls, strict=True))
 
 
+class ListedProject(Struct, frozen=True, kw_only=True):
+    """A project in the list of all projects that people browse."""
+
+    name: str
+    summary: str
+    has_wheels: bool
+
+
 class ProjectListing(Struct, frozen=True, kw_only=True):
-    """A project in the list of all projects."""
+    """A project in the search index and in the JSON list of all projects."""
 
     name: str
     files: int

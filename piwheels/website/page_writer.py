@@ -12,7 +12,15 @@ from piwheels.db.database import Database
 from piwheels.model import ProjectListing
 from piwheels.rendering import subprocess_query, write_errors
 from piwheels.webroot import Webroot, gz_path
-from piwheels.website import assets, feeds, loaders, search_files, site_pages, sitemaps
+from piwheels.website import (
+    assets,
+    feeds,
+    loaders,
+    project_list_files,
+    search_files,
+    site_pages,
+    sitemaps,
+)
 from piwheels.website.page_data import (
     FeedsData,
     HomeData,
@@ -37,13 +45,16 @@ def write_home(root: Path, site: Site, content: HomeData) -> None:
 
 
 def write_search(root: Path, site: Site, dsn: str) -> None:
-    """Write the page of all projects, the search index and the JSON list."""
+    """Write the page of projects, the search index, the JSON list and the pages by letter."""
     content, listed = subprocess_query.run_query(dsn, "search", _load_search)
     webroot = Webroot(root)
     search_files.write_search_files(
         webroot, [(item.name, item.recent_downloads) for item in listed]
     )
     _write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
+    subprocess_query.run_query(
+        dsn, "list", lambda db: project_list_files.write_project_list(db, webroot, site)
+    )
 
 
 async def _load_search(db: Database) -> tuple[PackagesData, list[ProjectListing]]:

@@ -11,6 +11,7 @@ from piwheels.model import ProjectListing, projection
 from piwheels.website import charts, compatible_json, html, json_documents
 from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
 from piwheels.website.platforms import platform_matrix
+from piwheels.website.project_list import GROUPS, page_file
 from piwheels.website.sitemaps import robots_txt
 
 _DOCUMENTS = (
@@ -47,7 +48,13 @@ def packages_pages(
             [(item.name, item.recent_downloads, item.downloads) for item in listed]
         ),
         "packages-v1.json": json_documents.encode(document),
-        "packages.html": html.render("packages.html", root="", site=site, content=content),
+        "packages.html": html.render(
+            "packages.html",
+            root="",
+            site=site,
+            content=content,
+            groups=[(name, page_file(name, 1)) for name in GROUPS],
+        ),
     }
 
 

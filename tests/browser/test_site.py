@@ -23,7 +23,7 @@ pytestmark = [
 
 PAGES = (
     "", "packages.html", "project/alpha/", "project/broken/", f"project/{HUGE}/", "stats.html",
-    "faq.html", "json.html",
+    "faq.html", "json.html", "projects/a.html",
 )  # fmt: skip
 MAIN_PAGES = ("", "project/alpha/", "stats.html")
 NARROW = ViewportSize(width=320, height=640)
@@ -101,9 +101,10 @@ async def test_pages_have_the_same_content_without_javascript(farmed: Visitors) 
         ).to_be_visible()
         await expect(visit.page.get_by_role("button", name="Copy")).to_have_count(0)
         await visit.open("")
-        await visit.page.get_by_role("link", name="The index lists every project").click()
+        await visit.page.get_by_role("link", name="Projects are also listed").click()
+        await visit.page.get_by_role("link", name="n", exact=True).click()
         await visit.page.get_by_role("link", name="native").click()
-        await expect(visit.page.get_by_text("Links for native").first).to_be_visible()
+        await expect(visit.page.get_by_role("heading", level=1)).to_have_text("native")
 
 
 # --- the pages, one by one ---
@@ -162,7 +163,9 @@ async def test_the_files_of_a_project_match_its_index_page(
             link = visit.page.get_by_role("link", name=file["filename"], exact=True)
             response = await visit.page.request.get(await link.evaluate("a => a.href"))
             assert response.ok
-            await expect(visit.page.get_by_text(file["hashes"]["sha256"])).to_be_visible()
+            await expect(
+                visit.page.get_by_text(file["hashes"]["sha256"], exact=True)
+            ).to_be_visible()
         assert len(index["files"]) == 2
 
 

@@ -34,7 +34,7 @@ async def test_another_target_invalidates_every_project(site: SiteHarness) -> No
     assert await site.queued_pages() == ["alpha", "beta"]
     await site.write_all()
     for name in ("alpha", "beta"):
-        assert TARGETS[1].name in site.shown(f"project/{name}/json")
+        assert TARGETS[1].name in site.shown(f"project/{name}/v1.json")
 
 
 async def test_a_busy_project_is_written_at_most_once_per_interval(
@@ -45,10 +45,10 @@ async def test_a_busy_project_is_written_at_most_once_per_interval(
     await site.write_all()
     await site.publish("alpha", "2.0")
     await site.write_all()
-    assert "2.0" not in site.shown("project/alpha/json")
+    assert "2.0" not in site.shown("project/alpha/v1.json")
     await site.db.execute("UPDATE page_queue SET written_at = now() - interval '2 hours'")
     await site.write_all()
-    assert "2.0" in site.shown("project/alpha/json")
+    assert "2.0" in site.shown("project/alpha/v1.json")
 
 
 async def test_a_requested_rewrite_is_immediate(site: SiteHarness) -> None:
@@ -58,7 +58,7 @@ async def test_a_requested_rewrite_is_immediate(site: SiteHarness) -> None:
     await site.publish("alpha", "2.0")
     assert await page_queue.request_rewrite(site.db, None, "alpha") == 2
     await site.write_all()
-    assert "2.0" in site.shown("project/alpha/json")
+    assert "2.0" in site.shown("project/alpha/v1.json")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ async def test_a_requested_rewrite_is_immediate(site: SiteHarness) -> None:
         (PageKind.STATS, "stats.html"),
         (PageKind.SEARCH, "packages.json"),
         (PageKind.SITEMAPS, "sitemap.xml"),
-        (PageKind.FAILURES, "failures.xml"),
+        (PageKind.FAILURES, "failures.atom"),
         (PageKind.STATIC, "faq.html"),
-        (PageKind.PROJECTS, "project/alpha/json"),
+        (PageKind.PROJECTS, "project/alpha/v1.json"),
         (PageKind.SIMPLE, "simple/alpha/index.html"),
     ],
 )

@@ -327,7 +327,9 @@ def assert_harmless(page: bytes) -> Reader:
     """Parse a page, and assert that it has only its own scripts and no event handlers."""
     reader = Reader(page)
     for attributes in reader.all("script"):
-        assert (attributes["src"] or "").startswith(("static/", "../../static/", "/static/"))
+        assert (attributes["src"] or "").startswith(
+            ("static/", "../static/", "../../static/", "/static/")
+        )
     for tag, attributes in reader.elements:
         assert tag != "style"
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
