@@ -165,13 +165,15 @@ async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]
     """How many jobs were added, built and failed in a minute, for each active target."""
     rows = await db.rows(
         """
-        SELECT t.target,
-               (SELECT count(*) FROM jobs j
-                 WHERE j.target = t.target AND j.queued_at >= %(minute)s
-                   AND j.queued_at < %(minute)s + interval '1 minute')::int AS added,
+        SELECT t.target, coalesce(min(j.added), 0)::int AS added,
                (count(*) FILTER (WHERE b.outcome = 'built'))::int AS built,
                (count(*) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry))::int AS failed
           FROM targets t
+          LEFT JOIN (
+              SELECT target, count(*) AS added FROM jobs
+               WHERE queued_at >= %(minute)s AND queued_at < %(minute)s + interval '1 minute'
+               GROUP BY target
+          ) j ON j.target = t.target
           LEFT JOIN builds b ON b.target = t.target AND b.ended_at >= %(minute)s
                             AND b.ended_at < %(minute)s + interval '1 minute'
          WHERE t.skip_reason IS NULL

@@ -17,6 +17,7 @@ from textual.timer import Timer
 
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import SECONDS_SHOWN_S, join_words
+from piwheels.model import SeriesWindow
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.contexts import Context
@@ -48,11 +49,10 @@ from piwheels.tui.widgets.ascii_filter import AsciiFilter
 #: Between two frames while the farm changes.
 REFRESH_S = 0.25
 LOW_REFRESH_S = 2.0
-#: How often the clocks of running builds advance: usually, on slow links, and for builds that
-#: have run so long that their clocks show minutes.
+#: How often the clocks of running builds advance, usually and on slow links; those of builds that
+#: have run so long that they show minutes advance with the time in the header.
 CLOCK_S = 1.0
 LOW_CLOCK_S = 5.0
-LONG_BUILD_CLOCK_S = 60.0
 #: How often the age of a stale screen is updated.
 _STALENESS_UPDATE_S = 5.0
 _ASCII_FILTER = AsciiFilter()  # one object: lines are cached by it
@@ -137,6 +137,7 @@ class Console(FarmApp):
             actions.NEXT_PANE: self.action_focus_next,
             actions.PREVIOUS_PAGE: lambda: self.turn_page(-1),
             actions.NEXT_PAGE: lambda: self.turn_page(1),
+            actions.WINDOW: self.show_next_window,
             **(replay_handlers(self.replay, self.schedule_refresh) if self.replay else {}),
         }
 
@@ -173,6 +174,11 @@ class Console(FarmApp):
     def stale_s(self) -> float:
         """How old the state shown is."""
         return max(0.0, self.source.now() - self.now)
+
+    @property
+    def window(self) -> SeriesWindow:
+        """How far back graphs go."""
+        return self.settings.window
 
     @property
     def waiting_message(self) -> str:
@@ -341,18 +347,16 @@ class Console(FarmApp):
             self.first_frame.set()
 
     def _schedule_clock(self) -> None:
-        """Refresh when the clock of a build or the age of an alert is due, without an event."""
+        """Refresh when a clock is due without an event: of a build, or the header's minute."""
         if self._clock_timer is not None:
             self._clock_timer.stop()
             self._clock_timer = None
-        running = [it for it in self.farm.builders.values() if it.view.build is not None]
-        shows_age = bool(running or self.farm.alerts)
-        if not shows_age or not self.farm.connected or not self.is_running:
+        if not self.farm.connected or not self.is_running:
             return
+        running = [it for it in self.farm.builders.values() if it.view.build is not None]
         newest_s = min((builder.phase_s(self.now) for builder in running), default=SECONDS_SHOWN_S)
-        if newest_s >= SECONDS_SHOWN_S:
-            interval_s = LONG_BUILD_CLOCK_S
-        else:
+        interval_s = 60 - self.source.now() % 60
+        if newest_s < SECONDS_SHOWN_S:
             interval_s = LOW_CLOCK_S if self.display_options.low_bandwidth else CLOCK_S
         self._clock_timer = self.set_timer(interval_s, self.schedule_refresh)
 
@@ -537,6 +541,11 @@ class Console(FarmApp):
             self.confirm_and_send(action, entry.target, always=True)
         elif action is not None:
             self.perform(action)
+
+    def show_next_window(self) -> None:
+        """Let graphs go back further."""
+        self.choose_next_window()
+        self.current_screen.refresh_all()
 
     def show_help(self) -> None:
         """Show the keys of this screen."""

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from textual import work
 
+from piwheels.model import SeriesWindow
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.actions import action_named, all_actions
 from piwheels.tui.model.key_names import RESERVED_KEYS, conflicting_action
@@ -24,6 +25,12 @@ class PreferencesApp(DiffApp[None]):
         super().__init__(**options)
         self.settings = settings
         self._save_settings = save_settings
+
+    def choose_next_window(self) -> None:
+        """Let graphs go back further, or after the longest window the shortest, and keep that."""
+        windows = list(SeriesWindow)
+        chosen = windows[(windows.index(self.settings.window) + 1) % len(windows)]
+        self._change_settings(msgspec.structs.replace(self.settings, window=chosen))
 
     @work
     async def choose_theme(self) -> None:

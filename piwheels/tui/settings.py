@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from piwheels.model import SeriesWindow
 from piwheels.tui.toml_file import TomlFile
 
 FILE_NAME = "console.toml"
@@ -40,11 +41,15 @@ class ContextSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """theme: its name, "" for the default; keys: by action name, separated by commas."""
+    """What the operator has chosen.
+
+    theme: its name, "" for the default; keys: by action name, separated by commas.
+    """
 
     theme: str = ""
     keys: dict[str, str] = {}
     alerts: RingSettings = RingSettings()
+    window: SeriesWindow = SeriesWindow.DAY  # how far back graphs go
     contexts: dict[str, ContextSettings] = {}
 
 

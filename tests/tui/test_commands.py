@@ -247,7 +247,7 @@ async def test_a_command_without_a_master_fails_immediately_and_is_not_queued(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await farm.stop()
-    await stage.wait_for_text("DISCONNECTED")
+    await stage.wait_for_text("LINK LOST")
     await stage.press("p")
     await stage.wait_for_text("pause: not sent")
     farm.start()
@@ -260,7 +260,7 @@ async def test_a_new_master_is_distinguished_from_the_old_one(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await farm.stop()
-    await stage.wait_for_text("DISCONNECTED")
+    await stage.wait_for_text("LINK LOST")
     farm.start(new=True)
     await stage.wait_for_text("Reconnected; the master has restarted")
 

@@ -279,13 +279,13 @@ def test_the_farm_and_the_screen_that_were_shown_last_are_shown_again(
         terminal.press("4F")
         terminal.wait_for_text("Farm")
         terminal.press("\x1b[B\r")
-        terminal.wait_for_text("of 5 busy")
+        terminal.wait_for_text("/5 busy")
         terminal.press("q")
         assert terminal.end() == 0
     kept = tomllib.loads((tmp_path / "state" / "piwheels" / "console.toml").read_text())
     assert kept == {"screen": "queues", "context": "lab"}
     with PtySession(command, environ=environ) as terminal:
-        terminal.wait_for_text("of 5 busy")
+        terminal.wait_for_text("/5 busy")
         terminal.wait_for_text("Empty in")
         terminal.press("q")
         assert terminal.end() == 0

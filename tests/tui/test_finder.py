@@ -118,7 +118,10 @@ async def test_screens_builders_targets_and_builds_are_found_without_a_master(
     async with run_console(source) as stage:
         await open_finder(stage)
         await stage.press(*typed.replace(" ", "~").replace("~", " "))
-        await stage.wait_until(lambda: source.sent, "the master was asked")
+        await stage.wait_until(
+            lambda: any(isinstance(body, SearchProjects) for body in source.sent),
+            "the master was asked",
+        )
         await stage.press("enter")
         await stage.wait_until(
             lambda: stage.console.current_screen.screen_name is screen_name, "it is shown"

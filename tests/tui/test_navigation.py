@@ -239,7 +239,7 @@ async def test_a_lost_connection_keeps_a_dimmed_screen_with_its_age() -> None:
         assert not is_dimmed(stage)
         source.disconnect("the connection ended")
         source.time += 185
-        await stage.wait_for_text("DISCONNECTED, data is 3m old")
+        await stage.wait_for_text("LINK LOST, this is 3m old")
         assert "pi5-roof" in stage.text
         assert is_dimmed(stage)
         source.emit(Connected("one", same_master=True))
@@ -264,9 +264,9 @@ async def test_build_clocks_advance_without_events_and_stop_with_the_connection(
         source.time += 61  # no message arrives
         await stage.wait_for_text("13m/3h")
         source.disconnect("the connection ended")
-        await stage.wait_for_text("DISCONNECTED")
+        await stage.wait_for_text("LINK LOST")
         source.time += 3600
-        await stage.wait_for_text("DISCONNECTED, data is 1h")
+        await stage.wait_for_text("LINK LOST, this is 1h")
         assert "1h13m" not in stage.text
 
 

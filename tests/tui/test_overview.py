@@ -5,15 +5,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from piwheels.model import BuildHistory
-from piwheels.protocol.messages import BuilderCommand, CommandBuilders, StatusChanged
-from piwheels.tui.model.bar_chart import bar_chart
+from piwheels.model import FarmSeries, SeriesBars, SeriesWindow
+from piwheels.protocol.messages import (
+    BuilderCommand,
+    CommandBuilders,
+    FailuresReply,
+    ReadSeries,
+    SeriesReply,
+    StatusChanged,
+)
+from piwheels.tui.model.bar_chart import bar_chart, bar_graph
+from piwheels.tui.model.indicators import indicators
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import builder_states, indicators, notice, share_lines
+from piwheels.tui.model.overview import builder_states, notice, share_lines
+from piwheels.tui.model.source_events import Connected
 from piwheels.tui.model.state import FarmState, from_snapshot
+from piwheels.tui.settings import Settings
 from piwheels.tui.widgets.table import RowTable
 from tests.tui.app_harness import AppHarness, run_console
-from tests.tui.sample_farm import QUEUES, snapshot, status
+from tests.tui.sample_farm import FAILURES, QUEUES, snapshot, status
+from tests.tui.sample_series import SERIES
 from tests.tui.static_source import NOON, StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
@@ -28,34 +39,74 @@ def farm(**facts: object) -> FarmState:
 # --- indicators ---
 
 
-def test_today_is_compared_with_yesterday() -> None:
-    history = BuildHistory(built=(10,) * 24 + (5,) * 24, failed=(0,) * 24 + (5,) * 24)
-    built, good, *_ = indicators(farm(build_history=history), 24)
-    assert (built.today, built.yesterday, built.change) == ("120", "240", "-50%")
-    assert (good.today, good.yesterday, good.change) == ("50%", "100%", "-50")
+def found(**values: tuple[float | None, float | None]) -> dict[str, SeriesBars]:
+    """Series by their names, with a mean and that of the day before; bars are the mean."""
+    names = {"built": FarmSeries.BUILT, "failed": FarmSeries.FAILED, "load": FarmSeries.LOAD}
+    return {
+        names[name]: SeriesBars(
+            name=names[name],
+            means=(mean,) * 24,
+            maxima=(mean,) * 24,
+            mean=mean,
+            mean_before=before,
+        )
+        for name, (mean, before) in values.items()
+    }
+
+
+def test_the_window_is_compared_with_the_period_before() -> None:
+    built, good, *_ = indicators(status(), found(built=(1, 2), failed=(1, 0)))
+    assert (built.mean, built.before, built.change) == ("60", "120", "-50%")
+    assert (good.mean, good.before, good.change) == ("50%", "100%", "-50")
     assert built.is_worse
     assert good.is_worse
 
 
-def test_a_little_less_than_yesterday_is_not_worse() -> None:
-    history = BuildHistory(built=(10,) * 24 + (9,) * 24, failed=(0,) * 48)
-    built, good, *_ = indicators(farm(build_history=history), 24)
+def test_a_little_less_than_before_is_not_worse() -> None:
+    built, good, *_ = indicators(status(), found(built=(9, 10), failed=(0, 0)))
     assert (built.change, built.is_worse) == ("-10%", False)
-    assert (good.change, good.is_worse) == ("+0", False)
+    assert (good.change, good.is_worse) == ("0", False)
 
 
 def test_a_young_farm_has_no_yesterday() -> None:
-    history = BuildHistory(built=(0,) * 46 + (4, 8), failed=(0,) * 48)
-    built, good, *_ = indicators(farm(build_history=history), 24)
-    assert built.chart == " " * 22 + "▄█"
-    assert (built.yesterday, built.change) == ("-", "")
-    assert (good.yesterday, good.change) == ("-", "")
+    built, good, *_ = indicators(status(), found(built=(1, None), failed=(0, None)))
+    assert (built.before, built.change) == ("-", "")
+    assert (good.before, good.change) == ("-", "")
 
 
-def test_a_master_that_sends_no_history_has_no_chart() -> None:
-    built, good, *_ = indicators(farm(build_history=BuildHistory()), 24)
-    assert (built.now, built.chart, built.top) == ("51", "", "")
-    assert (good.now, good.chart) == ("-", "")
+def test_what_was_not_measured_is_unknown_and_not_zero() -> None:
+    built, good, waiting, *_ = indicators(status(), found(built=(None, 2)))
+    assert (built.mean, built.change, built.is_worse) == ("-", "", False)
+    assert set(built.bars) == {None}
+    assert (good.mean, good.bars) == ("-", ())
+    assert (waiting.now, waiting.mean, waiting.top_text) == ("171", "-", "")
+
+
+def test_a_full_bar_of_the_load_is_that_of_all_cores() -> None:
+    host = replace(status().host, cores=4)
+    *_, load = indicators(status(host=host), found(load=(1.0, 2.0)))
+    assert (load.top, load.top_text, load.change) == (4, "4.0", "-50%")
+    *_, load = indicators(status(host=host), found(load=(6.0, 0.0)))
+    assert (load.top_text, load.change) == ("6.0", "")
+
+
+@given(st.lists(st.floats(0, 1e9) | st.none(), max_size=60), st.integers(2, 8), st.booleans())
+def test_a_graph_has_a_column_for_each_value_and_blanks_for_gaps(
+    values: list[float | None], height: int, ascii_only: bool
+) -> None:
+    top = max((value for value in values if value is not None), default=0.0)
+    lines = bar_graph(values, top=top, height=height, bar_cells=2, ascii_only=ascii_only)
+    assert len(lines) == height
+    assert all(len(line) == 2 * len(values) for line in lines)
+    assert all(line.isascii() for line in lines) or not ascii_only
+    for place, value in enumerate(values):
+        column = "".join(line[2 * place] for line in lines)
+        assert (not column.strip()) == (value is None)
+        assert column.strip() == column.lstrip()  # no gap within a bar
+        if value == 0:
+            assert column.strip() == ("." if ascii_only else "▁")
+        if value is not None and value == top > 0:
+            assert len(column.strip()) == height
 
 
 @given(st.lists(st.floats(0, 1e9) | st.none(), max_size=60), st.booleans())
@@ -109,17 +160,93 @@ async def test_everything_fits_at_every_size(size: tuple[int, int]) -> None:
 
 async def test_when_all_is_built_it_says_so_and_how_to_install() -> None:
     source = StaticSource(snapshot(queues=EMPTY_QUEUES))
+    source.replies[FailuresReply] = FAILURES
     async with run_console(source, size=(80, 24), first_screen=ScreenName.OVERVIEW) as stage:
         await stage.wait_for_text("All built: 8,411 wheels for 9,120 releases of 1,204 projects.")
         assert "pip install --index-url http://wheels.example.org/simple/ NAME" in stage.text
+        assert "Last wheel 1m ago: markupsafe 1.4.2" in stage.text
+        await stage.wait_for_text("214 releases cannot be built, for 31 causes")
+        assert "Waiting" not in stage.text
         source.emit_update(StatusChanged(status=status()))
         await stage.wait_until(lambda: "All built" not in stage.text, "there is work again")
 
 
 def test_a_farm_without_builders_says_how_to_add_one() -> None:
-    first, *others = notice(farm(builders=()))
+    first, *others = notice(farm(builders=()), NOON)
     assert first == "No builder is connected; 171 jobs queued. To add one:"
     assert any("piw builder --master" in line for line in others)
+
+
+# --- graphs ---
+
+
+def series_source() -> StaticSource:
+    source = StaticSource(snapshot())
+    source.replies[SeriesReply] = SERIES
+    return source
+
+
+def windows_asked(source: StaticSource) -> list[SeriesWindow]:
+    return [body.window for body in source.sent if isinstance(body, ReadSeries)]
+
+
+async def test_t_shows_the_next_window_and_keeps_it() -> None:
+    source, kept = series_source(), list[Settings]()
+    async with run_console(
+        source,
+        size=(80, 24),
+        first_screen=ScreenName.OVERVIEW,
+        save_settings=lambda it: kept.append(it) or "",  # type: ignore[func-returns-value]
+    ) as stage:
+        await stage.wait_for_text("a bar is 1h")
+        await stage.press("t")
+        await stage.wait_for_text("a bar is 6h")
+        assert "7d before" in stage.text
+        await stage.press("t")
+        await stage.wait_for_text("a bar is 1d")
+        await stage.press("t")
+        await stage.wait_for_text("a bar is 2m")
+        await stage.wait_until(lambda: len(windows_asked(source)) == 4, "each was asked for")
+    assert windows_asked(source) == [
+        SeriesWindow.DAY, SeriesWindow.WEEK, SeriesWindow.MONTH, SeriesWindow.HOUR
+    ]  # fmt: skip
+    assert [settings.window for settings in kept] == windows_asked(source)[1:]
+
+
+async def test_the_window_of_the_last_run_is_shown() -> None:
+    settings = Settings(window=SeriesWindow.WEEK)
+    async with run_console(
+        series_source(), size=(120, 40), first_screen=ScreenName.OVERVIEW, settings=settings
+    ) as stage:
+        await stage.wait_for_text("7d ago")
+        assert stage.text.splitlines()[1].endswith("t 7d")
+
+
+async def test_series_are_asked_for_again_after_a_reconnect() -> None:
+    source = series_source()
+    async with run_console(source, size=(80, 24), first_screen=ScreenName.OVERVIEW) as stage:
+        await stage.wait_until(lambda: windows_asked(source), "it has asked")
+        source.disconnect()
+        await stage.wait_for_text("LINK LOST")
+        source.emit(Connected("one", True))
+        source.emit_update(snapshot())
+        await stage.wait_until(lambda: len(windows_asked(source)) == 2, "it has asked again")
+
+
+@pytest.mark.parametrize(("size", "graphs"), [((119, 40), 0), ((120, 40), 3), ((200, 60), 6)])
+async def test_large_terminals_have_graphs(size: tuple[int, int], graphs: int) -> None:
+    async with run_console(series_source(), size=size, first_screen=ScreenName.OVERVIEW) as stage:
+        await stage.wait_for_text("█")
+        assert stage.text.count("24h ago") == graphs
+        assert ("a bar is 1h" in stage.text) == (graphs == 0)
+
+
+async def test_a_narrow_terminal_names_the_subjects_of_alerts() -> None:
+    async with run_console(
+        series_source(), size=(40, 20), first_screen=ScreenName.OVERVIEW
+    ) as stage:
+        await stage.wait_for_text("Busy 4/9")
+        assert "quarantined 1h35m pi4-loft" in stage.text
 
 
 # --- rows ---
@@ -185,8 +312,8 @@ async def test_an_alert_s_builder_can_be_woken_from_the_overview() -> None:
     async with run_console(source, size=(80, 24), first_screen=ScreenName.OVERVIEW) as stage:
         await stage.wait_for_text("Longest now")
         await stage.press("w")
-        await stage.wait_until(lambda: source.sent, "the command was sent")
-    assert source.sent == [CommandBuilders(command=BuilderCommand.WAKE, builders=("pi4-loft",))]
+        await stage.wait_until(lambda: source.commands, "the command was sent")
+    assert source.commands == [CommandBuilders(command=BuilderCommand.WAKE, builders=("pi4-loft",))]
 
 
 async def test_a_click_opens_the_row_under_the_cursor() -> None:

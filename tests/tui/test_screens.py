@@ -19,11 +19,13 @@ from piwheels.protocol.messages import (
     FailuresReply,
     ProjectHits,
     ProjectReply,
+    SeriesReply,
 )
 from piwheels.tui.model.actions import TABS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
 from tests.tui.sample_farm import FAILURES, PROJECT_HITS, PROJECT_OVERVIEW, snapshot
+from tests.tui.sample_series import SERIES
 from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
@@ -79,6 +81,7 @@ def prepared_source(state: str = "connected") -> StaticSource:
     source = StaticSource(snapshot(downloads=DOWNLOADS), read_only=state == "read-only")
     source.log = LOG
     source.replies[FailuresReply] = FAILURES
+    source.replies[SeriesReply] = SERIES
     source.replies[ProjectHits] = PROJECT_HITS
     source.replies[ProjectReply] = ProjectReply(overview=PROJECT_OVERVIEW)
     source.replies[ExplainReply] = ExplainReply(
@@ -112,7 +115,7 @@ async def tour(stage: AppHarness, state: str) -> AsyncIterator[ScreenName]:
         assert isinstance(source, StaticSource)
         source.disconnect()
         source.time += 125
-        await stage.wait_for_text("DISCONNECTED")
+        await stage.wait_for_text("LINK LOST")
     for screen_name, keys in TOUR.items():
         await stage.press(*keys)
         if not keys:
@@ -134,6 +137,15 @@ async def test_screens_match_their_snapshots(state: str) -> None:
     async with run_console(prepared_source(state), size=(80, 24)) as stage:
         async for screen_name in tour(stage, state):
             check_snapshot(f"{screen_name}-80x24-{state}", stage.text)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (120, 40), (200, 60)])
+async def test_the_overview_matches_its_snapshots_at_other_sizes(width: int, height: int) -> None:
+    async with run_console(
+        prepared_source(), size=(width, height), first_screen=ScreenName.OVERVIEW
+    ) as stage:
+        await stage.wait_for_text("█")
+        check_snapshot(f"overview-{width}x{height}", stage.text)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ async def test_stop_ends_the_master_and_the_console_reconnects(
     await perform(stage, "stop_master", *"stop", "enter")
     assert master.process is not None
     await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
-    await stage.wait_for_text("DISCONNECTED")
+    await stage.wait_for_text("LINK LOST")
     await master.start()
     await stage.wait_for_text("Reconnected; the master has restarted.")
 

@@ -252,6 +252,15 @@ EXPORT = Action(
     Requirement.TABLE,
 )
 
+WINDOW = Action(
+    "window",
+    "t",
+    "Window",
+    "Show the last hour, 24 hours, 7 days or 30 days in graphs; the choice is saved.",
+    Group.ROWS,
+    screens=(ScreenName.OVERVIEW,),
+)
+
 # --- the log ---
 
 SEARCH = Action(
@@ -376,6 +385,7 @@ _ROWS = (
     FAILED,
     SLOW,
     NEXT_ALERT,
+    WINDOW,
     MARK,
     MARK_ALL,
     SORT,

@@ -1,4 +1,4 @@
-"""A chart of values over time: a bar each, the newest at the right."""
+"""Charts of values over time: a bar each, the newest at the right."""
 
 from collections.abc import Sequence
 
@@ -22,5 +22,42 @@ def bar_chart(
 def _bar(value: float | None, top: float, levels: str) -> str:
     if value is None:
         return " "
-    share = value / top if top > 0 else 0.0
-    return levels[max(0, int(share * (len(levels) - 1)))]  # only `top` fills a cell
+    return levels[max(0, int(_share(value, top) * (len(levels) - 1)))]  # only `top` fills a cell
+
+
+def bar_graph(
+    values: Sequence[float | None],
+    *,
+    top: float,
+    height: int,
+    bar_cells: int = 1,
+    ascii_only: bool = False,
+) -> list[str]:
+    """The lines of a chart whose bars are higher than a line, from above.
+
+    Args:
+        values: A bar each; None (unknown) is blank, and zero the lowest block.
+        top: The value of a full bar; the scale begins at 0.
+        height: In lines.
+        bar_cells: The width of a bar.
+        ascii_only: Draw with ASCII only.
+    """
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    steps = [_steps(value, top, height * len(levels)) for value in values]
+    return [
+        "".join(_cell(step - line * len(levels), levels) * bar_cells for step in steps)
+        for line in reversed(range(height))
+    ]
+
+
+def _steps(value: float | None, top: float, most: int) -> int:
+    """How many of the steps of a bar are filled."""
+    return 0 if value is None else max(1, int(_share(value, top) * most))
+
+
+def _cell(steps: int, levels: str) -> str:
+    return " " if steps <= 0 else levels[min(steps, len(levels)) - 1]
+
+
+def _share(value: float, top: float) -> float:
+    return min(1.0, value / top) if top > 0 else 0.0

@@ -1,58 +1,27 @@
-"""The indicators of the overview: whether the work gets done, now and compared with yesterday."""
+"""What the overview shows besides its indicators: builders by state, notices, and farm_lines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from piwheels.formatting import (
+    format_coarse_duration,
     format_count,
-    format_load,
     format_percent,
     format_rate,
-    format_short_duration,
+    format_size,
+    format_temperature,
     pluralize,
 )
-from piwheels.model import LiveDownloads, QueueStatus
-from piwheels.protocol.messages import BuilderState, StatusReply
-from piwheels.tui.model.bar_chart import bar_chart
+from piwheels.model import LiveDownloads
+from piwheels.protocol.messages import BuilderState, FailuresReply, StatusReply
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.model.metrics import NO_ACCESS_LOG
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
 
-_DAY_HOURS = 24
 _WORK_ORDER = (BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.FINISHING)
-#: So much less than yesterday is clearly worse: built, and the share of good builds.
-_FEWER_BUILT = 0.25
-_LESS_GOOD = 0.03
-
-
-class Indicator(NamedTuple):
-    """An indicator of the farm: its value now, and either a chart with a comparison or a note.
-
-    Attributes:
-        label: What it is.
-        now: Its value.
-        chart: Its course, the newest at the right; "" for none.
-        top: The value of a full bar.
-        today: Its value over the last 24 hours, and `yesterday` over the 24 hours before.
-        change: From yesterday to today: in percent, of shares in percentage points.
-        is_worse: Whether today is clearly worse than yesterday.
-        note: What else belongs to it, where there is no chart.
-        opens: The screen with its details.
-    """
-
-    label: str
-    now: str
-    chart: str = ""
-    top: str = ""
-    today: str = ""
-    yesterday: str = ""
-    change: str = ""
-    is_worse: bool = False
-    note: str = ""
-    opens: ScreenName | None = None
 
 
 class StateCount(NamedTuple):
@@ -62,128 +31,6 @@ class StateCount(NamedTuple):
     number: int
     style: str
     glyph: str
-
-
-def indicators(state: FarmState, hours: int, *, ascii_only: bool = False) -> list[Indicator]:
-    """The indicators, with charts of so many hours; empty without a snapshot."""
-    status = state.status
-    if status is None:
-        return []
-    return [
-        _built(status, hours, ascii_only),
-        _success(status, hours, ascii_only),
-        _queued(status),
-        _downloads(status.downloads),
-        _master(status),
-    ]
-
-
-def _built(status: StatusReply, hours: int, ascii_only: bool) -> Indicator:
-    history = status.build_history.built
-    chart, top = bar_chart(_from_first(history)[-hours:], ascii_only=ascii_only)
-    today, yesterday = sum(history[-_DAY_HOURS:]), sum(history[:-_DAY_HOURS])
-    change = (today - yesterday) / yesterday if yesterday else None
-    return Indicator(
-        "Built/h",
-        format_count(status.last_hour.get("built", 0)),
-        chart,
-        format_count(top) if chart else "",
-        format_count(today),
-        format_count(yesterday) if yesterday else "-",
-        "" if change is None else f"{100 * change:+.0f}%",
-        change is not None and change < -_FEWER_BUILT,
-        opens=ScreenName.BUILDS,
-    )
-
-
-def _from_first(numbers: Sequence[int]) -> list[int | None]:
-    """The numbers, with None for those before the first that is not zero."""
-    first = next((place for place, number in enumerate(numbers) if number), len(numbers))
-    return [None] * first + list(numbers[first:])
-
-
-def _success(status: StatusReply, hours: int, ascii_only: bool) -> Indicator:
-    built, failed = status.build_history.built, status.build_history.failed
-    shares = [success_share([one], [other]) for one, other in zip(built, failed, strict=False)]
-    chart, _ = bar_chart(shares[-hours:], top=1.0, ascii_only=ascii_only)
-    today = success_share(built[-_DAY_HOURS:], failed[-_DAY_HOURS:])
-    yesterday = success_share(built[:-_DAY_HOURS], failed[:-_DAY_HOURS])
-    change = today - yesterday if today is not None and yesterday is not None else None
-    return Indicator(
-        "Good",
-        _percent(success_share(built[-1:], failed[-1:])),
-        chart,
-        "100%" if chart else "",
-        _percent(today),
-        _percent(yesterday),
-        "" if change is None else f"{100 * change:+.0f}",
-        change is not None and change < -_LESS_GOOD,
-        opens=ScreenName.BUILDS,
-    )
-
-
-def success_share(built: Sequence[int], failed: Sequence[int]) -> float | None:
-    """Built builds as a share of those that built or finally failed; None without any."""
-    ended = sum(built) + sum(failed)
-    return sum(built) / ended if ended else None
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else format_percent(share, 1)
-
-
-def _queued(status: StatusReply) -> Indicator:
-    pending = sum(queue.pending for queue in status.queues)
-    running = sum(queue.claimed for queue in status.queues)
-    deferred = sum(queue.deferred for queue in status.queues)
-    parts = [
-        f"{format_count(running)} running" if running else "",
-        f"{format_count(deferred)} to retry later" if deferred else "",
-        _empty_in(status.queues),
-    ]
-    note = ", ".join(filter(None, parts)) or "nothing to build"
-    return Indicator("Queued", format_count(pending), note=note, opens=ScreenName.QUEUES)
-
-
-def _empty_in(queues: Sequence[QueueStatus]) -> str:
-    """When the queues are empty at the rate of the last hour: `empty in 19h`."""
-    pending = sum(queue.pending for queue in queues)
-    rate = sum(queue.built_last_hour for queue in queues)
-    if not pending:
-        return ""
-    if not rate:
-        return "none built in the last hour"
-    return f"empty in {format_short_duration(pending / rate * 3600)}"
-
-
-def _downloads(downloads: LiveDownloads) -> Indicator:
-    if not downloads.connected:
-        return Indicator("Downloads/s", "-", note=NO_ACCESS_LOG)
-    record = downloads.record_day
-    of_record = f", {format_percent(downloads.today, record)} of the record" if record else ""
-    return Indicator(
-        "Downloads/s",
-        format_rate(downloads.rate_per_s),
-        note=f"{format_count(downloads.today)} today{of_record}",
-        opens=ScreenName.DOWNLOADS,
-    )
-
-
-def _master(status: StatusReply) -> Indicator:
-    host = status.host
-    lag = status.upstream_lag_s
-    parts = [
-        _used("memory", host.memory_total, host.memory_free),
-        _used("disk", host.disk_total, host.disk_free),
-        f"upstream read {format_short_duration(lag)} ago" if lag is not None else "",
-        f"{pluralize(status.stale_pages, 'page')} to write" if status.stale_pages else "",
-    ]
-    note = ", ".join(filter(None, parts))
-    return Indicator("Master load", format_load(host.load), note=note, opens=ScreenName.HOST)
-
-
-def _used(what: str, total: int, free: int) -> str:
-    return f"{what} {format_percent(total - free, total)}" if total else ""
 
 
 def builder_states(state: FarmState) -> list[StateCount]:
@@ -209,7 +56,7 @@ def is_all_built(status: StatusReply) -> bool:
     return status.releases > 0 and not jobs
 
 
-def notice(state: FarmState) -> list[str]:
+def notice(state: FarmState, now: float, failures: FailuresReply | None = None) -> list[str]:
     """What to say of a farm without builders or without work; lines, or nothing."""
     status = state.status
     if status is None:
@@ -223,16 +70,83 @@ def notice(state: FarmState) -> list[str]:
             "  on the master:  piw key authorize NAME KEY",
             "  on the builder: piw builder --master HOST",
         ]
-    if not is_all_built(status):
-        return []
+    return [*_all_built(state, status, now, failures)] if is_all_built(status) else []
+
+
+def _all_built(
+    state: FarmState, status: StatusReply, now: float, failures: FailuresReply | None
+) -> Iterator[str]:
     made = f"{pluralize(status.releases, 'release')} of {pluralize(status.projects, 'project')}"
-    lines = [f"All built: {pluralize(status.files, 'wheel')} for {made}."]
+    yield f"All built: {pluralize(status.files, 'wheel')} for {made}."
+    if failures and failures.releases:
+        failed, why = pluralize(failures.releases, "release"), pluralize(failures.causes, "cause")
+        yield f"{failed} cannot be built, for {why} (5 shows them)."
     if status.index_url:
-        lines += [
-            "Install from this farm:",
-            f"  pip install --index-url {terminal_safe(status.index_url)} NAME",
-        ]
-    return lines
+        yield "Install from this farm:"
+        yield f"  pip install --index-url {terminal_safe(status.index_url)} NAME"
+    built = (build for build in reversed(state.builds.values()) if build.outcome == "built")
+    if (last := next(built, None)) is not None:
+        age = format_coarse_duration(max(0.0, now - last.ended_at.timestamp()))
+        release = terminal_safe(f"{last.project} {last.version} for {last.target}")
+        yield f"Last wheel {age} ago: {release}."
+    if status.upstream_lag_s is not None:
+        age = format_coarse_duration(status.upstream_lag_s)
+        yield f"Upstream read {age} ago; new releases are built automatically."
+
+
+class FarmLine(NamedTuple):
+    """A line about a part of the farm: its name, what is known of it, the screen about it."""
+
+    label: str
+    parts: tuple[str, ...]
+    opens: ScreenName
+
+
+def farm_lines(status: StatusReply) -> list[FarmLine]:
+    """Downloads, the master and the upstream, a line each."""
+    return [
+        FarmLine("Downloads", tuple(_download_parts(status.downloads)), ScreenName.DOWNLOADS),
+        FarmLine("Master", tuple(_master_parts(status)), ScreenName.HOST),
+        FarmLine("Upstream", tuple(_upstream_parts(status)), ScreenName.HOST),
+    ]
+
+
+def _download_parts(downloads: LiveDownloads) -> Iterator[str]:
+    if not downloads.connected:
+        yield NO_ACCESS_LOG
+        return
+    yield f"{format_rate(downloads.rate_per_s)}/s"
+    record, date = downloads.record_day, downloads.record_date
+    of_record = ""
+    if record:
+        on = f" ({terminal_safe(date)})" if date else ""
+        share = format_percent(downloads.today, record)
+        of_record = f", {share} of the record {format_count(record)}{on}"
+    yield f"today {format_count(downloads.today)}{of_record}"
+    yield f"30 days {format_count(downloads.last_30_days)}"
+
+
+def _master_parts(status: StatusReply) -> Iterator[str]:
+    host = status.host
+    cores = f" of {pluralize(host.cores, 'core')}" if host.cores else ""
+    yield f"load {format_rate(host.load)}{cores}"
+    if host.memory_total:
+        yield f"memory {format_percent(host.memory_total - host.memory_free, host.memory_total)}"
+    if host.temperature is not None:
+        yield format_temperature(host.temperature)
+    if host.disk_total:
+        yield f"disk {format_percent(host.disk_total - host.disk_free, host.disk_total)}"
+    yield f"database {format_size(status.database_bytes)}"
+    yield f"{pluralize(status.stale_pages, 'page')} to write"
+
+
+def _upstream_parts(status: StatusReply) -> Iterator[str]:
+    if status.upstream_lag_s is None:
+        yield "not read yet"
+    else:
+        yield f"read {format_coarse_duration(status.upstream_lag_s)} ago"
+    if status.upstream_status_text:
+        yield terminal_safe(status.upstream_status_text)
 
 
 def share_lines(available: int, row_counts: Sequence[int], first: int = 5) -> list[int]:

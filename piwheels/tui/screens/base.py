@@ -24,7 +24,7 @@ from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.bindings import bindings_for
 from piwheels.tui.screens.context import ConsoleContext
-from piwheels.tui.widgets.bar import Bar
+from piwheels.tui.widgets.bar import Bar, Word
 
 #: Does an action; what it returns does not count (a worker of Textual, say).
 Handler = Callable[[], object]
@@ -123,12 +123,16 @@ class FarmScreen(Screen[None]):
         """Undo the last thing that filters this screen; False when there is none."""
         return False
 
+    def tab_words(self) -> Sequence[Word]:
+        """What is shown at the right of the tabs."""
+        return ()
+
     def refresh_bars(self) -> None:
         """Show the farm's state, the tabs, the last command, and the keys."""
         console = self.console
-        self.query_one("#header", Bar).show(*status_bars.header(console, self.screen_name))
+        self.query_one("#header", Bar).show(*status_bars.header(console))
         tabs = status_bars.screen_tabs(self.screen_name, console.size.width)
-        self.query_one("#tabs", Bar).show(tabs)
+        self.query_one("#tabs", Bar).show(tabs, self.tab_words())
         command, words = self.query_one("#command", Bar), status_bars.last_command(console)
         command.display = bool(words)
         command.show(words)

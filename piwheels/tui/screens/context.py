@@ -4,6 +4,7 @@ from typing import Protocol
 
 from textual.geometry import Size
 
+from piwheels.model import SeriesWindow
 from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
@@ -46,6 +47,11 @@ class ConsoleContext(Protocol):
     @property
     def ascii_only(self) -> bool:
         """Whether only ASCII may be drawn."""
+        ...
+
+    @property
+    def window(self) -> SeriesWindow:
+        """How far back graphs go."""
         ...
 
     @property

@@ -1,69 +1,113 @@
-"""The overview's indicators as the words of bars."""
+"""The overview's indicators as the words of bars: a line each."""
 
 from collections.abc import Callable, Sequence
 
-from piwheels.formatting import format_count, pluralize
+from piwheels.formatting import format_count, format_duration
+from piwheels.model import SeriesWindow
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.bar_chart import bar_chart
+from piwheels.tui.model.indicators import BEFORE, NEVER, Indicator
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import Indicator, StateCount
+from piwheels.tui.model.overview import FarmLine, StateCount
 from piwheels.tui.widgets.bar import Word
 
+#: So many of the newest bars fit into 40 columns.
+NARROW_BARS = 14
 _LABEL_CELLS = 11
 _VALUE_CELLS = 7
 _NARROW_VALUE_CELLS = 6
-_TODAY_CELLS = 8
-_YESTERDAY_CELLS = 9
-_CHANGE_CELLS = 6
+_TOP_CELLS = 6
+_MEAN_CELLS = 6
+_BEFORE_CELLS = 9
+_CHANGE_CELLS = 5
 _SHOW_BUILDERS = next(it for it in actions.TABS if it.opens is ScreenName.BUILDERS)
 
 
-def heading_words(hours: int, *, narrow: bool) -> list[Word]:
-    """What the columns of indicators with a chart are."""
-    chart = f"last {hours}h" if narrow else f"last {hours}h, 1h a bar"
-    value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
-    words = [Word(f"{'':<{_LABEL_CELLS}}{'now':>{value_cells}} {chart:<{hours}}", "muted")]
-    if not narrow:
-        words += [
-            Word(f"{'top':>{_VALUE_CELLS}}", "muted", drop_order=3),
-            Word(f"{'24h':>{_TODAY_CELLS}}", "muted"),
-            Word(f"{'yesterday':>{_YESTERDAY_CELLS}}", "muted"),
-        ]
-    return words
+def heading_words(window: SeriesWindow) -> list[Word]:
+    """What the columns of the indicators are."""
+    chart = f"a bar is {format_duration(window.bar_s)}, newest right"
+    before = BEFORE[window]
+    return [
+        Word(f"{window:<{_LABEL_CELLS}}", "strong", actions.WINDOW),
+        Word(f"{'now':>{_VALUE_CELLS}}", "muted", gap_before=0),
+        Word(f"{chart:<{window.bars}}", "muted", actions.WINDOW),
+        Word(f"{'top':>{_TOP_CELLS}}", "muted", drop_order=3),
+        Word(f"{'mean':>{_MEAN_CELLS}}", "muted"),
+        Word(f"{before:>{_BEFORE_CELLS}}", "muted"),
+    ]
 
 
-def indicator_words(indicator: Indicator, hours: int, *, narrow: bool) -> list[Word]:
-    """An indicator: its name, its value now, and its chart with yesterday's or its note."""
+def indicator_words(
+    indicator: Indicator, window: SeriesWindow, *, narrow: bool, ascii_only: bool
+) -> list[Word]:
+    """An indicator: its value now, its bars, its mean, and the period before."""
+    bars = min(window.bars, NARROW_BARS) if narrow else window.bars
+    opens = screen_action(indicator.opens)
+    chart, _ = bar_chart(indicator.bars[-bars:], top=indicator.top, ascii_only=ascii_only)
     value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
-    opens = _screen_action(indicator.opens)
     words = [
         Word(f"{indicator.label:<{_LABEL_CELLS}}", "muted", opens),
         Word(f"{indicator.now:>{value_cells}}", "strong", opens, gap_before=0),
+        Word(f"{chart:<{bars}}", "accent", opens),
     ]
-    if indicator.note:
-        return [*words, Word(indicator.note, "", opens)]
-    if not indicator.today:
-        return words
-    words.append(Word(f"{indicator.chart:<{hours}}", "accent", opens))
     if not narrow:
         words += [
-            Word(f"{indicator.top:>{_VALUE_CELLS}}", "muted", opens, drop_order=3),
-            Word(f"{indicator.today:>{_TODAY_CELLS}}", "", opens),
-            Word(f"{indicator.yesterday:>{_YESTERDAY_CELLS}}", "muted", opens),
+            Word(f"{indicator.top_text:>{_TOP_CELLS}}", "muted", opens, drop_order=3),
+            Word(f"{indicator.mean:>{_MEAN_CELLS}}", "", opens),
+            Word(f"{indicator.before:>{_BEFORE_CELLS}}", "muted", opens),
         ]
+    return [*words, change_word(indicator, _CHANGE_CELLS)]
+
+
+def change_word(indicator: Indicator, cells: int = 0) -> Word:
+    """By how much the window differs from the period before."""
     style = "warning" if indicator.is_worse else ""
-    return [*words, Word(f"{indicator.change:>{_CHANGE_CELLS}}", style, opens)]
+    return Word(f"{indicator.change:>{cells}}", style, screen_action(indicator.opens))
 
 
-def _screen_action(screen_name: ScreenName | None) -> Action | None:
-    return next((action for action in actions.TABS if action.opens is screen_name), None)
+def screen_action(screen_name: ScreenName) -> Action | None:
+    """The action that opens a screen."""
+    return next((it for it in actions.SCREEN_ACTIONS if it.opens is screen_name), None)
 
 
 def state_words(counts: Sequence[StateCount], glyph: Callable[[str], str]) -> list[Word]:
     """How many builders are in each state."""
     total = sum(count.number for count in counts)
-    words = [Word(pluralize(total, "builder"), "muted", _SHOW_BUILDERS)]
+    words = [Word(f"Builders {format_count(total)}", "muted", _SHOW_BUILDERS)]
     for place, (state, count, style, glyph_name) in enumerate(counts):
         text = f"{glyph(glyph_name)} {format_count(count)} {state}"
         words.append(Word(text, style, _SHOW_BUILDERS, drop_order=1 + place, gap_before=2))
     return words
+
+
+def state_bar_words(
+    counts: Sequence[StateCount], glyph: Callable[[str], str], width: int, *, ascii_only: bool
+) -> list[list[Word]]:
+    """A line for each state of builders, with a bar as long as its number, and a heading."""
+    total = sum(count.number for count in counts)
+    most = max((count.number for count in counts), default=0)
+    lines = [[Word(f"Builders {format_count(total)}", "muted", _SHOW_BUILDERS)]]
+    for state, number, style, glyph_name in counts:
+        text = f"{glyph(glyph_name)} {state:<11}{format_count(number):>5}"
+        room = max(0, width - len(text) - 3)
+        cells = number if most <= room else max(1, number * room // most)
+        bar = ("#" if ascii_only else "█") * min(cells, room)
+        lines.append([Word(text, style, _SHOW_BUILDERS), Word(bar, style, _SHOW_BUILDERS)])
+    return lines
+
+
+def summary_words(busy: int, builders: int, empty: str) -> list[Word]:
+    """What a narrow overview shows in one line: `Busy 44/50  Empty in 19h`."""
+    words = [Word(f"Busy {busy}/{builders}", "", _SHOW_BUILDERS)]
+    if empty:
+        words.append(Word(f"Empty in {empty}" if empty != NEVER else "Never empty", gap_before=2))
+    return words
+
+
+def farm_line_words(line: FarmLine) -> list[Word]:
+    """A line about a part of the farm."""
+    opens = screen_action(line.opens)
+    first, *others = line.parts
+    words = [Word(f"{line.label:<10}", "muted", opens, gap_before=1), Word(first, "", opens, 0, 0)]
+    return [*words, *(Word(part, "", opens, place, 2) for place, part in enumerate(others, 1))]

@@ -1,22 +1,38 @@
 """The overview: is the farm healthy, what needs a person, what is it doing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from textual import on
+from textual import on, work
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from piwheels.formatting import format_count, noun
-from piwheels.model import Alert
+from piwheels.errors import PiwheelsError
+from piwheels.formatting import format_count
+from piwheels.model import Alert, SeriesBars, SeriesWindow
+from piwheels.protocol.messages import FailuresReply, ListFailures, ReadSeries, SeriesReply
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import builder_target, ended_target, log_filter, queue_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alert_rows import ALERT_COLUMNS, overview_alert_rows
 from piwheels.tui.model.alerts import Place, alert_place, alerts_at
+from piwheels.tui.model.indicators import (
+    INDICATOR_SERIES,
+    Indicator,
+    busy_indicator,
+    empty_in,
+    indicators,
+)
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import builder_states, indicators, notice, share_lines
+from piwheels.tui.model.overview import (
+    builder_states,
+    farm_lines,
+    is_all_built,
+    notice,
+    share_lines,
+)
 from piwheels.tui.model.tables.overview import (
     ENDED_COLUMNS,
     LONGEST_COLUMNS,
@@ -28,22 +44,50 @@ from piwheels.tui.model.tables.overview import (
 from piwheels.tui.model.tables.table_model import Column, Row
 from piwheels.tui.screens.alerts import alert_target, find_alert
 from piwheels.tui.screens.base import FarmScreen, Handler
-from piwheels.tui.screens.indicator_words import heading_words, indicator_words, state_words
-from piwheels.tui.widgets.bar import Bar
+from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.screens.indicator_graphs import GraphSize, graph_lines
+from piwheels.tui.screens.indicator_words import (
+    farm_line_words,
+    heading_words,
+    indicator_words,
+    state_bar_words,
+    state_words,
+    summary_words,
+)
+from piwheels.tui.widgets.bar import Word
+from piwheels.tui.widgets.bar_group import BarGroup
 from piwheels.tui.widgets.table import RowTable
 
-_INDICATOR_COUNT = 5
 _BARS_AROUND = 3  # header, tabs, keys
-#: From this width on, queues and longest builds are side by side.
+#: From this width on, lists are side by side.
 _WIDE_WIDTH = 110
 _NARROW_WIDTH = 60
+#: From these sizes on, indicators are graphs: three of them, and six with wider bars.
+_GRAPHS_FROM = (120, 36)
+_LARGE_GRAPHS_FROM = (200, 56)
+_GRAPHS_PER_LINE = 3
+_SERIES_INTERVAL_S = 60.0
+#: What an idle farm has; the others are about work.
+_IDLE_INDICATORS = ("Built/h", "Downloads/s")
+_MAX_INDICATOR_LINES = 20
+_MAX_STATE_LINES = 14
 _LISTS: dict[str, tuple[Column, ...]] = {
     "alerts": ALERT_COLUMNS,
     "queues": QUEUE_LIST_COLUMNS,
     "longest": LONGEST_COLUMNS,
     "ended": ENDED_COLUMNS,
 }
-_CHART_HOURS = {"narrow": 14, "normal": 24, "wide": 48}
+#: Columns that are narrower, so that none of them is left out.
+_NARROW_LISTS = _LISTS | {
+    "alerts": (*ALERT_COLUMNS[:2], replace(ALERT_COLUMNS[2], width=18), ALERT_COLUMNS[3]),
+    "queues": (
+        QUEUE_LIST_COLUMNS[0],
+        replace(QUEUE_LIST_COLUMNS[1], width=20),
+        replace(QUEUE_LIST_COLUMNS[2], width=7),
+        QUEUE_LIST_COLUMNS[3],
+        replace(QUEUE_LIST_COLUMNS[4], title="Empty", width=6),
+    ),
+}
 
 
 class OverviewScreen(FarmScreen):
@@ -52,22 +96,28 @@ class OverviewScreen(FarmScreen):
     screen_name = ScreenName.OVERVIEW
     AUTO_FOCUS = None
 
+    def __init__(self, console: ConsoleContext) -> None:
+        super().__init__(console)
+        self._series: dict[str, SeriesBars] = {}
+        self._window: SeriesWindow | None = None  # what was asked for since the connection began
+        self._failures: FailuresReply | None = None
+
     def compose_body(self) -> Sequence[Widget]:
-        """The indicators, a notice, and the lists."""
+        """A notice, the indicators, the lists, and lines about the farm below them."""
         ascii_only = self.console.ascii_only
-        lines = [
-            Bar(id=f"indicator{place}", ascii_only=ascii_only) for place in range(_INDICATOR_COUNT)
-        ]
         return (
             Static("", id="waiting", markup=False),
             Vertical(
-                Bar(id="heading", ascii_only=ascii_only),
-                *lines,
-                Bar(id="states", ascii_only=ascii_only),
                 Static("", id="notice", markup=False),
+                BarGroup(_MAX_INDICATOR_LINES, ascii_only=ascii_only, id="indicators"),
                 self._list("alerts"),
-                Container(self._list("queues"), self._list("longest"), id="pair"),
-                self._list("ended"),
+                Container(
+                    self._list("queues"),
+                    BarGroup(_MAX_STATE_LINES, ascii_only=ascii_only, id="states"),
+                    classes="pair",
+                ),
+                Container(self._list("longest"), self._list("ended"), classes="pair"),
+                BarGroup(3, ascii_only=ascii_only, id="farm"),
                 id="overview",
             ),
         )
@@ -88,6 +138,25 @@ class OverviewScreen(FarmScreen):
         width = self.console.size.width
         return "narrow" if width < _NARROW_WIDTH else "wide" if width >= _WIDE_WIDTH else "normal"
 
+    @property
+    def _graph_size(self) -> GraphSize | None:
+        """The size of graphs; None where indicators have a line each."""
+        width, height = self.console.size
+        pane = width // _GRAPHS_PER_LINE
+        if width >= _LARGE_GRAPHS_FROM[0] and height >= _LARGE_GRAPHS_FROM[1]:
+            return GraphSize(pane, height=6, bar_cells=2)
+        if width >= _GRAPHS_FROM[0] and height >= _GRAPHS_FROM[1]:
+            return GraphSize(pane, height=4)
+        return None
+
+    def tab_words(self) -> list[Word]:
+        """The window of the graphs, where they have no heading that shows it."""
+        return (
+            [Word(self.console.window, "muted", actions.WINDOW, key="t")]
+            if self._graph_size
+            else []
+        )
+
     def refresh_content(self) -> None:
         """Show the current indicators and lists."""
         console = self.console
@@ -98,29 +167,110 @@ class OverviewScreen(FarmScreen):
         if not has_snapshot:
             waiting.update(console.waiting_message)
             return
-        self._refresh_indicators()
-        self._refresh_lists()
+        self._read_series_if_due()
+        above, below = self._indicator_lines(), self._farm_lines()
+        texts = notice(console.farm, console.now, self._failures)
+        self._show_notice(texts)
+        self.query_one("#indicators", BarGroup).show(above)
+        self.query_one("#farm", BarGroup).show(below)
+        self._refresh_lists(len(texts) + len(above) + len(below))
 
-    def _refresh_indicators(self) -> None:
-        console, width_class = self.console, self._width_class
-        hours = _CHART_HOURS[width_class]
-        narrow = width_class == "narrow"
-        shown = indicators(console.farm, hours, ascii_only=console.ascii_only)
-        self.query_one("#heading", Bar).show(heading_words(hours, narrow=narrow))
-        for place, indicator in enumerate(shown):
-            self._indicator_bar(place).show(indicator_words(indicator, hours, narrow=narrow))
-        states = builder_states(console.farm)
-        self.query_one("#states", Bar).show(state_words(states, console.glyph))
-        lines = notice(console.farm)
+    def _show_notice(self, lines: Sequence[str]) -> None:
         text = self.query_one("#notice", Static)
         text.display = bool(lines)
-        text.set_class(bool(console.farm.builders), "-good")
+        text.set_class(bool(self.console.farm.builders), "-good")
         text.update("\n".join(lines))
 
-    def _indicator_bar(self, place: int) -> Bar:
-        return self.query_one(f"#indicator{place}", Bar)
+    def _indicator_lines(self) -> list[list[Word]]:
+        console, window = self.console, self.console.window
+        status, size = console.farm.status, self._graph_size
+        if status is None:
+            return []
+        shown = indicators(status, self._series)
+        if size is not None:
+            return self._graph_lines(shown, size)
+        narrow = self._width_class == "narrow"
+        if is_all_built(status):
+            shown = [it for it in shown if it.label in _IDLE_INDICATORS]
+        lines = [
+            indicator_words(it, window, narrow=narrow, ascii_only=console.ascii_only)
+            for it in shown
+        ]
+        if narrow:
+            busy, builders = self._busy()
+            return [*lines, summary_words(busy, builders, empty_in(status.queues))]
+        lines.insert(0, heading_words(window))
+        if self._width_class == "normal":
+            lines.append(state_words(builder_states(console.farm), console.glyph))
+        return lines
 
-    def _refresh_lists(self) -> None:
+    def _graph_lines(self, shown: list[Indicator], size: GraphSize) -> list[list[Word]]:
+        rows = [shown[:_GRAPHS_PER_LINE]]
+        if size.bar_cells > 1:
+            rows.append([*shown[_GRAPHS_PER_LINE:], busy_indicator(*self._busy(), self._series)])
+        window, ascii_only = self.console.window, self.console.ascii_only
+        return [
+            line for row in rows for line in graph_lines(row, window, size, ascii_only=ascii_only)
+        ]
+
+    def _busy(self) -> tuple[int, int]:
+        """How many builders have a build, and how many there are."""
+        builders = self.console.farm.builders.values()
+        return sum(builder.view.build is not None for builder in builders), len(builders)
+
+    def _farm_lines(self) -> list[list[Word]]:
+        status = self.console.farm.status
+        if status is None or self._graph_size is None:
+            return []
+        return [farm_line_words(line) for line in farm_lines(status)]
+
+    def _state_lines(self) -> list[list[Word]]:
+        console = self.console
+        if self._width_class != "wide" or not console.farm.builders:
+            return []
+        counts = builder_states(console.farm)
+        width = console.size.width // 2
+        return state_bar_words(counts, console.glyph, width, ascii_only=console.ascii_only)
+
+    # --- what is asked for ---
+
+    def on_mount(self) -> None:
+        """Keep the graphs current."""
+        super().on_mount()
+        self.set_interval(_SERIES_INTERVAL_S, self._read_series_if_shown)
+
+    def _read_series_if_shown(self) -> None:
+        if self.is_current and self.console.farm.connected:
+            self._read_series(self.console.window)
+
+    def _read_series_if_due(self) -> None:
+        """Ask once after connecting, and when there is another window."""
+        window = self.console.window
+        if not self.console.farm.connected:
+            self._window = None
+        elif self._window != window:
+            if self._window is not None:
+                self._series = {}
+            self._window = window
+            self._read_series(window)
+
+    @work(exclusive=True)
+    async def _read_series(self, window: SeriesWindow) -> None:
+        source, status = self.console.source, self.console.farm.status
+        query = ReadSeries(names=INDICATOR_SERIES, window=window)
+        # Without an answer, bars stay blank or as they were.
+        with suppress(PiwheelsError):
+            reply = await source.request(query, SeriesReply)
+            self._series = {series.name: series for series in reply.series}
+        with suppress(PiwheelsError):
+            if status is not None and is_all_built(status):
+                self._failures = await source.request(ListFailures(), FailuresReply)
+        if self.is_current:
+            self.refresh_all()
+
+    # --- the lists ---
+
+    def _refresh_lists(self, other_lines: int) -> None:
         console = self.console
         farm, now, ascii_only = console.farm, console.now, console.ascii_only
         rows = {
@@ -129,22 +279,27 @@ class OverviewScreen(FarmScreen):
             "longest": longest_builds(farm, now, ascii_only=ascii_only),
             "ended": last_builds(farm, ascii_only=ascii_only),
         }
-        heights = self._heights({name: len(listed) for name, listed in rows.items()})
+        states = self._state_lines()
+        counts = {name: len(listed) for name, listed in rows.items()}
+        heights = self._heights(counts, len(states), other_lines)
         for name, listed in rows.items():
             self._show_list(name, listed, heights[name])
-        self._set_headings(len(rows["alerts"]))
+        self.query_one("#states", BarGroup).show(states[: heights["queues"]])
+        self._set_headings(counts)
         self._focus_a_list()
 
-    def _heights(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def _heights(
+        self, counts: Mapping[str, int], state_lines: int, other_lines: int
+    ) -> dict[str, int]:
         """The lines of each list."""
-        used = _BARS_AROUND + 2 + _INDICATOR_COUNT + len(notice(self.console.farm))
-        used += bool(len(self.console.command_history))
+        used = _BARS_AROUND + other_lines + bool(len(self.console.command_history))
         available = self.console.size.height - used
         if self._width_class != "wide":
             return dict(zip(counts, share_lines(available, list(counts.values())), strict=True))
-        pair = max(counts["queues"], counts["longest"])
-        alerts, pair, ended = share_lines(available, [counts["alerts"], pair, counts["ended"]])
-        return {"alerts": alerts, "queues": pair, "longest": pair, "ended": ended}
+        queues = max(counts["queues"], state_lines - 1)
+        builds = max(counts["longest"], counts["ended"])
+        alerts, queues, builds = share_lines(available, [counts["alerts"], queues, builds])
+        return {"alerts": alerts, "queues": queues, "longest": builds, "ended": builds}
 
     def _show_list(self, name: str, rows: Sequence[Row], height: int) -> None:
         table = self.table(name)
@@ -152,17 +307,22 @@ class OverviewScreen(FarmScreen):
         table.styles.height = height
         table.set_rows(rows[: max(0, height - 1)])
 
-    def _set_headings(self, alert_count: int) -> None:
-        """Name each list in its first column that is shown, and count the alerts."""
-        alerts = _LISTS["alerts"]
-        title = f"{format_count(alert_count)} {noun(alert_count, 'alert')}"
-        first = replace(alerts[0], title=title if alert_count else "No alerts")
-        self._set_columns("alerts", (first, *alerts[1:]))
-        for name in ("queues", "longest"):
-            state, what, *others = _LISTS[name]
-            if self._width_class == "narrow":
-                what = replace(what, title=state.title)
-            self._set_columns(name, (state, what, *others))
+    def _set_headings(self, counts: Mapping[str, int]) -> None:
+        """Name each list in its first column that is shown, and count alerts and queues."""
+        titles = {
+            "alerts": f"Alerts {format_count(counts['alerts'])}"
+            if counts["alerts"]
+            else "No alerts",
+            "queues": f"Queues {format_count(counts['queues'])}",
+            "longest": LONGEST_COLUMNS[0].title,
+        }
+        narrow = self._width_class == "narrow"
+        lists = _NARROW_LISTS if narrow else _LISTS
+        for name, title in titles.items():
+            first, second, *others = lists[name]
+            if narrow and name != "alerts":
+                second = replace(second, title=title)
+            self._set_columns(name, (replace(first, title=title), second, *others))
 
     def _set_columns(self, name: str, columns: tuple[Column, ...]) -> None:
         table = self.table(name)

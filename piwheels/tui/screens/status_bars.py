@@ -2,11 +2,18 @@
 
 from collections.abc import Iterator
 
-from piwheels.formatting import format_coarse_duration, format_count, format_unix_time, noun
+from piwheels.formatting import (
+    format_coarse_duration,
+    format_count,
+    format_percent,
+    format_unix_time,
+    noun,
+)
 from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.alerts import active_alerts
+from piwheels.tui.model.indicators import NEVER, empty_in, good_last_hour, waiting_jobs
 from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
@@ -21,16 +28,27 @@ _TAB_OF = {
     ScreenName.EXPLAIN: ScreenName.BUILDS,
     ScreenName.QUEUE: ScreenName.QUEUES,
 }
+#: From these widths on, the header has figures, more figures, and the master's address.
+_NORMAL_WIDTH = 60
+_WIDE_WIDTH = 110
+_ADDRESS_WIDTH = 160
+#: `15:04` of `15:04:05`.
+_MINUTE_CHARS = 5
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 
 
-def header(console: ConsoleContext, here: ScreenName) -> tuple[list[Word], list[Word]]:
-    """The farm's state on the left, the connection on the right."""
-    left = [Word("piwheels", "strong", drop_order=6), *_state_words(console)]
+def header(console: ConsoleContext) -> tuple[list[Word], list[Word]]:
+    """The farm's state on the left, the connection and the time on the right."""
+    left = [Word("piwheels", "strong", drop_order=6)] if _is_from(console, _NORMAL_WIDTH) else []
+    left += _state_words(console)
     if console.farm.has_snapshot:
-        left += _summary_words(console, here)
+        left += _summary_words(console)
     return left, [*_connection_words(console), Word("", gap_before=0)]
+
+
+def _is_from(console: ConsoleContext, width: int) -> bool:
+    return console.size.width >= width
 
 
 def _state_words(console: ConsoleContext) -> Iterator[Word]:
@@ -43,7 +61,7 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
             yield Word(farm.lost_reason, "muted", drop_order=5, gap_before=2)
     elif not farm.connected:
         age = format_coarse_duration(console.stale_s)
-        yield Word(f"{glyph('bad')} DISCONNECTED, data is {age} old", "error")
+        yield Word(f"{glyph('bad')} LINK LOST, this is {age} old", "error")
         yield Word(farm.lost_reason, "muted", drop_order=7)
     elif farm.paused:
         yield Word(f"{glyph('paused')} PAUSED", "warning")
@@ -51,20 +69,33 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
         yield Word(f"{glyph('building')} running", "success")
 
 
-def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
-    farm = console.farm
+def _summary_words(console: ConsoleContext) -> Iterator[Word]:
+    """Alerts, and as many figures as the width has place for."""
+    farm, status = console.farm, console.farm.status
+    yield from _alert_words(console)
+    if status is None or not _is_from(console, _NORMAL_WIDTH):
+        return
+    is_wide = _is_from(console, _WIDE_WIDTH)
     busy = sum(builder.view.build is not None for builder in farm.builders.values())
-    pending = sum(queue.pending for queue in farm.queues)
-    yield from _alert_words(console, here)
-    yield Word(f"{busy} of {len(farm.builders)} busy", drop_order=2, gap_before=2)
-    yield Word(f"{format_count(pending)} queued{_count_age(farm)}", drop_order=3, gap_before=2)
+    of = " of " if is_wide else "/"
+    waiting = format_count(waiting_jobs(status.queues))
+    good = good_last_hour(status)
+    yield Word(f"{busy}{of}{len(farm.builders)} busy", drop_order=2, gap_before=2)
+    yield Word(f"{waiting} waiting{_count_age(farm)}", drop_order=3, gap_before=2)
+    if is_wide:
+        built = format_count(status.last_hour.get("built", 0))
+        yield Word(f"{built} built/h", drop_order=4, gap_before=2)
+    yield Word(f"{'-' if good is None else format_percent(good, 1)} good", "", None, 4, 2)
+    if is_wide and (empty := empty_in(status.queues)):
+        text = "never empty" if empty == NEVER else f"empty in {empty}"
+        yield Word(text, drop_order=5, gap_before=2)
 
 
-def _alert_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
+def _alert_words(console: ConsoleContext) -> Iterator[Word]:
     """How many alerts are critical, and how many are not."""
     found = active_alerts(console.farm)
     critical = sum(alert.is_critical for alert in found)
-    unit = f" {noun(len(found), 'alert')}{_next_alert_key(console, here)}"
+    unit = f" {noun(len(found), 'alert')}"
     counts = (("lost", critical, "error"), ("warning", len(found) - critical, "warning"))
     shown = [count for count in counts if count[1]]
     for place, (glyph, number, style) in enumerate(shown):
@@ -83,14 +114,6 @@ def _count_age(farm: FarmState) -> str:
     return f" ({format_coarse_duration(age_s)} ago)" if age_s > STALE_COUNTS_S else ""
 
 
-def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
-    """The key of "next alert" in parentheses, on screens where it does that."""
-    action = actions.NEXT_ALERT
-    if not console.is_available(action) or action not in actions.actions_of(here):
-        return ""
-    return f" ({key_label(console.keys_for(action))})"
-
-
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
@@ -98,7 +121,10 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if context.color:
         style = f"context-{context.color}"
         yield Word(f" {terminal_safe(context.name)} ", style, drop_order=5, gap_before=2)
-    yield Word(context.address, "muted", drop_order=8, gap_before=2)
+    if _is_from(console, _ADDRESS_WIDTH):
+        yield Word(context.address, "muted", drop_order=8, gap_before=2)
+    if console.farm.has_snapshot:
+        yield Word(format_unix_time(console.source.now())[:_MINUTE_CHARS], gap_before=2)
 
 
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:
