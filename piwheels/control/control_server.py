@@ -12,10 +12,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from piwheels.control.audit_messages import describe_command
 from piwheels.control.authorization import Caller, KeyNames, authorize
 from piwheels.control.command_executor import Call, ChunkQueue, CommandExecutor, run_catching
+from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.subscriptions import ReplyChannel, Subscriptions
 from piwheels.errors import PiwheelsError
+from piwheels.protocol.commands import permission_for
+from piwheels.protocol.commands.definition import Permission
 from piwheels.protocol.messages import (
     PROTOCOL,
     CommandFailed,
@@ -73,6 +77,7 @@ class ControlServer:
     executor: CommandExecutor
     subscriptions: Subscriptions
     request_shutdown: Callable[[], None]
+    operators: ConnectedOperators = field(default_factory=ConnectedOperators)
     _leases: dict[StreamKey, _Lease] = field(default_factory=dict)
     _quota_use: Counter[_QuotaKey] = field(default_factory=Counter)
 
@@ -165,6 +170,8 @@ class ControlServer:
                     lease.task.cancel()
 
     async def _serve(self, channel: ReplyChannel, request: Request, call: Call) -> None:
+        if permission_for(request.body) is Permission.OPERATE:
+            self.operators.record(call.caller.name, describe_command(request.body))
         work = self._dispatch(channel, request, call)
         reply = await run_catching(request.body, call.caller, work)
         if isinstance(request.body, StopMaster) and isinstance(reply, CommandSucceeded):
@@ -180,7 +187,8 @@ class ControlServer:
             case KeepAlive():
                 return CommandFailed(reason="the master was restarted; send the request again")
             case Subscribe():
-                return await self.subscriptions.watch(channel)
+                with self.operators.connected(call.caller, channel.peer.address) as session:
+                    return await self.subscriptions.watch(channel, session)
             case FollowLog() as query:
                 return await self.subscriptions.follow_log(query, channel)
             case _:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.alert_service import AlertService
+from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.database_watch import in_parentheses
 from piwheels.db import failures, history, page_queue, parked_jobs, series, status_queries
 from piwheels.db.database import Database
@@ -41,6 +42,8 @@ from piwheels.protocol.messages import (
     FailuresReply,
     ListBuilds,
     ListEvents,
+    OperatorsChanged,
+    OperatorSession,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -96,6 +99,7 @@ class StatusService:
     event_bus: EventBus
     alerts: AlertService
     web_root: Path
+    operators: ConnectedOperators = field(default_factory=ConnectedOperators)
     web_url: str = ""
     database_wait: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -109,6 +113,7 @@ class StatusService:
     _peer_ratios: AdaptiveCache[dict[str, float]] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
+    _published_operators: tuple[OperatorSession, ...] = ()
 
     def __post_init__(self) -> None:
         db = self.counts_db
@@ -150,7 +155,8 @@ class StatusService:
                     await self.event_bus.wait_for_subscriber()
             self._change_event.clear()
             with contextlib.suppress(NotNowError):
-                self._publish(replace(await self.status(), builders=(), alerts=()))
+                self._publish(replace(await self.status(), builders=(), alerts=(), operators=()))
+            self._publish_operators()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STATUS_INTERVAL_S):
                     await self._change_event.wait()
@@ -160,6 +166,12 @@ class StatusService:
         if before is None or status_changed(before, now, now.uptime_s - before.uptime_s):
             self.event_bus.publish(StatusChanged(status=now))
             self._published = now
+
+    def _publish_operators(self) -> None:
+        operators = self.operators.sessions
+        if operators != self._published_operators:
+            self.event_bus.publish(OperatorsChanged(operators=operators))
+            self._published_operators = operators
 
     async def _read_counts(self) -> Counts:
         db = self.counts_db
@@ -247,6 +259,7 @@ class StatusService:
             totals_age_s=totals.age_s,
             index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
+            operators=self.operators.sessions,
         )
         return replace(
             status,

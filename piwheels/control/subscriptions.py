@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from piwheels.control.command_executor import with_timeout
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
@@ -84,15 +86,15 @@ class Subscriptions:
     event_bus: EventBus
     database_wait: Callable[[], str] = str
 
-    async def watch(self, channel: ReplyChannel) -> ReplyBody:
-        """Send a Snapshot, and EventBatches from then on.
+    async def watch(self, channel: ReplyChannel, session: int = 0) -> ReplyBody:
+        """Send a Snapshot, and EventBatches from then on; `session` is the client's own.
 
         Raises:
             NotNowError: the database does not answer.
         """
         with self.event_bus.subscribe() as events:
             snapshot = await with_timeout(self.snapshot(), SNAPSHOT_TIMEOUT_S, self.database_wait)
-            if not await channel.send(snapshot):
+            if not await channel.send(replace(snapshot, session=session)):
                 return CLIENT_GONE
             while True:
                 batch = [await events.get()]

@@ -14,6 +14,7 @@ from piwheels.control.alert_service import AlertService
 from piwheels.control.builder_measurements import BuilderMeasurements
 from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
+from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.control_server import ControlServer
 from piwheels.control.database_watch import DatabaseWatch
 from piwheels.control.farm_measurements import FarmMeasurements
@@ -138,6 +139,7 @@ class _Master:
         self._event_bus = EventBus()
         self._loop_delay = LoopDelay()
         self._refused_keys = RefusedKeys()
+        self._operators = ConnectedOperators()
         self._databases: list[Database] = []
 
     async def start_services(self, stack: AsyncExitStack) -> None:
@@ -190,6 +192,7 @@ class _Master:
             event_bus=self._event_bus,
             alerts=self._alerts,
             web_root=self._webroot.root,
+            operators=self._operators,
             web_url=self._config.webroot.url,
             database_wait=self._database_wait,
         )
@@ -309,6 +312,7 @@ class _Master:
                 self._status.snapshot, self._log_spool, self._event_bus, self._database_wait
             ),
             request_shutdown=self._shutdown.set,
+            operators=self._operators,
         )
 
     async def run_services(self) -> None:

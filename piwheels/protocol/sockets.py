@@ -60,10 +60,14 @@ def generate_key_pair() -> KeyPair:
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Who sent a message: its route on this socket, and its public key ("" on a Unix socket)."""
+    """Who sent a message: its route on this socket, its public key and its IP address.
+
+    Key and address are "" on a Unix socket.
+    """
 
     route: bytes
     key: str
+    address: str = ""
 
 
 class SendResult(Enum):
@@ -205,7 +209,9 @@ class Router(Generic[_In, _Out]):
         while True:
             frames = await self._receive_frames()
             route = bytes(frames[0].buffer)
-            peer = Peer(route=route, key=_key_of(frames[-1]))
+            last = frames[-1]
+            key = _key_of(last)
+            peer = Peer(route=route, key=key, address=_address_of(last) if key else "")
             if self._requires_key and not peer.key:
                 # Cannot happen; without a key it would be taken for a message of a local operator.
                 _rejection_log.warning("dropped a message that came over TCP without a key")
@@ -380,5 +386,12 @@ def _configure(socket: zmq.asyncio.Socket, hwm: int) -> None:
 def _key_of(frame: zmq.Frame) -> str:
     try:
         return z85.decode(str(frame.get("User-Id"))).hex()
+    except (zmq.ZMQError, KeyError, ValueError):
+        return ""
+
+
+def _address_of(frame: zmq.Frame) -> str:
+    try:
+        return str(frame.get("Peer-Address"))
     except (zmq.ZMQError, KeyError, ValueError):
         return ""

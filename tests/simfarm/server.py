@@ -9,7 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from piwheels.control.command_executor import Call, CommandExecutor
+from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.control_server import ControlServer
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.errors import RejectedError
@@ -20,6 +23,8 @@ from piwheels.protocol.messages import (
     CommandFailed,
     Event,
     KeepAlive,
+    OperatorsChanged,
+    OperatorSession,
     Reply,
     ReplyBody,
     Request,
@@ -76,7 +81,9 @@ class SimFarm:
     requests: list[Request] = field(default_factory=list)  # all of them but KeepAlives
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # by an operator
     replies_allowed: asyncio.Event = field(default_factory=_set)
+    operators: ConnectedOperators = field(default_factory=ConnectedOperators)
     _bus: EventBus = field(default_factory=EventBus)
+    _told_operators: tuple[OperatorSession, ...] = ()
     _router: "_SimRouter | None" = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _log_started_at: dict[int, float] = field(default_factory=dict)
@@ -115,6 +122,7 @@ class SimFarm:
             executor=CommandExecutor(self._handle, self, on_executed=lambda: None),
             subscriptions=Subscriptions(self._snapshot, self, self._bus),
             request_shutdown=self._request_shutdown,
+            operators=self.operators,
         )
         self._begin(server.run())
         if self.hz > 0:
@@ -149,13 +157,21 @@ class SimFarm:
     async def step(self, by_s: float) -> None:
         """Let time pass in the farm, and publish what changed."""
         self.publish(*self.model.step(by_s))
+        self.tell_operators()
+
+    def tell_operators(self) -> None:
+        """Publish who is connected, if that has changed."""
+        if (operators := self.operators.sessions) != self._told_operators:
+            self._told_operators = operators
+            self.publish(OperatorsChanged(operators=operators))
 
     async def record(self, text: str, *, who: str, outcome: str) -> None:
         """Add an event to the list, for the control server."""
         self.publish(self.model.note(who, text, outcome))
 
     async def _snapshot(self) -> Snapshot:
-        return self.model.snapshot()
+        snapshot = self.model.snapshot()
+        return replace(snapshot, status=replace(snapshot.status, operators=self.operators.sessions))
 
     async def _live(self) -> None:
         interval_s = 1 / self.hz

@@ -2,6 +2,7 @@
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from piwheels.cli.remote.alerts import alert_json, print_active
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
@@ -72,7 +73,8 @@ async def _print_snapshot(config: Config) -> int:
         snapshot = await stream.next()
     if not isinstance(snapshot, Snapshot):
         raise unexpected_reply(snapshot)
-    status: dict[str, object] = msgspec.to_builtins(snapshot.status)
+    others = tuple(it for it in snapshot.status.operators if it.session != snapshot.session)
+    status: dict[str, object] = msgspec.to_builtins(replace(snapshot.status, operators=others))
     recent = {
         "alerts": [alert_json(alert) for alert in snapshot.status.alerts],
         "recent_builds": builds_json(snapshot.builds),
@@ -203,6 +205,9 @@ def _print_totals(reply: StatusReply) -> None:
         f"{reply.files} wheels ({format_size(reply.files_bytes)}), "
         f"database {format_size(reply.database_bytes)}{counted}"
     )
+    if reply.operators:
+        names = dict.fromkeys(strip_controls(each.name) for each in reply.operators)
+        click.echo(f"consoles:  {', '.join(names)}")
     host = reply.host
     click.echo(
         f"disk:      {format_size(host.disk_free)} of {format_size(host.disk_total)} free; "

@@ -2,7 +2,7 @@
 
 from piwheels.model import Alert, AuditEvent, BuildSummary
 from piwheels.protocol.message_base import Message
-from piwheels.protocol.messages.status import BuilderView, StatusReply
+from piwheels.protocol.messages.status import BuilderView, OperatorSession, StatusReply
 
 
 class BuilderChanged(Message, frozen=True, kw_only=True):
@@ -18,7 +18,7 @@ class BuilderRemoved(Message, frozen=True, kw_only=True):
 
 
 class StatusChanged(Message, frozen=True, kw_only=True):
-    """The status of the farm changed; without its builders and its alerts.
+    """The status of the farm changed; without its builders, alerts and operators.
 
     Durations that simply grow (waits, the upstream's lag) are sent again every minute or so, and
     less often the longer they are; the uptime is not.
@@ -33,4 +33,18 @@ class AlertsChanged(Message, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...]
 
 
-Event = BuilderChanged | BuilderRemoved | BuildSummary | AuditEvent | StatusChanged | AlertsChanged
+class OperatorsChanged(Message, frozen=True, kw_only=True):
+    """A console was connected or disconnected, or its operator did something; with all of them."""
+
+    operators: tuple[OperatorSession, ...]
+
+
+Event = (
+    BuilderChanged
+    | BuilderRemoved
+    | BuildSummary
+    | AuditEvent
+    | StatusChanged
+    | AlertsChanged
+    | OperatorsChanged
+)

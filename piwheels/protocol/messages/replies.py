@@ -141,6 +141,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
     status: StatusReply
     builds: tuple[BuildSummary, ...] = ()  # that ended last, the newest first
     events: tuple[AuditEvent, ...] = ()  # the newest first
+    session: int = 0  # of the client itself, among the operators of the status
 
 
 class BuilderTransition(Message, frozen=True, kw_only=True):

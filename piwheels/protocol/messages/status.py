@@ -83,6 +83,18 @@ class BuilderView(Message, frozen=True, kw_only=True):
     ] = ()  # of the last minutes, oldest first; in a Snapshot only
 
 
+class OperatorSession(Message, frozen=True, kw_only=True):
+    """A console that is connected, and what its operator did last."""
+
+    session: int  # differs for each connection
+    name: str  # as in events: login and host, and the key's name over TCP
+    origin: str  # the address that it connects from
+    since: datetime
+    read_only: bool = False
+    last_command: str = ""  # as in events
+    last_command_at: datetime | None = None
+
+
 class StatusReply(Message, frozen=True, kw_only=True):
     """The status of the farm."""
 
@@ -117,4 +129,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     )
     index_url: str = ""  # what `pip install --index-url` takes, as the settings say
     alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
+    operators: tuple[OperatorSession, ...] = ()  # with a console, the first to connect first
     database: str = ""  # what the database keeps the master waiting for; "" when it does not

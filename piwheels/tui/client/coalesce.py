@@ -13,6 +13,7 @@ from piwheels.protocol.messages import (
     BuilderRemoved,
     Event,
     EventBatch,
+    OperatorsChanged,
     ReplyBody,
     StatusChanged,
 )
@@ -56,5 +57,5 @@ def _subject_of(event: Event) -> Hashable:
             return "end", number
         case AuditEvent():
             return "event", event.event_id or (event.at, event.who, event.what)
-        case StatusChanged() | AlertsChanged():
+        case StatusChanged() | AlertsChanged() | OperatorsChanged():
             return type(event)

@@ -24,6 +24,7 @@ _TABLES = (
     ScreenName.ALERTS,
     ScreenName.EVENTS,
     ScreenName.COMMANDS,
+    ScreenName.OPERATORS,
 )
 #: The screens that tell about one row of a table.
 PAGES = (ScreenName.LOG, ScreenName.EXPLAIN, ScreenName.QUEUE)
@@ -62,6 +63,12 @@ SCREEN_ACTIONS = tuple(
             "Show the audit log: operators' commands with their results, and automatic events.",
         ),
         (ScreenName.HOST, "", "Host", "Show the master's machine: load, memory, disk."),
+        (
+            ScreenName.OPERATORS,
+            "",
+            "Operators",
+            "Show who is connected, since when, from where, and what each did last.",
+        ),
         (ScreenName.LOG, "l", "Log", "Show the log of this row's build."),
         (
             ScreenName.EXPLAIN,
@@ -78,6 +85,7 @@ SCREEN_ACTIONS = tuple(
     )
 )
 SHOW_COMMANDS = SCREEN_ACTIONS[-1]
+SHOW_OPERATORS = next(it for it in SCREEN_ACTIONS if it.opens is ScreenName.OPERATORS)
 #: The screens with a number key, in its order.
 TABS = tuple(action for action in SCREEN_ACTIONS if action.keys[:1].isdigit())
 

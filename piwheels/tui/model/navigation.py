@@ -20,6 +20,7 @@ class ScreenName(StrEnum):
     COMMANDS = "commands"
     HOST = "host"
     QUEUE = "queue"
+    OPERATORS = "operators"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from piwheels.protocol.messages import (
     BuilderRemoved,
     BuilderView,
     EventBatch,
+    OperatorsChanged,
+    OperatorSession,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -68,9 +70,11 @@ class Builder:
 class FarmState:
     """The farm as last reported, and whether the master is connected."""
 
-    #: Its builders and alerts are left out: see `builders` and `alerts`.
+    #: Without its builders, alerts and operators, which have fields of their own.
     status: StatusReply | None = None
     alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
+    operators: tuple[OperatorSession, ...] = ()  # with a console, this one too
+    session: int = 0  # its own among them
     builders: dict[str, Builder] = field(default_factory=dict)
     builds: dict[int, BuildSummary] = field(default_factory=dict)  # by number, oldest first
     events: list[AuditEvent] = field(default_factory=list)  # oldest first
@@ -113,8 +117,9 @@ class FarmState:
             view.label: _updated_builder(before.get(view.label), view, now)
             for view in snapshot.status.builders
         }
-        self.status = msgspec.structs.replace(snapshot.status, builders=(), alerts=())
-        self.alerts = snapshot.status.alerts
+        self.status = _bare(snapshot.status)
+        self.alerts, self.operators = snapshot.status.alerts, snapshot.status.operators
+        self.session = snapshot.session
         self.instance = snapshot.status.instance or self.instance
         self.builds = {build.build_id: build for build in reversed(snapshot.builds)}
         self.events = list(reversed(snapshot.events))
@@ -135,9 +140,11 @@ class FarmState:
             case AuditEvent():
                 self._add_event(event)
             case StatusChanged(status=status):
-                self.status = msgspec.structs.replace(status, builders=(), alerts=())
+                self.status = _bare(status)
             case AlertsChanged(alerts=alerts):
                 self.alerts = alerts
+            case OperatorsChanged(operators=operators):
+                self.operators = operators
             case _:
                 pass
 
@@ -164,6 +171,11 @@ class FarmState:
     def queues(self) -> tuple[QueueStatus, ...]:
         """The queues, in the farm's order of targets."""
         return self.status.queues if self.status else ()
+
+    @property
+    def other_operators(self) -> tuple[OperatorSession, ...]:
+        """Those who are connected with another console."""
+        return tuple(each for each in self.operators if each.session != self.session)
 
     @property
     def target_names(self) -> dict[str, str]:
@@ -201,11 +213,19 @@ def to_snapshot(state: FarmState, now: float) -> Snapshot:
         msgspec.structs.replace(builder.view_at(now), load_history=builder.load_samples)
         for builder in state.builders.values()
     )
+    status = msgspec.structs.replace(
+        state.status, builders=builders, alerts=state.alerts, operators=state.operators
+    )
     return Snapshot(
-        status=msgspec.structs.replace(state.status, builders=builders, alerts=state.alerts),
+        status=status,
         builds=tuple(reversed(state.builds.values())),
         events=tuple(reversed(state.events)),
+        session=state.session,
     )
+
+
+def _bare(status: StatusReply) -> StatusReply:
+    return msgspec.structs.replace(status, builders=(), alerts=(), operators=())
 
 
 def _updated_builder(before: Builder | None, view: BuilderView, now: float) -> Builder:

@@ -13,6 +13,7 @@ from piwheels.tui.screens.explain import ExplainScreen
 from piwheels.tui.screens.failures import FailuresScreen
 from piwheels.tui.screens.host import HostScreen
 from piwheels.tui.screens.log import LogScreen
+from piwheels.tui.screens.operators import OperatorsScreen
 from piwheels.tui.screens.overview import OverviewScreen
 from piwheels.tui.screens.queue import QueueScreen
 from piwheels.tui.screens.queues import QueuesScreen
@@ -31,6 +32,7 @@ _SCREENS: tuple[type[FarmScreen], ...] = (
     EventsScreen,
     ExplainScreen,
     CommandsScreen,
+    OperatorsScreen,
 )
 _SCREENS_BY_NAME = {screen.screen_name: screen for screen in _SCREENS}
 

@@ -18,6 +18,7 @@ from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.tables.operators import others_text
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
@@ -36,6 +37,8 @@ _ADDRESS_WIDTH = 160
 _MINUTE_CHARS = 5
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
+#: From this width on, the header tells who else is connected.
+_WIDE_WIDTH = 200
 
 
 def header(console: ConsoleContext) -> tuple[list[Word], list[Word]]:
@@ -117,6 +120,9 @@ def _count_age(farm: FarmState) -> str:
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
+    others = others_text(console.farm.other_operators)
+    if others and console.size.width >= _WIDE_WIDTH:
+        yield Word(others, "muted", actions.SHOW_OPERATORS, drop_order=9, gap_before=2)
     context = console.context
     if context.color:
         style = f"context-{context.color}"
