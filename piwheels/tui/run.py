@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from textual.pilot import Pilot
+from textual.worker import Worker
 
 from piwheels.errors import ConfigError, PiwheelsError, UsageError
 from piwheels.tui.app import Console, DisplayOptions
@@ -137,6 +139,7 @@ async def _write_snapshot(console: Console, file: Path) -> int:
         try:
             async with asyncio.timeout(_SNAPSHOT_TIMEOUT_S):
                 await console.first_frame.wait()
+                await console.workers.wait_for_complete(_requests(console))
         except TimeoutError:
             console.exit()
             return
@@ -152,6 +155,11 @@ async def _write_snapshot(console: Console, file: Path) -> int:
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     return 0
+
+
+def _requests(console: Console) -> list[Worker[Any]]:
+    """What the screen has asked for and not got."""
+    return [worker for worker in console.workers if worker.node is console.current_screen]
 
 
 def _without_web_fonts(svg: str) -> str:

@@ -210,8 +210,8 @@ def test_nothing_changes(bench: ConsoleBenchmark, table: Table) -> None:
         before = terminal.received
         time.sleep(_MEASURE_S)
         received = terminal.received - before
-    table("nothing changes", f"{received} bytes in {_MEASURE_S:.0f} s", "0")
-    assert received == 0
+    table("nothing changes", f"{received} bytes in {_MEASURE_S:.0f} s", "45 at a new minute")
+    assert received <= 45  # the clock in the header
 
 
 def test_five_hundred_builders_at_5_hz(bench: ConsoleBenchmark, table: Table) -> None:

@@ -36,6 +36,7 @@ from piwheels.protocol.messages import (
     ProjectHits,
     ProjectReply,
     QueueReply,
+    ReadSeries,
     RegeneratePages,
     Remove,
     ReplyBody,
@@ -50,7 +51,7 @@ from piwheels.protocol.messages import (
     Status,
     StopMaster,
 )
-from tests.simfarm import failures
+from tests.simfarm import failures, series
 from tests.simfarm.model import FarmModel
 
 _POLL_S = 0.1
@@ -114,11 +115,10 @@ class SimHandlers:
                 return _queue(self._model, target)
             case SearchProjects(text=text):
                 return _search(self._model, text)
-            case ListFailures():
-                return failures.report(self._model.builds, self._model.retried)
-            case ListFailedBuilds():
-                found = failures.open_failures(self._model.builds)
-                return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
+            case ReadSeries(names=names, window=window):
+                return series.read_series(self._model, names, window)
+            case ListFailures() | ListFailedBuilds():
+                return self._failures(body)
             case ListEvents():
                 events = [
                     event
@@ -128,6 +128,12 @@ class SimHandlers:
                 return EventsReply(events=tuple(events[: body.limit]))
             case _:
                 raise RejectedError(f"the simulated farm knows no {type(body).__name__}")
+
+    def _failures(self, body: ListFailures | ListFailedBuilds) -> ReplyBody:
+        if isinstance(body, ListFailures):
+            return failures.report(self._model.builds, self._model.retried)
+        found = failures.open_failures(self._model.builds)
+        return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
 
     def _change_alerts(self, body: AcknowledgeAlerts | MuteAlerts) -> CommandSucceeded:
         tracker = self._model.alerts

@@ -190,7 +190,7 @@ class FarmModel:
             database_bytes=9 * GIB,
             host=HostMetrics(
                 load=1.4, memory_total=16 * GIB, memory_free=9 * GIB, swap_total=2 * GIB,
-                swap_free=2 * GIB, disk_total=4000 * GIB, disk_free=610 * GIB, temperature=51.5,
+                swap_free=2 * GIB, disk_total=4000 * GIB, disk_free=610 * GIB, temperature=51.5, cores=4,
             ),
             upstream_status_text="followed to serial 31415926",
             upstream_lag_s=12.0,

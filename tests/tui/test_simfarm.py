@@ -4,12 +4,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from piwheels.errors import RejectedError
-from piwheels.model import BuildSummary
+from piwheels.model import BuildSummary, FarmSeries, SeriesWindow, TargetSeries
 from piwheels.protocol.messages import (
     Accepted,
     BuilderChanged,
@@ -30,6 +31,7 @@ from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.model.source_events import Connected
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.model import SPECIAL_STATES
+from tests.simfarm.series import read_series
 from tests.simfarm.server import control_address
 from tests.timeouts import WAIT_S, LongTimeoutClient
 from tests.tui.source_probe import SourceProbe, wait_until
@@ -47,6 +49,18 @@ def test_the_same_seed_gives_the_same_farm() -> None:
     assert one.snapshot() == other.snapshot()
     assert [one.step(0.2) for _ in range(200)] == [other.step(0.2) for _ in range(200)]
     assert one.snapshot() != FarmModel(builders=30, seed=8, began=began).snapshot()
+
+
+@pytest.mark.parametrize("window", SeriesWindow)
+def test_it_has_series_of_sixty_days_and_others_are_unknown(window: SeriesWindow) -> None:
+    model = FarmModel(builders=3, began=datetime(2026, 11, 30, 12, tzinfo=UTC))
+    names = (*FarmSeries, TargetSeries.WAITING.of(next(iter(model.pending))), "builder/none/load")
+    *known, unknown = read_series(model, names, window).series
+    assert {
+        series.name for series in known if series.mean is None or not series.mean_before
+    } == set()
+    assert all(series.means.count(None) <= 3 for series in known)  # the master was stopped once
+    assert unknown.means == (None,) * window.bars
 
 
 def test_every_special_state_exists() -> None:
