@@ -3,8 +3,23 @@
 from datetime import UTC, datetime
 
 from piwheels.alerts.rules import RULES
-from piwheels.formatting import format_short_duration, format_temperature
+from piwheels.formatting import format_count, format_short_duration, format_temperature
 from piwheels.model import Alert, AlertRule, AlertState
+
+#: The rules whose value is told with the worst one.
+_WITH_FIGURES = frozenset(
+    {
+        AlertRule.HOT,
+        AlertRule.SLOW,
+        AlertRule.CLOCK,
+        AlertRule.DISK,
+        AlertRule.MEMORY,
+        AlertRule.TREE,
+        AlertRule.FAILING,
+        AlertRule.UNSERVED,
+        AlertRule.GROWING,
+    }
+)
 
 
 def state_text(alert: Alert, now: datetime) -> str:
@@ -44,22 +59,30 @@ def explanation(alert: Alert, now: datetime | None = None) -> tuple[str, str]:
     """Two sentences about an alert: since when and by which rule, and what to do."""
     now = now or datetime.now(UTC)
     rule = RULES[alert.rule]
-    worst = f", {_figure(alert)} at most" if alert.worst != alert.value else ""
-    since = f"{alert.subject} {alert.rule} since {format_minute(alert.since, now)}{worst}"
+    since = f"{alert.subject} {alert.rule} since {format_minute(alert.since, now)}"
     return (
-        f"{since}. An alert {rule.raises}; it clears {rule.clears}.",
+        f"{since}{_figures(alert)}; alert {rule.raises}, clears {rule.clears}.",
         ". ".join(filter(None, (state_text(alert, now), rule.advice))),
     )
 
 
-def _figure(alert: Alert) -> str:
-    worst = alert.worst or 0.0
-    match alert.rule:
+def _figures(alert: Alert) -> str:
+    """The value now, and the worst where that was another: ". 83C now, 84C at most"."""
+    if alert.value is None or alert.worst is None or alert.rule not in _WITH_FIGURES:
+        return ""
+    worst = f", {_figure(alert.rule, alert.worst)} at most" if alert.worst != alert.value else ""
+    return f". {_figure(alert.rule, alert.value)} now{worst}"
+
+
+def _figure(rule: AlertRule, value: float) -> str:
+    match rule:
         case AlertRule.HOT:
-            return format_temperature(worst)
+            return format_temperature(value)
         case AlertRule.SLOW:
-            return f"{worst:.1f}x"
+            return f"{value:.1f}x"
         case AlertRule.CLOCK:
-            return format_short_duration(worst)
+            return format_short_duration(value)
+        case AlertRule.UNSERVED | AlertRule.GROWING:
+            return format_count(value)
         case _:
-            return f"{worst:.0f}"
+            return f"{value:.0f}%"

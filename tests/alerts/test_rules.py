@@ -436,3 +436,17 @@ def test_every_alert_can_be_explained(case: Case) -> None:
     meaning, advice = explanation(clock.alert(case.alert_id), clock.now.at)
     assert meaning.startswith(clock.alert(case.alert_id).subject)
     assert advice.endswith(".")
+
+
+def test_an_explanation_has_the_figures_of_now_and_the_worst() -> None:
+    clock = Clock()
+    clock.watch(facts(builder(host=host(temperature=84.0))), 300)
+    clock.watch(facts(builder(host=host(temperature=81.0))), 300)
+    meaning, advice = explanation(clock.alert("hot:pi1"), clock.now.at)
+    since, _, rest = meaning.partition(". ")
+    assert since.startswith("pi1 hot since ")
+    assert rest == (
+        "81C now, 84C at most; alert from 80C or throttled for 5 min, "
+        "clears under 75C and not throttled for 5 min."
+    )
+    assert advice == "A hot board builds slowly. Look at its fan and its case."

@@ -225,12 +225,12 @@ ALERTS = (
     alert(
         "unserved:cp39-bullseye-armv7l",
         195,
-        "31 jobs queued, no builder serves it",
+        "31 wait and no builder serves it",
         severity=Severity.CRITICAL,
         value=31.0,
         worst=31.0,
     ),
-    alert("overdue:pi4-attic", 108, "grpcio 2.1.0 takes over 50m"),
+    alert("overdue:pi4-attic", 108, "grpcio 2.1.0: 2h38m, 17m expected"),
     alert("silent:pi4-hall", 0.8, "no signal"),
 )
 #: What an operator has seen, and what has passed.
@@ -254,7 +254,7 @@ PAST_ALERTS = (
     alert(
         "upstream",
         430,
-        "not read for 30m",
+        "not read for 33m",
         cleared_at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=426),
     ),
 )

@@ -273,3 +273,27 @@ def test_the_ascii_filter_keeps_the_width_of_a_line() -> None:
     (segment,) = AsciiFilter().apply([Segment(drawn)], Color(0, 0, 0))
     assert segment.text == "?Longest bui~  cafe ???? ok"
     assert cell_len(segment.text) == cell_len(drawn)
+
+
+async def test_the_cursor_skips_headings() -> None:
+    app = TableApp()
+    listed = [
+        row("Active")._replace(is_heading=True), row("a"), row("b"),
+        row("Seen")._replace(is_heading=True), row("c"), row("d"),
+        row("Nothing")._replace(is_heading=True),
+    ]  # fmt: skip
+    async with app.run_test(size=(80, 12)) as pilot:
+        app.table.set_rows(listed)
+        assert app.table.cursor == "a"
+        visited = []
+        for key in ("down", "down", "up", "end", "down", "home", "up", "pagedown"):
+            await pilot.press(key)
+            visited.append(app.table.cursor)
+        assert visited == ["b", "c", "b", "d", "d", "a", "a", "d"]
+        await pilot.click(app.table, offset=(5, 4))
+        assert app.table.cursor == "d", "a click on a heading moves nothing"
+        assert not app.table.move_cursor("Seen")
+        app.table.set_rows([each for each in listed if each.key not in {"c", "d"}])
+        assert app.table.cursor == "b"
+        app.table.set_rows([each for each in listed if each.is_heading])
+        assert app.table.cursor is None

@@ -37,7 +37,7 @@ def alert_rows(
     titles = (
         ("", groups[AlertState.ACTIVE]),
         (_seen_title(groups), seen),
-        (f"Cleared in 24h: {len(groups[AlertState.CLEARED])}", groups[AlertState.CLEARED]),
+        (f"Cleared in 24h {len(groups[AlertState.CLEARED])}", groups[AlertState.CLEARED]),
     )
     rows: list[Row] = []
     for title, group in titles:
@@ -52,12 +52,12 @@ def _seen_title(groups: dict[AlertState, list[Alert]]) -> str:
         ("acknowledged", len(groups[AlertState.ACKNOWLEDGED])),
         ("muted", len(groups[AlertState.MUTED])),
     )
-    return ", ".join(f"{word}: {count}" for word, count in counts if count).capitalize()
+    return ", ".join(f"{word} {count}" for word, count in counts if count).capitalize()
 
 
 def _heading(title: str, position: int) -> Row:
     cells = (Cell(title, "muted"), Cell(""), Cell(""), Cell(""))
-    return Row(f"{_HEADING}{title}", cells, False, title.lower(), (position,))
+    return Row(f"{_HEADING}{title}", cells, False, title.lower(), (position,), is_heading=True)
 
 
 def _rows(alerts: Iterable[Alert], now: float, first: int, *, ascii_only: bool) -> Iterator[Row]:

@@ -16,6 +16,7 @@ _HOST_ROWS = {
     AlertRule.MASTER: "load",
     AlertRule.UPSTREAM: "lag",
     AlertRule.DATABASE: "database",
+    AlertRule.PAGES: "pages",
 }
 _FARM_SCREENS = {
     AlertRule.FAILING: ScreenName.FAILURES,

@@ -219,7 +219,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def move_cursor(self, key: str) -> bool:
         """Move the cursor to a row and scroll it into view; False when there is no such row."""
-        if key not in self._indexes:
+        if key not in self._indexes or self._rows[self._indexes[key]].is_heading:
             return False
         if key != self._cursor:
             with self._refresh_changes():
@@ -250,9 +250,9 @@ class RowTable(ScrollView, can_focus=True):
         after = (row.key for row in before[place:])
         ahead = (row.key for row in reversed(before[:place]))
         for key in (*after, *ahead):
-            if key in self._indexes:
+            if key in self._indexes and not self._rows[self._indexes[key]].is_heading:
                 return key
-        return self._rows[0].key if self._rows else None
+        return next((row.key for row in self._rows if not row.is_heading), None)
 
     def _was_in_view(self, key: str | None, before: Sequence[Row]) -> bool:
         top = self.scroll_offset.y
@@ -282,9 +282,16 @@ class RowTable(ScrollView, can_focus=True):
         elif place >= top + self._page_rows:
             self.scroll_to(y=place - self._page_rows + 1, animate=False, force=True)
 
-    def _move_to_index(self, place: int) -> None:
-        if self._rows:
-            self.move_cursor(self._rows[max(0, min(place, len(self._rows) - 1))].key)
+    def _move_to_index(self, place: int, direction: int) -> None:
+        """Move the cursor there, over headings in this direction (-1, 1), else to the nearest."""
+        place = max(0, min(place, len(self._rows) - 1))
+        beyond, before = self._rows[place:], self._rows[: place + 1]
+        if direction < 0:
+            beyond, before = before[::-1], beyond[::-1]
+        for row in (*beyond, *reversed(before)):
+            if not row.is_heading:
+                self.move_cursor(row.key)
+                return
 
     def _cursor_index(self) -> int:
         return self._indexes.get(self._cursor or "", 0)
@@ -294,19 +301,19 @@ class RowTable(ScrollView, can_focus=True):
         index = self._cursor_index() + lines
         if not 0 <= index < len(self._rows):
             self.post_message(self.EdgeReached(self, -1 if lines < 0 else 1))
-        self._move_to_index(index)
+        self._move_to_index(index, lines)
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by so many pages."""
-        self._move_to_index(self._cursor_index() + pages * self._page_rows)
+        self._move_to_index(self._cursor_index() + pages * self._page_rows, pages)
 
     def action_first(self) -> None:
         """Move the cursor to the first row."""
-        self._move_to_index(0)
+        self._move_to_index(0, 1)
 
     def action_last(self) -> None:
         """Move the cursor to the last row."""
-        self._move_to_index(len(self._rows) - 1)
+        self._move_to_index(len(self._rows) - 1, -1)
 
     def action_select(self) -> None:
         """Select the row under the cursor."""
@@ -330,6 +337,8 @@ class RowTable(ScrollView, can_focus=True):
             return
         place = self.scroll_offset.y + offset.y - _HEADER_LINES
         if place >= len(self._rows):
+            return
+        if self._rows[place].is_heading:
             return
         key = self._rows[place].key
         if offset.x < GUTTER_CELLS and self._can_mark:

@@ -55,6 +55,7 @@ class Row(NamedTuple):
     has_alert: bool = False
     filter_text: str = ""  # what the filter searches, in lower case
     default_sort_key: tuple[Hashable, ...] = ()  # the order without a sort column
+    is_heading: bool = False  # of the rows below it: the cursor skips it
 
 
 def filter_and_sort(
