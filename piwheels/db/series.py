@@ -7,6 +7,7 @@ What was not measured has no row.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from piwheels.db.database import Database, transactional
 from piwheels.model import (
@@ -24,6 +25,8 @@ from piwheels.model import (
 _STEPS_S = [step.step_s for step in SERIES_STEPS]
 #: A clock may be ahead so much; later rows were written before it was set back.
 _TOLERANCE = timedelta(minutes=1)
+#: Of a series and step at once; that many minutes pass in a week.
+_MAX_PRUNED = 10_000
 
 
 @transactional
@@ -79,30 +82,55 @@ async def record_series(db: Database, minute: datetime, values: Mapping[str, Ser
     )
 
 
+#: Index scans of each series and step, and not of the whole table: it has millions of rows.
+PRUNE_SQL = """
+    DELETE FROM series_values
+     WHERE ctid = ANY (ARRAY(
+         SELECT found.ctid
+           FROM series s
+          CROSS JOIN unnest(%(steps_s)s::int[], %(kept)s::interval[]) AS step (step_s, kept)
+          CROSS JOIN LATERAL (
+              (SELECT ctid FROM series_values v
+                WHERE v.series_id = s.series_id AND v.step_s = step.step_s
+                  AND v.at < %(now)s - step.kept
+                LIMIT %(limit)s)
+              UNION ALL
+              (SELECT ctid FROM series_values v
+                WHERE v.series_id = s.series_id AND v.step_s = step.step_s
+                  AND v.at > %(now)s + %(tolerance)s
+                LIMIT %(limit)s)
+          ) found
+     ))
+"""
+
+
 @transactional
 async def prune_series(db: Database, now: datetime) -> int:
-    """Delete what is too old, or ahead of the clock, and series without a value; returns rows."""
-    deleted = await db.execute(
-        """
-        DELETE FROM series_values v
-         USING unnest(%(steps_s)s::int[], %(kept)s::interval[]) AS step (step_s, kept)
-         WHERE v.step_s = step.step_s
-           AND (v.at < %(now)s - step.kept OR v.at > %(now)s + %(tolerance)s)
-        """,
-        {
-            "now": now,
-            "tolerance": _TOLERANCE,
-            "steps_s": _STEPS_S,
-            "kept": [step.kept for step in SERIES_STEPS],
-        },
-    )
+    """Delete what is too old, or ahead of the clock, and series without a value.
+
+    Returns:
+        How many values were deleted; the next call deletes what exceeds its limit.
+    """
+    deleted = await db.execute(PRUNE_SQL, prune_parameters(now))
     await db.execute(
         """
         DELETE FROM series s
-         WHERE NOT EXISTS (SELECT FROM series_values v WHERE v.series_id = s.series_id)
+         WHERE (SELECT v.at FROM series_values v
+                 WHERE v.series_id = s.series_id LIMIT 1) IS NULL
         """
     )
     return deleted
+
+
+def prune_parameters(now: datetime) -> dict[str, Any]:
+    """The parameters of PRUNE_SQL."""
+    return {
+        "now": now,
+        "tolerance": _TOLERANCE,
+        "steps_s": _STEPS_S,
+        "kept": [step.kept for step in SERIES_STEPS],
+        "limit": _MAX_PRUNED,
+    }
 
 
 async def read_series(

@@ -8,8 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from piwheels.db.database import Database
-from piwheels.db.series import build_history, prune_series, read_series, record_series
+from piwheels.db.series import (
+    PRUNE_SQL,
+    build_history,
+    prune_parameters,
+    prune_series,
+    read_series,
+    record_series,
+)
 from piwheels.model import SERIES_STEPS, FarmSeries, SeriesBars, SeriesValue, SeriesWindow
+from tests.db.test_retention import rows_scanned
 
 _NOW = datetime(2026, 11, 30, 12, 0, 30, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -121,6 +129,27 @@ async def test_each_step_is_kept_for_its_time(database: Database) -> None:
     await prune_series(database, _NOW)
     rows = await database.rows("SELECT step_s, count(*) FROM series_values GROUP BY 1 ORDER BY 1")
     assert {row["step_s"]: row["count"] for row in rows} == {60: 1, 300: 2, 3600: 3, 86400: 4}
+
+
+async def test_what_is_deleted_is_found_without_reading_the_whole_table(
+    database: Database,
+) -> None:
+    await database.execute(
+        "INSERT INTO series (name) SELECT 'farm/' || n FROM generate_series(1, 9) n"
+    )
+    await database.execute(
+        """
+        INSERT INTO series_values
+        SELECT series_id, 3600, %(now)s - n * interval '1 hour', 1, 1, 60
+          FROM series CROSS JOIN generate_series(1, 1450) n
+        """,
+        {"now": _NOW},
+    )
+    await database.execute("ANALYZE series_values")
+    parameters = prune_parameters(_NOW)
+    (row,) = await database.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {PRUNE_SQL}", parameters)
+    assert sum(rows_scanned(row["QUERY PLAN"][0]["Plan"])) < 1000
+    assert await database.value("SELECT count(*) FROM series_values") == 9 * 1440
 
 
 async def test_series_without_a_value_are_deleted(database: Database) -> None:
