@@ -83,6 +83,7 @@ from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
 from piwheels.model.status import State as State
 from piwheels.model.status import TargetStatusRow as TargetStatusRow
 from piwheels.model.target_words import TargetWords as TargetWords
+from piwheels.model.target_words import machine_words as machine_words
 from piwheels.model.target_words import platform_words as platform_words
 from piwheels.model.target_words import target_words as target_words
 from piwheels.model.targets import CompatibilityRules as CompatibilityRules

@@ -20,7 +20,7 @@ _RASPBERRY_PI = {"aarch64": "64-bit", "armv7l": "32-bit", "armv6l": "32-bit (ARM
 _MACHINES = {
     "aarch64": "64-bit ARM",
     "armv7l": "32-bit ARM",
-    "armv6l": "32-bit ARM (ARMv6)",
+    "armv6l": "32-bit ARMv6",
     "x86_64": "64-bit x86",
     "i686": "32-bit x86",
     "riscv64": "64-bit RISC-V",
@@ -57,6 +57,11 @@ def platform_words(platform: str) -> str:
     if os in _DEBIAN and arch in _RASPBERRY_PI:
         return f"{_RASPBERRY_PI_OS} {_DEBIAN[os]} ({os}), {_RASPBERRY_PI[arch]}"
     return f"{_system_words(os)}, {_MACHINES.get(arch, arch)}"
+
+
+def machine_words(arch: str) -> str:
+    """The machine part of a platform tag in words; "" if it is unknown."""
+    return _MACHINES.get(arch, "")
 
 
 def _system_words(os: str) -> str:

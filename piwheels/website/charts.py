@@ -346,10 +346,10 @@ def _axis_scale(values: Sequence[float], *, integers: bool) -> tuple[float, list
 
 
 def _y_labels(ticks: Sequence[float], top: float, unit: Unit) -> str:
-    """The labels of the grid lines, in a column to their left."""
+    """The labels of the base and of the grid lines, in a column to their left."""
+    labels = [(0.0, "0"), *((tick, _format_tick(tick, unit)) for tick in ticks)]
     texts = "".join(
-        f'<text x="0" y="{_y_px(tick, top) + 4:.1f}">{_format_tick(tick, unit)}</text>'
-        for tick in ticks
+        f'<text x="0" y="{_y_px(tick, top) + 4:.1f}">{label}</text>' for tick, label in labels
     )
     return f'<svg aria-hidden="true" width="54" height="{CHART_HEIGHT_PX}">{texts}</svg>'
 

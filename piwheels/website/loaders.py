@@ -1,6 +1,7 @@
 """Loads the data of pages from the database."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +19,14 @@ from piwheels.db.downloads import (
     first_day,
 )
 from piwheels.db.project_metadata import load_metadata
-from piwheels.model import NamedCount, Outcome, ProjectListing, QueueOutline
+from piwheels.model import (
+    NamedCount,
+    Outcome,
+    ProjectListing,
+    QueueOutline,
+    machine_words,
+    target_words,
+)
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
 from piwheels.website.page_data import FeedsData, HomeData, PackagesData, ProjectData, StatsData
@@ -29,6 +37,7 @@ _MAX_FAILURES = 100
 _MAX_WHEELS = 100
 _TOP_PROJECTS = 20
 _MAX_SHARES = 12
+_CODE_NAME = re.compile(r" \([a-z]+\)")
 
 
 async def load_project(
@@ -199,7 +208,7 @@ async def _share_charts(db: Database) -> list[Chart]:
             str(dimension),
             f"{title}, last 30 days",
             title.removeprefix("By "),
-            await downloads.breakdown(db, dimension, since),
+            _described(dimension, await downloads.breakdown(db, dimension, since)),
         )
         for dimension, title in titles.items()
     ]
@@ -214,6 +223,20 @@ async def _share_charts(db: Database) -> list[Chart]:
             "top-ever", "Top projects, all time", "Project", ever, max_shares=_TOP_PROJECTS
         ),
         await _success_chart(db),
+    ]
+
+
+def _described(dimension: Dimension, shares: Sequence[NamedCount]) -> Sequence[NamedCount]:
+    """Shares by architecture, each with what it is."""
+    if dimension is not Dimension.ARCH:
+        return shares
+    words = {share.name: machine_words(share.name) for share in shares}
+    return [
+        NamedCount(
+            name=f"{share.name} ({words[share.name]})" if words[share.name] else share.name,
+            count=share.count,
+        )
+        for share in shares
     ]
 
 
@@ -240,11 +263,18 @@ async def _success_chart(db: Database) -> Chart:
         "success",
         "Build success rate, last 30 days",
         "Target",
-        [rate.target for rate in rates],
+        [target_label(rate.target) for rate in rates],
         [round(100 * rate.built / (rate.built + rate.failed), 1) for rate in rates],
         unit=Unit.PERCENT,
         name="Success",
     )
+
+
+def target_label(target: str) -> str:
+    """A target in words that fit beside a bar on a phone: `Pi OS 13, 64-bit, 3.13`."""
+    words = target_words(target)
+    system = _CODE_NAME.sub("", words.platform).replace("Raspberry Pi OS", "Pi OS")
+    return f"{system}, {words.python.removeprefix('Python ')}"
 
 
 async def _queue_chart(db: Database) -> Chart:
@@ -258,7 +288,10 @@ async def _queue_chart(db: Database) -> Chart:
         label_heading="Hour (UTC)",
         labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in times),
         series=tuple(
-            Series(name=target, values=tuple(found.get((target, at)) for at in times))
+            Series(
+                name=target_label(target),
+                values=tuple(found.get((target, at)) for at in times),
+            )
             for target in targets
         ),
     )

@@ -6,27 +6,35 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 
 from piwheels.index.index_publisher import write_pages
 from piwheels.local.command_hints import uv_command_line
 from piwheels.webroot import Webroot
-from piwheels.website.page_data import Site
+from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.page_writer import write_home, write_static
 from piwheels.website.project_page import render_project
 from tests.clients.conftest import install_wheel, make_wheel, page
 from tests.clients.servers import serving
 from tests.fake_index import FakeIndex, fake_index
 from tests.timeouts import WAIT_S
-from tests.website.factories import a_home, built_project
+from tests.website.factories import (
+    CP311,
+    a_home,
+    a_project,
+    a_release,
+    a_target,
+    a_wheel,
+    project_facts,
+)
 
-_COMMAND = re.compile(r'<div class="command"><code>(.*?)</code>')
+_COMMAND = re.compile(r'<div class="command"><code>(.*?)</code>', re.DOTALL)
 
 
 @dataclass
@@ -40,10 +48,10 @@ class PageReader:
     usual: FakeIndex  # the index that they use already
 
     def lines(self, page: str, tool: str) -> list[str]:
-        """The lines for a tool that a page prints."""
+        """The lines for a tool that a page prints, each once."""
         text = httpx.get(f"{self.site}{page}").raise_for_status().text
         found = [html.unescape(line) for line in _COMMAND.findall(text)]
-        return [line for line in found if line.startswith(f"{tool} ")]
+        return list(dict.fromkeys(line for line in found if line.startswith(f"{tool} ")))
 
     def type(self, line: str) -> None:
         """Run a line, with a real name in place of PROJECT."""
@@ -71,6 +79,16 @@ class PageReader:
         return {path.stem for path in found}
 
 
+def left_project(address: str) -> ProjectData:
+    """The project `left` with its wheel of the tree that is served."""
+    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    file = httpx.get(f"{address}simple/left/", headers=accept).json()["files"][-1]
+    wheel = a_wheel(filename=file["filename"], sha256=file["hashes"]["sha256"])
+    release = a_release("1.0", a_target(CP311, covered_by=wheel.filename))
+    facts = project_facts(release, project="left", display_name="left")
+    return a_project(facts=facts, files=(wheel,))
+
+
 @pytest.fixture
 def reader(tree: Path, tmp_path: Path) -> Iterator[PageReader]:
     """A reader of the site behind our own server; their usual index has nothing."""
@@ -83,9 +101,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[PageReader]:
         site = Site(url=address)
         write_home(root, site, a_home())
         write_static(root, site)
-        project = built_project()
-        facts = msgspec.structs.replace(project.facts, project="left", display_name="left")
-        pages = render_project(site, msgspec.structs.replace(project, facts=facts))
+        pages = render_project(site, left_project(address))
         Webroot(root).write_page(root / "project/left/index.html", pages["index.html"])
         yield PageReader(
             address,
@@ -116,6 +132,23 @@ def test_the_pip_commands_install(reader: PageReader) -> None:
     reader.type(for_good)
     reader.type("pip install --upgrade left")
     assert reader.installed() == {"left", "right"}
+
+
+def test_the_lines_with_hashes_install(reader: PageReader) -> None:
+    (requirements,) = reader.lines("project/left/", "--extra-index-url")
+    (reader.folder / "requirements.txt").write_text(requirements)
+    reader.type("pip install --no-deps --requirement requirements.txt")
+    assert reader.installed() == {"left"}
+    wrong = re.sub(r"sha256:\w{4}", "sha256:0000", requirements)
+    (reader.folder / "requirements.txt").write_text(wrong)
+    with pytest.raises(AssertionError, match="DO NOT MATCH THE HASHES"):
+        reader.type("pip install --no-deps --requirement requirements.txt")
+    (dependencies,) = reader.lines("project/left/", "dependencies")
+    about = '[project]\nname = "mine"\nversion = "1"\n'
+    (reader.folder / "pyproject.toml").write_text(f"{about}{dependencies}\n")
+    direct = tomllib.loads(dependencies)["dependencies"][0]
+    reader.type(f"pip install --no-deps '{direct}'")
+    assert reader.installed() == {"left"}
 
 
 @dataclass(frozen=True)

@@ -150,11 +150,11 @@ def ticks(figure: Markup) -> list[str | None]:
 
 
 def test_grid_lines_are_at_round_numbers() -> None:
-    assert ticks(column_chart(chart((3_700_000,)))) == ["1M", "2M", "3M", "4M"]
+    assert ticks(column_chart(chart((3_700_000,)))) == ["0", "1M", "2M", "3M", "4M"]
 
 
 def test_integers_have_no_fractional_grid_lines() -> None:
-    assert ticks(column_chart(chart((1, 2)))) == ["1", "2"]
+    assert ticks(column_chart(chart((1, 2)))) == ["0", "1", "2"]
 
 
 def test_labels_are_evenly_spaced() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from piwheels.model import target_words
-from piwheels.website import site_pages
+from piwheels.website import loaders, site_pages
 from piwheels.website.platforms import platform_matrix
 from tests.website.factories import SITE, a_home, assert_harmless
 
@@ -46,3 +46,15 @@ def test_the_home_page_shows_what_the_farm_builds_for() -> None:
     assert "What this farm builds for" not in (
         assert_harmless(site_pages.home_pages(SITE, a_home())["index.html"]).text
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("cp313-trixie-aarch64", "Pi OS 13, 64-bit, 3.13"),
+        ("cp311-bookworm-armv6l", "Pi OS 12, 32-bit (ARMv6), 3.11"),
+        ("cp313t-trixie-x86_64", "Debian 13, 64-bit x86, 3.13 (free-threaded)"),
+    ],
+)
+def test_charts_name_targets_in_few_words(target: str, label: str) -> None:
+    assert loaders.target_label(target) == label

@@ -1,5 +1,6 @@
 """Single pages: empty, with data, with hostile text."""
 
+import gzip
 import json
 from datetime import UTC, date, datetime
 from xml.etree import ElementTree as ET
@@ -9,7 +10,7 @@ import pytest
 
 from piwheels import formatting
 from piwheels.model import NamedCount
-from piwheels.website import feeds, filters, json_documents, site_pages, sitemaps
+from piwheels.website import assets, feeds, filters, json_documents, site_pages, sitemaps
 from piwheels.website.page_data import Site
 from tests.website.factories import (
     HOSTILE,
@@ -86,6 +87,16 @@ def test_trusted_host_is_set_for_a_farm_without_tls(url: str, trust: str) -> Non
 def test_the_home_page_is_small() -> None:
     recent = tuple(an_ended_build(build_id=number) for number in range(12))
     assert len(site_pages.home_pages(SITE, a_home(recent=recent))["index.html"]) < 20_000
+
+
+def test_the_first_paint_of_the_home_page_loads_less_than_20_kb() -> None:
+    """The page, and the style and the script that it waits for, as they are sent."""
+    recent = tuple(an_ended_build(build_id=number) for number in range(12))
+    targets = tuple(f"cp3{n}-{s}-{a}" for n in (9, 11, 13) for s in "abc" for a in "def")
+    files = assets.static_files()
+    home = site_pages.home_pages(SITE, a_home(recent=recent, targets=targets))["index.html"]
+    blocking = [home, files["style.css"], files["site.js"], files["favicon.svg"]]
+    assert sum(len(gzip.compress(content, 9)) for content in blocking) < 20_000
 
 
 def test_hostile_text_stays_text_on_every_single_page() -> None:
