@@ -14,9 +14,10 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
+from textual.widgets import Input
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import SECONDS_SHOWN_S, join_words
+from piwheels.formatting import SECONDS_SHOWN_S, format_unix_time, join_words
 from piwheels.model import SeriesWindow
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
@@ -131,13 +132,13 @@ class Console(FarmApp):
             actions.SUSPEND: self.suspend_to_shell,
             actions.REDRAW: self.repaint,
             actions.QUIT: self.exit,
-            actions.SWITCH_FARM: self.choose_context,
             actions.THEME: self.choose_theme,
             actions.CHANGE_KEY: self.change_key,
             actions.NEXT_PANE: self.action_focus_next,
             actions.PREVIOUS_PAGE: lambda: self.turn_page(-1),
             actions.NEXT_PAGE: lambda: self.turn_page(1),
             actions.WINDOW: self.show_next_window,
+            **self.farm_handlers(),
             **(replay_handlers(self.replay, self.schedule_refresh) if self.replay else {}),
         }
 
@@ -212,6 +213,10 @@ class Console(FarmApp):
             return self.replay is not None
         if action is actions.SWITCH_FARM:
             return len(self.contexts) > 1
+        if action in {actions.SEEK_BACK, actions.SEEK_FORWARD} and self.replay is None:
+            earlier = self.session.has_earlier and self.farm.has_snapshot
+            possible = earlier if action is actions.SEEK_BACK else self.recorded_at is not None
+            return possible or None
         if here not in actions.SCREENS_WITH.get(action.requires, (here,)):
             return False
         if action.changes_farm and self.source.read_only:
@@ -226,6 +231,14 @@ class Console(FarmApp):
 
     def unavailable_reason(self, action: Action) -> str:
         """Why an action cannot be done now, in one line."""
+        if action in {actions.SEEK_BACK, actions.SEEK_FORWARD}:
+            is_back = action is actions.SEEK_BACK
+            return "Nothing earlier was kept." if is_back else "This is now; < steps back."
+        if action is actions.SWITCH_FARM:
+            return "console.toml has no other farm ([contexts])."
+        if action.changes_farm and self.recorded_at is not None:
+            shown = format_unix_time(self.recorded_at)[:5]
+            return f"{action.label} changes the farm, and {shown} is shown; Esc returns to now."
         if action.changes_farm and self.source.read_only:
             return f"{action.label} changes the farm, and this console is read-only."
         if action.screens and self.current_screen.screen_name not in action.screens:
@@ -281,21 +294,37 @@ class Console(FarmApp):
 
     def handle_source_event(self, event: SourceEvent) -> None:
         """Apply one event of the source to the state, and show it."""
-        self.farm.apply(event)
+        self.session.receive(event)
+        live = self.session.live_farm
         match event:
             case Connected():
-                self.set_class(False, "-stale")
                 self._notify_reconnect(event)
-            case Disconnected() if self.farm.has_snapshot:
-                self.set_class(True, "-stale")
-                self._update_staleness()
-            case MessageReceived() if self.farm.has_snapshot and self.replay is None:
-                self.alert_signals.update(self.farm.alerts)
+            case MessageReceived() if live.has_snapshot and self.replay is None:
+                self.alert_signals.update(live.alerts)
             case Disconnected() | MessageReceived():
                 pass
             case _:
                 return
-        self.schedule_refresh()
+        if self.recorded_at is None:
+            self._show_link()
+            self.schedule_refresh()
+        elif not isinstance(event, MessageReceived):
+            self.current_screen.refresh_bars()
+
+    def _show_link(self) -> None:
+        """Dim what is shown while it is stale."""
+        is_stale = self.farm.has_snapshot and not self.farm.connected
+        if is_stale != self.has_class("-stale"):
+            self.set_class(is_stale, "-stale")
+            self._update_staleness()
+
+    def show_moment(self) -> None:
+        """Draw another moment than before."""
+        self._show_link()
+        self._refreshed_at = time.monotonic()
+        self._schedule_clock()
+        self.current_screen.on_shown()
+        self.current_screen.refresh_bindings()
 
     def _write_to_terminal(self, sequence: str) -> None:
         """Write a sequence that draws nothing; a picture and a test have no terminal."""
@@ -318,7 +347,7 @@ class Console(FarmApp):
         if self._staleness_timer is not None:
             self._staleness_timer.stop()
         self._staleness_timer = None
-        if not self.farm.connected and self.is_running:
+        if not self.farm.connected and self.recorded_at is None and self.is_running:
             self.current_screen.refresh_bars()
             self._staleness_timer = self.set_timer(_STALENESS_UPDATE_S, self._update_staleness)
 
@@ -351,7 +380,8 @@ class Console(FarmApp):
         if self._clock_timer is not None:
             self._clock_timer.stop()
             self._clock_timer = None
-        if not self.farm.connected or not self.is_running:
+        is_live = self.farm.connected and self.recorded_at is None
+        if not is_live or not self.is_running:
             return
         running = [it for it in self.farm.builders.values() if it.view.build is not None]
         newest_s = min((builder.phase_s(self.now) for builder in running), default=SECONDS_SHOWN_S)
@@ -406,7 +436,10 @@ class Console(FarmApp):
             self.switch_screen(screen)
 
     def go_back(self) -> None:
-        """Clear what filters the screen; with nothing to clear, go to the screen before."""
+        """Return to now; else clear what filters the screen, or go to the screen before."""
+        if self.recorded_at is not None and not isinstance(self.focused, Input):
+            self.show_live()
+            return
         if self.current_screen.clear_last_filter():
             return
         if (entry := self.session.go_back()) is not None:

@@ -4,7 +4,7 @@ What is known of a farm is in its session and its screens; a switch replaces all
 anything else can happen, and closes the connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -16,12 +16,13 @@ from piwheels.tui.client.contexts import Context, context_of
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.farm_session import FarmSession
 from piwheels.tui.model import actions
+from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.command_status import CommandHistory
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.source_events import SourceEvent
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.preference_dialogs import PreferencesApp
-from piwheels.tui.screens.base import FarmScreen
+from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.dialogs import ChoiceDialog
 
 
@@ -59,6 +60,16 @@ class FarmApp(PreferencesApp):
         """The commands sent to the farm."""
         return self.session.command_history
 
+    @property
+    def recorded_at(self) -> float | None:
+        """The time of the past moment that is shown; None when that is now."""
+        return self.session.moment.at if self.session.moment else None
+
+    @property
+    def is_link_lost(self) -> bool:
+        """Whether no master is connected, whatever is shown."""
+        return not self.session.live_farm.connected
+
     def handle_source_event(self, event: SourceEvent) -> None:
         """Apply one event of the source to the state, and show it."""
         raise NotImplementedError
@@ -79,6 +90,44 @@ class FarmApp(PreferencesApp):
                 if session is not self.session:
                     return
                 self.handle_source_event(event)
+
+    def farm_handlers(self) -> Mapping[Action, Handler]:
+        """What the actions on moments and farms do."""
+        return {
+            actions.SEEK_BACK: self.step_back,
+            actions.SEEK_FORWARD: self.step_forward,
+            actions.TOGGLE_PLAYBACK: self.toggle_freeze,
+            actions.SWITCH_FARM: self.choose_context,
+        }
+
+    # --- past moments ---
+
+    def step_back(self) -> None:
+        """Show the farm as it was a minute before."""
+        self.session.step_back()
+        self.show_moment()
+
+    def step_forward(self) -> None:
+        """Show the farm as it was a minute later, or now."""
+        self.session.step_forward()
+        self.show_moment()
+
+    def toggle_freeze(self) -> None:
+        """Hold the state that is shown, or show what happens now."""
+        if self.session.moment is None:
+            self.session.freeze()
+        else:
+            self.session.show_live()
+        self.show_moment()
+
+    def show_live(self) -> None:
+        """Show what happens now."""
+        self.session.show_live()
+        self.show_moment()
+
+    def show_moment(self) -> None:
+        """Draw another moment than before."""
+        raise NotImplementedError
 
     # --- another farm ---
 

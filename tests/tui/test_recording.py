@@ -16,8 +16,9 @@ from piwheels.errors import ConfigError
 from piwheels.protocol.messages import EventBatch, LogChunk, Pause
 from piwheels.tui.client import recording
 from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.client.offline import OfflineError, OfflineSource
 from piwheels.tui.client.recording import Reader, Recorder, RecordingSource
-from piwheels.tui.client.replay import Replay, ReplayError
+from piwheels.tui.client.replay import Replay
 from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.model.state import FarmState, to_snapshot
@@ -33,7 +34,8 @@ class ScriptedSource(Replay):
     """A source that yields given events and ends."""
 
     def __init__(self, events: Iterable[SourceEvent]) -> None:
-        self.address, self.told = "script", tuple(events)
+        OfflineSource.__init__(self, "script", "nothing is sent")
+        self.told = tuple(events)
 
     async def events(self) -> AsyncGenerator[SourceEvent]:
         for event in self.told:
@@ -186,9 +188,9 @@ async def test_a_recording_accepts_no_commands_and_has_no_unread_logs(file: Path
     )
     assert (last.state, turns) == (CommandState.NOT_SENT, [CommandState.NOT_SENT])
     assert "this is a recording" in last.text
-    with pytest.raises(ReplayError, match="without a master"):
+    with pytest.raises(OfflineError, match="without a master"):
         await replay.request(Pause(), object)
-    with pytest.raises(ReplayError, match="log of build 5"):
+    with pytest.raises(OfflineError, match="log of build 5"):
         [piece async for piece in replay.follow_log(5)]
 
 
@@ -227,7 +229,7 @@ async def test_a_partly_recorded_log_is_reported(tmp_path: Path) -> None:
     recorder.close()
     pieces = Replay(tmp_path / "r").follow_log(7)
     assert (await anext(pieces)).data == b"gcc\n"
-    with pytest.raises(ReplayError, match="only this part of the log"):
+    with pytest.raises(OfflineError, match="only this part of the log"):
         await anext(pieces)
 
 

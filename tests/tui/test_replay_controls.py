@@ -10,7 +10,6 @@ import pytest
 from piwheels.tui.app import Console, DisplayOptions
 from piwheels.tui.client.recording import Recorder
 from piwheels.tui.client.replay import Replay
-from piwheels.tui.model import actions
 from piwheels.tui.model.source_events import Connected, MessageReceived
 from piwheels.tui.screens.status_bars import replay_position
 from tests.simfarm import FarmModel
@@ -37,8 +36,7 @@ async def test_keys_pause_step_seek_and_change_the_speed(replay: Replay) -> None
         await wait_until(lambda: console.farm.last_heard_at == BEGAN + int(held + 121 - BEGAN))
         await pilot.press("less_than_sign")
         await wait_until(lambda: console.farm.last_heard_at == BEGAN + int(held + 61 - BEGAN))
-        for action in (actions.FASTER, actions.FASTER, actions.SLOWER):
-            console.perform(action)
+        await pilot.press("right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
         assert replay.speed == 2.0
         await pilot.press("K")  # a recording takes no orders
         await pilot.pause()

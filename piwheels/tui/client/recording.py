@@ -33,6 +33,7 @@ from piwheels.tui.model.source_events import (
     MessageReceived,
     SourceEvent,
     UnixSeconds,
+    Update,
 )
 from piwheels.tui.model.state import FarmState, to_snapshot
 
@@ -67,6 +68,10 @@ class BlockContents(msgspec.Struct, frozen=True, array_like=True):
     entries: tuple[Entry, ...]
 
 
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(BlockContents)
+
+
 class Block(NamedTuple):
     """Where a block is in its file, when it begins, and what it has."""
 
@@ -94,7 +99,6 @@ class Recorder:
         self._preamble: tuple[Connected | Disconnected | MessageReceived, ...] = ()
         self._snapshot_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._encoder = msgspec.msgpack.Encoder()
         self._stream: BinaryIO | None = None
         try:
             self._stream = file.open("xb")
@@ -152,7 +156,7 @@ class Recorder:
         if not contents.entries or self._stream is None:
             return
         head = _BLOCK_HEADER.pack(_flags(contents), contents.entries[0].received_at)
-        block = head + zlib.compress(self._encoder.encode(contents), 1)
+        block = head + pack_contents(contents)
         try:
             self._stream.write(
                 _BLOCK_FRAME.pack(_BLOCK_MAGIC, len(block), zlib.crc32(block)) + block
@@ -183,13 +187,13 @@ def _flags(contents: BlockContents) -> int:
 
 
 def state_events(
-    farm: FarmState, now: float
+    farm: FarmState, now: float, make_body: Callable[[FarmState, float], Update] = to_snapshot
 ) -> Iterator[Connected | Disconnected | MessageReceived]:
-    """Events that lead from any state to this one."""
+    """Events that lead to this state: from any other, or from those that `make_body` is for."""
     yield Connected(farm.instance, farm.same_master)
     if farm.has_snapshot:
         time = now if farm.connected or farm.last_heard_at is None else farm.last_heard_at
-        yield MessageReceived(to_snapshot(farm, time), time)
+        yield MessageReceived(make_body(farm, time), time)
     if not farm.connected:
         yield Disconnected(farm.lost_reason, farm.retry_at)
 
@@ -248,7 +252,6 @@ class Reader:
         """Raises ConfigError when it cannot be read, or is not a recording of this version."""
         self.file = file
         self.problem = ""  # one line when it is damaged
-        self._decoder = msgspec.msgpack.Decoder(BlockContents)
         try:
             with file.open("rb") as stream:
                 self._check_file_header(stream.readline(200))
@@ -309,11 +312,25 @@ class Reader:
                 block = stream.read(place.size)
             if len(block) < place.size or zlib.crc32(block) != place.crc:
                 raise ValueError
-            return self._decoder.decode(_decompress(block[_BLOCK_HEADER.size :]))
+            return unpack_contents(block[_BLOCK_HEADER.size :])
         except (OSError, ValueError, zlib.error, msgspec.DecodeError):
             self._report_damage(place.offset)
             del self.blocks[number:]
             return None
+
+
+def pack_contents(contents: BlockContents) -> bytes:
+    """A block as it is stored."""
+    return zlib.compress(_ENCODER.encode(contents), 1)
+
+
+def unpack_contents(packed: bytes) -> BlockContents:
+    """The contents of a stored block.
+
+    Raises:
+        ValueError: it is damaged; zlib.error and msgspec.DecodeError are raised, too.
+    """
+    return _DECODER.decode(_decompress(packed))
 
 
 def _decompress(packed: bytes) -> bytes:

@@ -2,28 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from piwheels.errors import PiwheelsError
-from piwheels.protocol.messages import LogChunk, RequestBody, Snapshot
+from piwheels.protocol.messages import LogChunk, Snapshot
+from piwheels.tui.client.offline import OfflineError, OfflineSource
 from piwheels.tui.client.recording import BlockContents, Entry, Reader
-from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 
 MIN_SPEED, MAX_SPEED = 1 / 16, 256.0
 #: The longest wait for the next entry, in real seconds.
 _MAX_WAIT_S = 1.0
-
-_NO_MASTER_MESSAGE = "this is a recording, without a master"
-
-_Reply = TypeVar("_Reply")
-
-
-class ReplayError(PiwheelsError):
-    """A request that a recording cannot answer."""
 
 
 class _ReplayEntry(NamedTuple):
@@ -33,15 +24,13 @@ class _ReplayEntry(NamedTuple):
     event: Connected | Disconnected | MessageReceived
 
 
-class Replay:
+class Replay(OfflineSource):
     """A source that plays a recording. At the end it waits for a seek."""
-
-    read_only = True
 
     def __init__(self, file: Path) -> None:
         """Raises ConfigError when the file cannot be played."""
+        super().__init__(f"recording {file.name}", "this is a recording, without a master")
         self._reader = Reader(file)
-        self.address = f"recording {file.name}"
         self.begin, self.end = self._reader.begin, self._reader.end
         self.paused = False
         self.speed = 1.0
@@ -197,26 +186,7 @@ class Replay:
         self._last_link_event = link_event
         return [link_event, *messages]
 
-    # --- requests ---
-
-    async def command(
-        self,
-        body: RequestBody,  # noqa: ARG002
-        *,
-        description: str,
-        on_update: Callable[[CommandStatus], None] | None = None,
-    ) -> CommandStatus:
-        """Nothing is sent: there is no master."""
-        status = new_command("", description, self.now()).advance(
-            CommandState.NOT_SENT, self.now(), _NO_MASTER_MESSAGE
-        )
-        if on_update:
-            on_update(status)
-        return status
-
-    async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:  # noqa: ARG002
-        """Raises ReplayError: there is no master."""
-        raise ReplayError(_NO_MASTER_MESSAGE)
+    # --- logs ---
 
     async def follow_log(
         self,
@@ -227,7 +197,7 @@ class Replay:
     ) -> AsyncGenerator[LogChunk]:
         """The chunks of a log that were read while recording, at whatever time.
 
-        Raises ReplayError where the recording has no more of it.
+        Raises OfflineError where the recording has no more of it.
         """
         found = False
         for number in [n for n, block in enumerate(self._reader.blocks) if block.has_logs]:
@@ -242,8 +212,8 @@ class Replay:
                     return
             await asyncio.sleep(0)  # let other tasks run between the blocks of a long recording
         if found:
-            raise ReplayError("the recording has only this part of the log")
-        raise ReplayError(
+            raise OfflineError("the recording has only this part of the log")
+        raise OfflineError(
             f"the log of build {build} is not in the recording, which has only logs that were "
             "read while recording"
         )

@@ -17,7 +17,7 @@ class Group(StrEnum):
     PROJECTS = "Projects"
     ALERTS = "Alerts"
     FARM = "Farm"
-    REPLAY = "Recording"
+    REPLAY = "Past moments"
     NAVIGATION = "Navigation"
 
 

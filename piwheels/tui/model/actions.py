@@ -337,15 +337,28 @@ WRAP = Action(
 )
 SAVE = Action("save", "S", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG)
 
-# --- a recording ---
+# --- past moments, and recordings ---
 
 TOGGLE_PLAYBACK = Action(
     "toggle_playback",
     "0",
-    "Pause",
-    "Pause or resume playback.",
+    "Freeze",
+    "Hold what is shown, or go on; of a recording, pause or resume playback.",
     Group.REPLAY,
-    Requirement.RECORDING,
+)
+SEEK_BACK = Action(
+    "seek_back",
+    "less_than_sign",
+    "Back 1 min",
+    "Show the farm as it was a minute before.",
+    Group.REPLAY,
+)
+SEEK_FORWARD = Action(
+    "seek_forward",
+    "greater_than_sign",
+    "Forward 1 min",
+    "Show the farm as it was a minute later, after the last one as it is now.",
+    Group.REPLAY,
 )
 STEP = Action(
     "step",
@@ -355,26 +368,17 @@ STEP = Action(
     Group.REPLAY,
     Requirement.RECORDING,
 )
-SEEK_BACK = Action(
-    "seek_back",
-    "less_than_sign",
-    "Back 1 min",
-    "Go back one minute.",
+SLOWER = Action(
+    "slower",
+    "left_curly_bracket",
+    "Slower",
+    "Halve the speed.",
     Group.REPLAY,
     Requirement.RECORDING,
 )
-SEEK_FORWARD = Action(
-    "seek_forward",
-    "greater_than_sign",
-    "Forward 1 min",
-    "Go forward one minute.",
-    Group.REPLAY,
-    Requirement.RECORDING,
-)
-SLOWER = Action("slower", "", "Slower", "Halve the speed.", Group.REPLAY, Requirement.RECORDING)
 FASTER = Action(
     "faster",
-    "",
+    "right_curly_bracket",
     "Faster",
     "Double the speed.",
     Group.REPLAY,
@@ -408,7 +412,7 @@ _LOG = (
     *(SEARCH, GO_TO_LINE, NEXT_MATCH, PREVIOUS_MATCH, DECIDING_LINE),
     *(FOLLOW, FOLD, WRAP, SAVE),
 )
-_REPLAY = (TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER)
+_PAST = (TOGGLE_PLAYBACK, SEEK_BACK, SEEK_FORWARD, STEP, SLOWER, FASTER)
 
 
 def all_actions() -> tuple[Action, ...]:
@@ -421,7 +425,7 @@ def all_actions() -> tuple[Action, ...]:
         *farm_actions(Group.BUILDERS),
         *farm_actions(Group.PROJECTS),
         *_LOG,
-        *_REPLAY,
+        *_PAST,
     )
 
 

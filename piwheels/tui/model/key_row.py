@@ -17,7 +17,7 @@ class KeyHint(NamedTuple):
 
 _LOOK = ("filter", "sort", "columns")
 _END = ("export", "add_project")
-#: On every screen of a recording, before its own.
+#: On every screen of a recording or a past moment, before its own.
 _RECORDING = ("toggle_playback", "step", "seek_back", "seek_forward")
 #: At the end of every row.
 _LAST = ("help", "quit")

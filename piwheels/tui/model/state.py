@@ -4,7 +4,7 @@ Applying an event twice changes nothing, because a Snapshot may already include 
 after it. Times are UNIX seconds by the source's clock.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -84,6 +84,15 @@ class FarmState:
     same_master: bool | None = None
     lost_reason: str = ""
     retry_at: float = 0.0
+
+    def copy(self) -> "FarmState":
+        """A state that later events do not change."""
+        return replace(
+            self,
+            builders=dict(self.builders),
+            builds=dict(self.builds),
+            events=list(self.events),
+        )
 
     def apply(self, event: SourceEvent) -> None:
         """Apply an event of the source."""
@@ -209,18 +218,25 @@ def to_snapshot(state: FarmState, now: float) -> Snapshot:
     """
     if state.status is None:
         raise ValueError("no snapshot was received yet")
-    builders = tuple(
-        msgspec.structs.replace(builder.view_at(now), load_history=builder.load_samples)
-        for builder in state.builders.values()
-    )
     status = msgspec.structs.replace(
-        state.status, builders=builders, alerts=state.alerts, operators=state.operators
+        state.status,
+        builders=builder_views(state, now),
+        alerts=state.alerts,
+        operators=state.operators,
     )
     return Snapshot(
         status=status,
         builds=tuple(reversed(state.builds.values())),
         events=tuple(reversed(state.events)),
         session=state.session,
+    )
+
+
+def builder_views(state: FarmState, now: float) -> tuple[BuilderView, ...]:
+    """The builders, with durations as of now and with their load history."""
+    return tuple(
+        msgspec.structs.replace(builder.view_at(now), load_history=builder.load_samples)
+        for builder in state.builders.values()
     )
 
 

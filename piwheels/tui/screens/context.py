@@ -74,6 +74,16 @@ class ConsoleContext(Protocol):
         """The recording that is played; None with a master."""
         ...
 
+    @property
+    def recorded_at(self) -> float | None:
+        """The time of the past moment that is shown; None when that is now."""
+        ...
+
+    @property
+    def is_link_lost(self) -> bool:
+        """Whether no master is connected, whatever is shown."""
+        ...
+
     def glyph(self, name: str) -> str:
         """The glyph of a state or a result."""
         ...

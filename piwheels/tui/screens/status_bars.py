@@ -58,6 +58,11 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
     farm, glyph = console.farm, console.glyph
     if console.replay:
         yield Word(f"{glyph('operator')} RECORDING {replay_position(console.replay)}", "accent")
+    if console.recorded_at is not None:
+        at = format_unix_time(console.recorded_at)[:5]
+        yield Word(f"{glyph('operator')} RECORDED {at}", "accent", actions.BACK)
+        if console.is_link_lost:
+            yield Word(f"{glyph('bad')} link lost", "error", drop_order=1)
     if not farm.has_snapshot:
         yield Word(f"{glyph('pending')} waiting for a master", "warning")
         if farm.lost_reason:
@@ -118,7 +123,7 @@ def _count_age(farm: FarmState) -> str:
 
 
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
-    if console.source.read_only:
+    if console.source.read_only and console.recorded_at is None:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
     others = others_text(console.farm.other_operators)
     if others and console.size.width >= _WIDE_WIDTH:
@@ -165,7 +170,8 @@ def last_command(console: ConsoleContext) -> list[Word]:
 def key_row(console: ConsoleContext, screen_name: ScreenName) -> list[Word]:
     """The keys of a screen; those that are not available now are grayed out."""
     words: list[Word] = []
-    hints = key_hints(screen_name, recording=console.replay is not None)
+    is_recorded = console.replay is not None or console.recorded_at is not None
+    hints = key_hints(screen_name, recording=is_recorded)
     for place, hint in enumerate(hints, 1):
         action = actions.find_action(hint.action)
         available = console.is_available(action) if action else False
