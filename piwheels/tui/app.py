@@ -510,7 +510,8 @@ class Console(FarmApp):
         )
         answer: str | None = ""
         if confirmation is not None:
-            answer = await self.push_screen_wait(ConfirmDialog(confirmation))
+            answer = await self.push_screen_wait(ConfirmDialog(confirmation, screen.make_room))
+            screen.make_room(None)
         if answer is None:
             return
         if session is not self.session:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 from textual import work
 from textual.screen import ModalScreen
 
@@ -21,6 +22,7 @@ from piwheels.tui.model.command_status import CommandHistory
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.source_events import SourceEvent
 from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.tables.table_view import TableView
 from piwheels.tui.preference_dialogs import PreferencesApp
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.dialogs import ChoiceDialog
@@ -39,6 +41,7 @@ class FarmApp(PreferencesApp):
         if contexts and self.context not in contexts:
             self.contexts += (self.context,)
         self.last_screen = ScreenName.OVERVIEW  # the tab that was shown last
+        self.table_views: dict[str, TableView] = {}  # by screen
 
     @property
     def context(self) -> Context:
@@ -163,6 +166,10 @@ class FarmApp(PreferencesApp):
         installed = {it: self.get_screen(it) for it in ScreenName if self.is_screen_installed(it)}
         current = self.screen
         self.session = session
+        self.table_views = {
+            name: msgspec.structs.replace(view, filter="")
+            for name, view in self.table_views.items()
+        }
         self.on_farm_switched()
         new = self.make_farm_screen(name)
         self.switch_screen(new)

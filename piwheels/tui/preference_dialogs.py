@@ -7,15 +7,15 @@ import msgspec
 from textual import work
 
 from piwheels.model import SeriesWindow
+from piwheels.tui.message_app import MessageApp
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.actions import action_named, all_actions
 from piwheels.tui.model.key_names import RESERVED_KEYS, conflicting_action
 from piwheels.tui.screens.dialogs import ChoiceDialog, KeyDialog
 from piwheels.tui.settings import Settings
-from piwheels.tui.terminal.diff_driver import DiffApp
 
 
-class PreferencesApp(DiffApp[None]):
+class PreferencesApp(MessageApp):
     """Settings of the user, and the dialogs that change them."""
 
     def __init__(
@@ -59,6 +59,13 @@ class PreferencesApp(DiffApp[None]):
         self.set_keymap(keys)
         self._change_settings(msgspec.structs.replace(self.settings, keys=keys))
         self.refresh_bindings()
+
+    def save_filter(self, name: str, text: str) -> None:
+        """Keep a filter by its name; "" forgets it."""
+        filters = {key: kept for key, kept in self.settings.filters.items() if key != name}
+        if text:
+            filters[name] = text
+        self._change_settings(msgspec.structs.replace(self.settings, filters=filters))
 
     def _key_problem(self, action: Action, key: str) -> str:
         if key in RESERVED_KEYS:

@@ -81,6 +81,8 @@ async def _run(options: Options) -> int:
         contexts=() if replay else tuple(contexts.values()),
         first_screen=view.screen if options.snapshot is None else "",
     )
+    if options.snapshot is None:
+        console.table_views = dict(view.tables)
     replay_problem = replay.problem if replay else ""
     lines = (problem, view_problem, "; ".join(invalid), renamed or validate_keys(keys))
     _show_problems(console, (*lines, replay_problem))
@@ -97,7 +99,9 @@ async def _run(options: Options) -> int:
             sys.stderr.write(RESTORE_TITLE)
             sys.stderr.flush()
     last_context = console.context.name if console.context.name in contexts else view.context
-    view_store.save(ViewSettings(screen=console.last_screen, context=last_context))
+    view_store.save(
+        ViewSettings(screen=console.last_screen, context=last_context, tables=console.table_views)
+    )
     return console.return_code or 0
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from piwheels.model import SeriesWindow
+from piwheels.tui.model.tables.table_view import TableView
 from piwheels.tui.toml_file import TomlFile
 
 FILE_NAME = "console.toml"
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True):
     """What the operator has chosen.
 
     theme: its name, "" for the default; keys: by action name, separated by commas.
+    `filters` are those that were saved, by name.
     """
 
     theme: str = ""
@@ -51,13 +53,18 @@ class Settings(msgspec.Struct, frozen=True):
     alerts: RingSettings = RingSettings()
     window: SeriesWindow = SeriesWindow.DAY  # how far back graphs go
     contexts: dict[str, ContextSettings] = {}
+    filters: dict[str, str] = {}
 
 
 class ViewSettings(msgspec.Struct, frozen=True):
-    """What was shown when the console quit: the screen, and the context, by their names."""
+    """What was shown when the console quit: the screen, and the context, by their names.
+
+    `tables` are how the tables were arranged, by screen.
+    """
 
     screen: str = ""
     context: str = ""
+    tables: dict[str, TableView] = {}
 
 
 def settings_path(environ: Mapping[str, str] | None = None) -> Path:

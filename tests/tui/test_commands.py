@@ -179,7 +179,7 @@ async def test_marked_rows_are_commanded_together_and_unmarked(
 ) -> None:
     stage.table.table.set_marks({"pi006", "pi008"})
     await stage.press("D")
-    await stage.wait_for_text("Drain 2 builders?")
+    await stage.wait_for_text("Drain 2 builders")
     await stage.press(*"all", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     (requested,) = sent_messages(farm)
@@ -188,12 +188,33 @@ async def test_marked_rows_are_commanded_together_and_unmarked(
     assert stage.table.table.marks == frozenset()
 
 
+async def test_a_sheet_leaves_marked_rows_in_sight(farm: SimFarm) -> None:
+    async with run_console(
+        MasterConnection(farm.address, operator_name="ada@here"), size=(80, 16)
+    ) as stage:
+        await stage.wait_for_text("pi007")
+        await stage.press("G", "k", "space", "space", "g", "K")
+        await stage.wait_for_text("Kill 2 builders")
+        sheet = stage.console.screen.query_one("#sheet").region
+        await stage.wait_until(
+            lambda: all(
+                label in "".join(stage.text.splitlines()[: sheet.y]) for label in ("pi007", "pi008")
+            ),
+            "both rows are above the sheet",
+        )
+        assert "work is lost" in stage.text
+        await stage.press("escape")
+        await stage.wait_until(lambda: stage.console.screen is stage.table, "the sheet is gone")
+        assert stage.table.table.region.bottom > sheet.y
+    assert sent_messages(farm) == []
+
+
 async def test_a_dialog_keeps_the_targets_it_was_opened_for(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await move_to(stage, "pi006")
     await stage.press("K")
-    await stage.wait_for_text("Kill pi006?")
+    await stage.wait_for_text("Kill pi006")
     console: Console = stage.console
     before = console.farm.builders["pi006"].view
     await farm.step(30.0)  # builds end, rows move
@@ -220,13 +241,13 @@ async def test_killing_all_builders_requires_typing_the_word(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await stage.press("asterisk", "K")
-    await stage.wait_for_text("Type kill to confirm")
+    await stage.wait_for_text("Type kill and press Enter")
     await stage.press("right", "enter")  # the button is dead as yet: this is Cancel or nothing
     assert sent_messages(farm) == []
     if isinstance(stage.console.screen, ConfirmDialog):
         await stage.press("escape")
     await stage.press("K")
-    await stage.wait_for_text("Type kill to confirm")
+    await stage.wait_for_text("Type kill and press Enter")
     await stage.press(*"kill", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     (requested,) = sent_messages(farm)

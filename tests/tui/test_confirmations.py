@@ -61,7 +61,8 @@ BUSY = ActionTarget(
     version="2.1",
     target="cp313-trixie-aarch64",
     alert="hot:pi1",
-    work_at_risk="14m of numpy 2.1",
+    details=("numpy 2.1", "building"),
+    running="14m",
 )
 IDLE = ActionTarget(key="pi2", name="pi2", builder="pi2")
 ALL_BUILDERS = frozenset({"pi1", "pi2", "pi3"})
@@ -158,17 +159,18 @@ def test_a_confirmation_keeps_its_subjects_and_names_what_is_lost() -> None:
     )
     assert requested is not None
     assert requested.targets == (BUSY, IDLE)
-    assert requested.target_lines == ("pi1: 14m of numpy 2.1", "pi2")
-    assert requested.title == "Kill 2 builders?"
+    assert requested.target_lines == ("pi1  numpy 2.1  building  14m of work is lost", "pi2")
+    assert requested.note == "These 2, whatever is marked or sorted later."
+    assert requested.title == "Kill 2 builders"
     assert requested.hidden_count == 1
 
 
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("skip_project", "Skip project numpy?"),
-        ("raise_priority", "Raise priority numpy 2.1?"),
-        ("cancel_build", "Cancel build pi1?"),
+        ("skip_project", "Skip project numpy"),
+        ("raise_priority", "Raise priority numpy 2.1"),
+        ("cancel_build", "Cancel build pi1"),
     ],
 )
 def test_a_confirmation_names_its_subjects(name: str, title: str) -> None:
@@ -184,20 +186,20 @@ def test_a_project_is_named_once_for_several_marked_rows() -> None:
         action_named("skip_project"), [BUSY, other], all_builders=ALL_BUILDERS
     )
     assert requested is not None
-    assert (requested.title, requested.target_lines) == ("Skip project numpy?", ("numpy",))
+    assert (requested.title, requested.target_lines) == ("Skip project numpy", ("numpy",))
     again = confirmation_for(action_named("retry"), [BUSY, other], all_builders=ALL_BUILDERS)
     assert again is not None
-    assert again.title == "Retry 2 releases?"
+    assert again.title == "Retry 2 releases"
 
 
-def test_typing_the_word_is_required_only_for_all_builders_and_the_master() -> None:
+def test_typing_the_word_is_required_for_two_builders_and_more_and_the_master() -> None:
     def word(name: str, *subjects: ActionTarget) -> str:
         requested = confirmation_for(action_named(name), subjects, all_builders=ALL_BUILDERS)
         return requested.confirm_word if requested else "not asked"
 
     third = ActionTarget(key="pi3", name="pi3", builder="pi3")
-    assert word("kill", BUSY, IDLE) == ""
-    assert word("kill", BUSY, IDLE, third) == "kill"
+    assert word("kill", BUSY) == ""
+    assert word("kill", BUSY, IDLE) == "kill"
     assert word("stop_master") == "stop"
     assert word("cancel_build", BUSY, IDLE, third) == ""
 

@@ -51,6 +51,7 @@ from piwheels.tui.model.tables.builders import BUILDER_COLUMNS
 from piwheels.tui.model.tables.builds import BUILD_COLUMNS
 from piwheels.tui.model.tables.events import EVENT_COLUMNS
 from piwheels.tui.model.tables.queues import QUEUE_COLUMNS, drain_s
+from piwheels.tui.model.tables.row_filter import row_filter
 from piwheels.tui.model.tables.table_model import (
     Cell,
     Column,
@@ -74,7 +75,9 @@ def sorted_rows(
         *of: object, sort: str = "", reverse: bool = False, text_filter: str = "", **how: object
     ) -> list[Row]:
         found = make(*of, **how)
-        return filter_and_sort(found, columns, sort=sort, reverse=reverse, text_filter=text_filter)
+        return filter_and_sort(
+            found, columns, sort=sort, reverse=reverse, keep=row_filter(text_filter, columns)
+        )
 
     return rows
 

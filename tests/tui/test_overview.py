@@ -316,14 +316,14 @@ async def test_an_alert_s_builder_can_be_woken_from_the_overview() -> None:
     assert source.commands == [CommandBuilders(command=BuilderCommand.WAKE, builders=("pi4-loft",))]
 
 
-async def test_a_click_opens_the_row_under_the_cursor() -> None:
+async def test_a_click_is_the_cursor_and_a_double_click_opens_the_row() -> None:
     async with run_console(
         StaticSource(snapshot()), size=(80, 24), first_screen=ScreenName.OVERVIEW
     ) as stage:
         await stage.wait_for_text("Longest now")
         await stage.pilot.click("#queues", offset=(20, 2))
         assert cursor_of(stage) == ("queues", "cp311-trixie-aarch64")
-        await stage.pilot.click("#queues", offset=(20, 2))
+        await stage.pilot.click("#queues", offset=(20, 2), times=2)
         assert stage.console.current_screen.screen_name is ScreenName.QUEUES
 
 

@@ -193,7 +193,7 @@ async def test_dialogs_match_their_snapshots() -> None:
 async def test_dialogs_fit_other_sizes(size: tuple[int, int]) -> None:
     async with run_console(prepared_source(), size=size) as stage:
         async for name in open_dialogs(stage):
-            box = "#finder" if name == "finder" else "#dialog"
+            box = {"finder": "#finder", "help": "#dialog"}.get(name, "#sheet")
             region = stage.console.screen.query_one(box).region
             assert stage.console.screen.region.contains_region(region), name
             if name in {"kill", "stop"}:

@@ -226,16 +226,19 @@ def parse_hours(text: str) -> float:
     return hours if hours < MAX_HOURS else 0.0
 
 
+def parse_duration(text: str) -> float:
+    """The seconds of `90m`, `2h` or `3d`; 0.0 for anything else."""
+    found = _DURATION.fullmatch(text)
+    return float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+
+
 def parse_until(text: str, now: datetime | None = None) -> float:
     """The seconds until the end of a duration (`90m`, `2h`, `3d`), or until a local time of day.
 
     A time (`18:00`) is today's or tomorrow's, `2026-12-01 08:00` a day's; 0.0 for anything else.
     """
     text, now = text.strip(), now or datetime.now().astimezone()
-    if (found := _DURATION.fullmatch(text)) is not None:
-        seconds = float(found[1]) * _UNITS_S[found[2]]
-    else:
-        seconds = _seconds_until(text, now)
+    seconds = parse_duration(text) or _seconds_until(text, now)
     return seconds if 0 < seconds < MAX_HOURS * 3600 else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from piwheels.formatting import format_short_duration
 from piwheels.model import Alert, BuildSummary
-from piwheels.protocol.messages import BuilderView
+from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -38,7 +38,6 @@ def page_filter_for(page: ScreenName, target: ActionTarget) -> ScreenFilter | No
 def running_target(key: str, view: BuilderView) -> ActionTarget:
     """A builder with a running build."""
     release = terminal_safe(f"{view.project} {view.release_version}")
-    duration = format_short_duration(view.build_s)
     return ActionTarget(
         key=key,
         name=terminal_safe(view.label),
@@ -48,7 +47,9 @@ def running_target(key: str, view: BuilderView) -> ActionTarget:
         project=view.project,
         version=view.release_version,
         target=view.target,
-        work_at_risk=f"{duration} of {release} for {terminal_safe(view.target)}",
+        details=(release, terminal_safe(view.phase or view.state)),
+        running=format_short_duration(view.build_s),
+        note=_silence(view),
     )
 
 
@@ -56,7 +57,17 @@ def builder_target(key: str, view: BuilderView) -> ActionTarget:
     """A builder, with its running build if there is one."""
     if view.build is not None:
         return running_target(key, view)
-    return ActionTarget(key=key, name=terminal_safe(view.label), builder=view.label)
+    name = terminal_safe(view.label)
+    state = terminal_safe(view.state)
+    return ActionTarget(
+        key=key, name=name, builder=view.label, details=("", state), note=_silence(view)
+    )
+
+
+def _silence(view: BuilderView) -> str:
+    if view.state not in {BuilderState.SILENT, BuilderState.LOST}:
+        return ""
+    return f"{terminal_safe(view.label)}: {view.state}, may not answer."
 
 
 def alert_target(alert: Alert) -> ActionTarget:

@@ -59,7 +59,9 @@ class ActionTarget:
     cause: str = ""
     packages: tuple[str, ...] = ()  # the Debian packages that could repair it
     alert: str = ""  # the id of an alert
-    work_at_risk: str = ""  # the running build and its duration, in one line
+    details: tuple[str, ...] = ()  # what else tells of it in a list: release, phase
+    running: str = ""  # how long its build has run, where one runs
+    note: str = ""  # why a command may not reach it: "silent, may not answer"
 
     def satisfies(self, requirement: Requirement) -> bool:
         """Whether an action with this requirement applies to the row."""

@@ -175,7 +175,8 @@ FILTER = Action(
     "filter",
     "slash",
     "Filter",
-    "Show only rows that contain all words; -word excludes rows with that word.",
+    "Show only rows that pass all words: text, -text, state:lost (any column), older:1h, newer:2d, "
+    "@name for a saved filter.",
     Group.ROWS,
     Requirement.TABLE,
 )
@@ -220,7 +221,31 @@ MARK_ALL = Action(
     Requirement.TABLE,
     screens=_WITH_MARKS,
 )
-SORT = Action("sort", "s", "Sort", "Sort by the next column.", Group.ROWS, Requirement.TABLE)
+SORT = Action("sort", "s", "Sort", "Pick the column to sort by.", Group.ROWS, Requirement.TABLE)
+COLUMNS = Action(
+    "columns",
+    "C",
+    "Columns",
+    "Choose the columns that are shown, and their order.",
+    Group.ROWS,
+    Requirement.TABLE,
+)
+SAVE_FILTER = Action(
+    "save_filter",
+    "",
+    "Save filter",
+    "Keep the filter by a name; @name in a filter stands for it.",
+    Group.ROWS,
+    Requirement.TABLE,
+)
+SAVED_FILTERS = Action(
+    "saved_filters",
+    "",
+    "Saved filters",
+    "Choose a saved filter, and show the rows that it selects.",
+    Group.ROWS,
+    Requirement.TABLE,
+)
 REVERSE_SORT = Action(
     "reverse_sort", "", "Reverse sort", "Reverse the sort order.", Group.ROWS, Requirement.TABLE
 )
@@ -400,7 +425,10 @@ _ROWS = (
     WINDOW,
     MARK,
     MARK_ALL,
+    SAVE_FILTER,
+    SAVED_FILTERS,
     SORT,
+    COLUMNS,
     REVERSE_SORT,
     NEXT_PANE,
     PREVIOUS_PAGE,

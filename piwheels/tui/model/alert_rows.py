@@ -79,7 +79,7 @@ def _alert_row(alert: Alert, now: datetime, position: int, ascii_only: bool) -> 
         Cell(detail, text_style, "", detail),
     )
     filter_text = f"{alert.rule} {alert.state} {subject} {detail}".lower()
-    return Row(alert.alert_id, cells, is_active, filter_text, (position,))
+    return Row(alert.alert_id, cells, is_active, filter_text, (position,), age_s)
 
 
 def _style(alert: Alert) -> str:

@@ -40,16 +40,38 @@ class Confirmation:
 
     @property
     def title(self) -> str:
-        """The question itself."""
+        """The action and what it applies to."""
         summary = _targets_summary(self.action, self.targets)
-        return " ".join(filter(None, (self.action.label, summary))) + "?"
+        return " ".join(filter(None, (self.action.label, summary)))
 
     @property
     def target_lines(self) -> tuple[str, ...]:
         """The targets, a line each, with the work that would be lost."""
-        names = dict.fromkeys(_target_name(self.action, target) for target in self.targets)
-        work = {target.name: target.work_at_risk for target in self.targets if target.work_at_risk}
-        return tuple(f"{name}: {work[name]}" if name in work else name for name in names)
+        cells = {
+            name: (name, *self._cells(name, target))
+            for target in self.targets
+            for name in [_target_name(self.action, target)]
+        }
+        widths = [max(map(len, column)) for column in zip(*cells.values(), strict=True)]
+        return tuple(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells.values()
+        )
+
+    def _cells(self, name: str, target: ActionTarget) -> tuple[str, str, str]:
+        """What a row shows, and the work that is lost with it; nothing for a part of a row."""
+        if name != target.name:
+            return "", "", ""
+        release, phase = (*target.details, "", "")[:2]
+        lost = f"{target.running} of work is lost" if target.running and self.consequence else ""
+        return release, phase, lost
+
+    @property
+    def note(self) -> str:
+        """That the targets are fixed, and which of them may not answer; "" for nothing to say."""
+        count, notes = len(self.targets), [target.note for target in self.targets if target.note]
+        fixed = f"These {count}, whatever is marked or sorted later." if count > 1 else ""
+        return " ".join(filter(None, (fixed, *notes[:_MAX_NAMES_SHOWN])))
 
     @property
     def consequence(self) -> str:
@@ -82,7 +104,7 @@ def confirmation_for(
     confirm = action.console.confirm if action.console else Confirm.NEVER
     required = (
         confirm is Confirm.ALWAYS
-        or (confirm is Confirm.IF_WORK_LOST and any(target.work_at_risk for target in targets))
+        or (confirm is Confirm.IF_WORK_LOST and any(target.running for target in targets))
         or len(targets) > 1
         or hidden_count > 0
         or always
@@ -99,7 +121,8 @@ def _confirm_word(
     word = action.console.confirm_word if action.console else ""
     if action.requires is not Requirement.BUILDER:
         return word
-    return word if all_builders <= {target.builder for target in targets} else ""
+    labels = {target.builder for target in targets}
+    return word if len(labels) > 1 or all_builders <= labels else ""
 
 
 def still_applicable(

@@ -44,7 +44,7 @@ class AlertsScreen(TableScreen):
         return alert_rows(
             console.farm,
             console.now,
-            headings=not self.sort_column and not self.filter_text,
+            headings=not self.view.sort and not self.filter_text,
             ascii_only=console.ascii_only,
         )
 

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from piwheels.model import Alert
 from piwheels.tui.model import actions
@@ -24,6 +25,7 @@ from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.bindings import bindings_for
 from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.screens.message_row import MessageRow
 from piwheels.tui.widgets.bar import Bar, Word
 
 #: Does an action; what it returns does not count (a worker of Textual, say).
@@ -34,6 +36,8 @@ class FarmScreen(Screen[None]):
     """A screen of the farm. `refresh_content` shows the current state; every change calls it."""
 
     screen_name: ClassVar[ScreenName]
+    #: Whether the row of messages is there without any.
+    KEEPS_MESSAGE_ROW: ClassVar[bool] = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init_subclass__(cls, **_: object) -> None:
@@ -54,7 +58,7 @@ class FarmScreen(Screen[None]):
         yield Bar(id="header", ascii_only=ascii_only)
         yield Bar(id="tabs", ascii_only=ascii_only)
         yield from self.compose_body()
-        yield Bar(id="command", ascii_only=ascii_only)
+        yield MessageRow(ascii_only=ascii_only)
         yield Bar(id="keys", ascii_only=ascii_only)
 
     def compose_body(self) -> Sequence[Widget]:
@@ -105,6 +109,9 @@ class FarmScreen(Screen[None]):
         """Move the cursor by so many rows, to one with such a page; None: there is no such row."""
         return None
 
+    def make_room(self, line: int | None) -> None:
+        """Show the targets of actions above a line, where a sheet begins; None: it is gone."""
+
     def hidden_mark_count(self) -> int:
         """How many of the targets the filter hides."""
         return 0
@@ -127,15 +134,19 @@ class FarmScreen(Screen[None]):
         """What is shown at the right of the tabs."""
         return ()
 
+    def place_words(self) -> list[Word]:
+        """Where the operator is, for the row of messages while there is none."""
+        return []
+
     def refresh_bars(self) -> None:
-        """Show the farm's state, the tabs, the last command, and the keys."""
+        """Show the farm's state, the tabs, messages, and the keys."""
         console = self.console
         self.query_one("#header", Bar).show(*status_bars.header(console))
         tabs = status_bars.screen_tabs(self.screen_name, console.size.width)
         self.query_one("#tabs", Bar).show(tabs, self.tab_words())
-        command, words = self.query_one("#command", Bar), status_bars.last_command(console)
-        command.display = bool(words)
-        command.show(words)
+        message = self.query_one(MessageRow)
+        shown = message.show(console, self.place_words()) or self.KEEPS_MESSAGE_ROW
+        message.display = shown and not any(line.display for line in self.query(Input))
         self.query_one("#keys", Bar).show(status_bars.key_row(console, self.screen_name))
 
     def on_mount(self) -> None:

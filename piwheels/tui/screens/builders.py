@@ -32,6 +32,7 @@ class BuildersScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"release": 20}
     AUTO_GROW = ("label", "targets", "board")
     STRETCH = "release"
+    DEFAULT_ORDER = "by trouble"
     HAS_DETAILS = True
     EMPTY_TEXT = (
         "No builder is connected yet. On a builder: piw key generate builder; on the master: "

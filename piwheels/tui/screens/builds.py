@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import work
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_datetime, format_short_duration
+from piwheels.formatting import format_datetime
 from piwheels.model import BuildSummary
 from piwheels.protocol.messages import BuildsReply, ListBuilds, ListFailedBuilds
 from piwheels.tui.model import actions
@@ -43,6 +43,7 @@ class BuildsScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"detail": 28}
     AUTO_GROW = ("release", "target", "builder", "ended")
     STRETCH = "detail"
+    DEFAULT_ORDER = "by trouble, then the newest"
     HAS_DETAILS = True
     EMPTY_TEXT = "No builds yet. Add a project with: piw add PROJECT"
 
@@ -181,7 +182,7 @@ class BuildsScreen(TableScreen):
         return dataclasses.replace(
             running_target(key, view),
             name=f"{release} for {terminal_safe(view.target)}",
-            work_at_risk=f"{format_short_duration(view.build_s)} on {terminal_safe(view.label)}",
+            details=(f"on {terminal_safe(view.label)}", terminal_safe(view.phase or view.state)),
         )
 
     def open_row(self, key: str) -> None:

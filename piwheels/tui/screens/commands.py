@@ -26,6 +26,7 @@ class CommandsScreen(TableScreen):
     MIN_WIDTHS: ClassVar[dict[str, int]] = {"at": 8, "what": 12, "text": 20}
     AUTO_GROW = ("at",)
     STRETCH = "text"
+    DEFAULT_ORDER = "newest first"
     EMPTY_TEXT = "No commands were sent yet."
 
     def all_rows(self) -> list[Row]:

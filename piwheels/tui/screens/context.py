@@ -9,15 +9,20 @@ from piwheels.tui.client.contexts import Context
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.app_message import AppMessage
 from piwheels.tui.model.command_status import CommandHistory
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.tables.table_view import TableView
+from piwheels.tui.settings import Settings
 
 
 class ConsoleContext(Protocol):
     """The console as its screens see it."""
 
     contexts: tuple[Context, ...]
+    settings: Settings
+    table_views: dict[str, TableView]
 
     @property
     def context(self) -> Context:
@@ -27,6 +32,11 @@ class ConsoleContext(Protocol):
     @property
     def farm(self) -> FarmState:
         """The farm's state."""
+        ...
+
+    @property
+    def message(self) -> AppMessage:
+        """What the console tells its operator now."""
         ...
 
     @property
@@ -82,6 +92,10 @@ class ConsoleContext(Protocol):
     @property
     def is_link_lost(self) -> bool:
         """Whether no master is connected, whatever is shown."""
+        ...
+
+    def save_filter(self, name: str, text: str) -> None:
+        """Keep a filter by its name; "" forgets it."""
         ...
 
     def glyph(self, name: str) -> str:

@@ -1,8 +1,10 @@
-"""Dialogs: confirmation of an action, and input of a text, a choice or a key.
+"""Sheets: confirmation of an action, and input of a text, a choice or a key.
 
-A dialog keeps the targets that it was opened with, whatever the table below does meanwhile.
+A sheet covers the bottom rows. It keeps the targets that it was opened with, whatever the table
+above it does meanwhile.
 """
 
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from textual import events, on
@@ -10,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -18,49 +21,97 @@ from piwheels.tui.model.commands import Confirmation, validation_error
 _CANCEL, _CONFIRM = "cancel", "go"
 
 
-class ConfirmDialog(ModalScreen[str | None]):
+class SheetScreen(ModalScreen[str | None]):
+    """A sheet with a title; Esc closes it, and returns None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title_text = title
+
+    def compose(self) -> ComposeResult:
+        """The sheet, and what is in it."""
+        with Vertical(id="sheet") as sheet:
+            sheet.border_title = f" {self._title_text} ".replace("[", r"\[")
+            yield from self.compose_sheet()
+
+    def compose_sheet(self) -> Iterator[Widget]:
+        """What is in the sheet."""
+        raise NotImplementedError
+
+    def action_cancel(self) -> None:
+        """Change nothing."""
+        self.dismiss(None)
+
+
+class ConfirmDialog(SheetScreen):
     """Asks for confirmation. Returns the prompt's value ("" without a prompt), or None for no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel"),
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
     ]
 
-    def __init__(self, confirmation: Confirmation) -> None:
-        super().__init__()
+    def __init__(
+        self, confirmation: Confirmation, make_room: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """make_room: shows the targets above a line of the terminal, where the sheet begins."""
+        super().__init__(confirmation.title)
         self._confirmation = confirmation
+        self._make_room = make_room
 
-    def compose(self) -> ComposeResult:
-        """The question, its targets, the consequence, and two buttons."""
+    def compose_sheet(self) -> Iterator[Widget]:
+        """The targets, the consequence, a line to type into, and two buttons."""
         confirmation = self._confirmation
-        with Vertical(id="dialog"):
-            yield Static(confirmation.title, id="title", markup=False)
-            with VerticalScroll(id="targets", can_focus=len(confirmation.target_lines) > 4):
-                yield Static("\n".join(confirmation.target_lines), markup=False)
-            if confirmation.hidden_count:
-                yield Static(_hidden_note(confirmation), id="hidden", markup=False)
-            if confirmation.consequence:
-                yield Static(confirmation.consequence, id="consequence", markup=False)
-            if confirmation.prompt:
-                yield Static(f"{confirmation.prompt.label}:", markup=False)
-                yield Input(confirmation.prompt.default, id="prompt", compact=True)
-            if confirmation.confirm_word:
-                yield Static(
-                    f"Type {confirmation.confirm_word} to confirm:",
-                    markup=False,
-                )
-                yield Input(id="word", compact=True)
-            yield Static("", id="error", markup=False)
-            with Horizontal(id="buttons"):
-                yield Button("Cancel", id=_CANCEL, compact=True)
-                yield Button(confirmation.action.label, id=_CONFIRM, variant="error", compact=True)
+        if lines := confirmation.target_lines:
+            text = Static("\n".join(lines), markup=False)
+            yield VerticalScroll(text, id="targets", can_focus=False)
+        if confirmation.hidden_count:
+            yield Static(_hidden_note(confirmation), id="hidden", markup=False)
+        if confirmation.consequence:
+            yield Static(confirmation.consequence, id="consequence", markup=False)
+        if note := confirmation.note:
+            yield Static(note, id="note", markup=False)
+        yield from self._answer_lines()
+        yield Static("", id="error", markup=False)
+        yield Horizontal(
+            Button("Cancel", id=_CANCEL, compact=True),
+            Button(confirmation.action.label, id=_CONFIRM, variant="error", compact=True),
+            id="buttons",
+        )
+        yield Static(self._keys_text(), id="sheet-keys", markup=False)
+
+    def _answer_lines(self) -> Iterator[Widget]:
+        confirmation = self._confirmation
+        if confirmation.prompt:
+            yield Static(f"{confirmation.prompt.label}:", markup=False)
+            yield Input(confirmation.prompt.default, id="prompt", compact=True)
+        if confirmation.confirm_word:
+            label = Static(f"Type {confirmation.confirm_word} and press Enter:", markup=False)
+            yield Horizontal(label, Input(id="word", compact=True), id="answer")
+
+    def _keys_text(self) -> str:
+        more = "  PgDn More names" if len(self._confirmation.target_lines) > 3 else ""
+        return f"Enter Send  Tab Next field{more}  Esc Cancel, nothing is sent"
 
     def on_mount(self) -> None:
         """Focus the first field, so that nothing typed is lost; without one, Cancel."""
         field = next(iter(self.query(Input)), None)
         (field or self.query_one(f"#{_CANCEL}")).focus()
         self._validate()
+        self.call_after_refresh(self._show_targets)
+
+    def _show_targets(self) -> None:
+        if self.is_mounted:
+            self._make_room(self.query_one("#sheet").region.y)
+
+    def action_page(self, pages: int) -> None:
+        """Show more of the targets."""
+        for targets in self.query("#targets"):
+            targets.scroll_relative(y=pages * max(1, targets.size.height), animate=False)
 
     @on(Input.Changed)
     def _typed(self) -> None:
@@ -75,10 +126,6 @@ class ConfirmDialog(ModalScreen[str | None]):
     def _pressed(self, event: Button.Pressed) -> None:
         self.dismiss(self._prompt_value() if event.button.id == _CONFIRM else None)
 
-    def action_cancel(self) -> None:
-        """Do nothing."""
-        self.dismiss(None)
-
     def _validate(self) -> None:
         error = self._validation_error()
         self.query_one(f"#{_CONFIRM}", Button).disabled = bool(error)
@@ -89,11 +136,9 @@ class ConfirmDialog(ModalScreen[str | None]):
         error = validation_error(confirmation.action, self._prompt_value())
         if error:
             return error
-        if (
-            confirmation.confirm_word
-            and self.query_one("#word", Input).value.strip() != confirmation.confirm_word
-        ):
-            return f"Type the word to enable {confirmation.action.label}."
+        word = confirmation.confirm_word
+        if word and self.query_one("#word", Input).value.strip() != word:
+            return "Enter does nothing until the word is whole."
         return ""
 
     def _prompt_value(self) -> str:
@@ -106,47 +151,34 @@ def _hidden_note(confirmation: Confirmation) -> str:
     return f"{confirmation.hidden_count} of them are hidden by the filter."
 
 
-class TextInputDialog(ModalScreen[str | None]):
+class TextInputDialog(SheetScreen):
     """Asks for one line of text; returns None when canceled."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
-
     def __init__(self, label: str, value: str = "") -> None:
-        super().__init__()
-        self._label = label
+        super().__init__(label)
         self._value = value
 
-    def compose(self) -> ComposeResult:
-        """A label and a line."""
-        with Vertical(id="dialog"):
-            yield Static(self._label, id="title", markup=False)
-            yield Input(self._value, id="line", compact=True)
+    def compose_sheet(self) -> Iterator[Widget]:
+        """A line."""
+        yield Input(self._value, id="line", compact=True)
+        yield Static("Enter Accept  Esc Cancel", id="sheet-keys", markup=False)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value)
 
-    def action_cancel(self) -> None:
-        """Change nothing."""
-        self.dismiss(None)
 
-
-class ChoiceDialog(ModalScreen[str | None]):
+class ChoiceDialog(SheetScreen):
     """Asks for one of several choices; returns None when canceled."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
-
     def __init__(self, label: str, choices: tuple[str, ...], current: str = "") -> None:
-        super().__init__()
-        self._label = label
+        super().__init__(label)
         self._choices = choices
         self._current = current
 
-    def compose(self) -> ComposeResult:
-        """A label and a list."""
-        with Vertical(id="dialog"):
-            yield Static(self._label, id="title", markup=False)
-            yield OptionList(*(Option(choice, id=choice) for choice in self._choices))
+    def compose_sheet(self) -> Iterator[Widget]:
+        """A list."""
+        yield OptionList(*(Option(choice, id=choice) for choice in self._choices))
 
     def on_mount(self) -> None:
         """Highlight the current choice."""
@@ -159,23 +191,16 @@ class ChoiceDialog(ModalScreen[str | None]):
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id)
 
-    def action_cancel(self) -> None:
-        """Change nothing."""
-        self.dismiss(None)
 
-
-class KeyDialog(ModalScreen[str | None]):
+class KeyDialog(SheetScreen):
     """Asks for a key by having it pressed; Escape changes nothing."""
 
     def __init__(self, label: str) -> None:
-        super().__init__()
-        self._label = label
+        super().__init__(f"Press the new key of {label}.")
 
-    def compose(self) -> ComposeResult:
+    def compose_sheet(self) -> Iterator[Widget]:
         """What to press."""
-        with Vertical(id="dialog"):
-            yield Static(f"Press the new key of {self._label}.", id="title", markup=False)
-            yield Static("Esc cancels.", markup=False)
+        yield Static("Esc cancels.", markup=False)
 
     def on_key(self, event: events.Key) -> None:
         """Return the key."""

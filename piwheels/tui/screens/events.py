@@ -22,6 +22,7 @@ class EventsScreen(TableScreen):
     }
     AUTO_GROW = ("at", "who")
     STRETCH = "what"
+    DEFAULT_ORDER = "newest first"
     EMPTY_TEXT = "No events yet."
 
     def all_rows(self) -> list[Row]:

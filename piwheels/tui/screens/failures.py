@@ -39,6 +39,7 @@ class FailuresScreen(TableScreen):
     MIN_WIDTHS: ClassVar[dict[str, int]] = {"class": 17, "cause": 12, "repair": 10}
     AUTO_GROW = ("class", "repair")
     STRETCH = "cause"
+    DEFAULT_ORDER = "by regressions, then releases"
     EMPTY_TEXT = "Nothing fails: every release that was tried has its wheels, or is being built."
 
     def __init__(self, console: ConsoleContext) -> None:

@@ -37,6 +37,7 @@ class LogScreen(FarmScreen):
     """One build's log, under a line about the build."""
 
     screen_name = ScreenName.LOG
+    KEEPS_MESSAGE_ROW = False  # the log has a row about the place of its own
     AUTO_FOCUS = "LogView"
     _EMPTY_TEXT: ClassVar[str] = (
         "No build is selected. On Builders (1) or Builds (3), Enter shows the log of a row's build."

@@ -58,7 +58,7 @@ from piwheels.tui.widgets.bar import Word
 from piwheels.tui.widgets.bar_group import BarGroup
 from piwheels.tui.widgets.table import RowTable
 
-_BARS_AROUND = 3  # header, tabs, keys
+_BARS_AROUND = 4  # header, tabs, message, keys
 #: From this width on, lists are side by side.
 _WIDE_WIDTH = 110
 _NARROW_WIDTH = 60
@@ -292,7 +292,7 @@ class OverviewScreen(FarmScreen):
         self, counts: Mapping[str, int], state_lines: int, other_lines: int
     ) -> dict[str, int]:
         """The lines of each list."""
-        used = _BARS_AROUND + other_lines + bool(len(self.console.command_history))
+        used = _BARS_AROUND + other_lines
         available = self.console.size.height - used
         if self._width_class != "wide":
             return dict(zip(counts, share_lines(available, list(counts.values())), strict=True))

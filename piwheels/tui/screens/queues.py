@@ -22,6 +22,7 @@ class QueuesScreen(TableScreen):
     MIN_WIDTHS: ClassVar[dict[str, int]] = {"target": 16, "state": 11}
     AUTO_GROW = ("target",)
     STRETCH = "note"
+    DEFAULT_ORDER = "by trouble"
     EMPTY_TEXT = "No targets yet: the first builder that connects adds its own."
 
     def all_rows(self) -> list[Row]:

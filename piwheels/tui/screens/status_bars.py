@@ -11,7 +11,7 @@ from piwheels.formatting import (
 )
 from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
-from piwheels.tui.model import actions, glyphs
+from piwheels.tui.model import actions
 from piwheels.tui.model.alerts import active_alerts
 from piwheels.tui.model.indicators import NEVER, empty_in, good_last_hour, waiting_jobs
 from piwheels.tui.model.key_names import key_label
@@ -150,20 +150,6 @@ def screen_tabs(current: ScreenName, width: int) -> list[Word]:
         style = "here" if is_current else "muted"
         gap = 1 if words or width < _NARROW_WIDTH else 0  # so that all of them fit into 80 columns
         words.append(Word(text, style, action, 0 if is_current else 1, gap))
-    return words
-
-
-def last_command(console: ConsoleContext) -> list[Word]:
-    """The last command and its result."""
-    status = next(iter(console.command_history), None)
-    if status is None:
-        return []
-    glyph, style = glyphs.COMMAND_STYLE[status.state]
-    text = f"{console.glyph(glyph)} {status.line}"
-    words = [Word(text, style, actions.SHOW_COMMANDS)]
-    pending = len(console.command_history.pending)
-    if pending > 1:
-        words.insert(0, Word(f"{pending} pending", "accent", actions.SHOW_COMMANDS))
     return words
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import msgspec
 from textual import on, work
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -19,11 +20,14 @@ from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.details import DetailLine
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
+from piwheels.tui.model.tables.row_filter import row_filter
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
+from piwheels.tui.model.tables.table_view import TableView
 from piwheels.tui.screens.base import FarmScreen, Handler
+from piwheels.tui.screens.column_sheets import USUAL_ORDER, ColumnsSheet, SortSheet
 from piwheels.tui.screens.context import ConsoleContext
-from piwheels.tui.screens.dialogs import TextInputDialog
-from piwheels.tui.widgets.bar import Bar, Word
+from piwheels.tui.screens.dialogs import ChoiceDialog, TextInputDialog
+from piwheels.tui.widgets.bar import Word
 from piwheels.tui.widgets.detail_pane import DetailPane
 from piwheels.tui.widgets.table import RowTable
 
@@ -49,6 +53,8 @@ class TableScreen(FarmScreen):
     #: What is shown when there are no rows.
     EMPTY_TEXT: ClassVar[str] = ""
 
+    #: What the order without a sort column is by, in words.
+    DEFAULT_ORDER: ClassVar[str] = ""
     #: Whether `details` has lines about a row.
     HAS_DETAILS: ClassVar[bool] = False
 
@@ -56,9 +62,8 @@ class TableScreen(FarmScreen):
 
     def __init__(self, console: ConsoleContext) -> None:
         super().__init__(console)
-        self.filter_text = ""
-        self.sort_column = ""
-        self.sort_reversed = False
+        kept = console.table_views.get(self.screen_name, TableView())
+        self.view = kept.for_columns(self.COLUMNS)
         self._widths: dict[str, int] = {}
         self._wants_details: bool | None = None  # None: where there is room beside the table
 
@@ -80,7 +85,7 @@ class TableScreen(FarmScreen):
         raise NotImplementedError
 
     def active_filters(self) -> list[Word]:
-        """What else filters the rows, for the filter bar."""
+        """What else filters the rows, in words."""
         return (
             [Word(f"{self.screen_filter.title} only", "accent")] if self.screen_filter.title else []
         )
@@ -92,10 +97,20 @@ class TableScreen(FarmScreen):
         return filter_and_sort(
             self.all_rows(),
             self.COLUMNS,
-            sort=self.sort_column,
-            reverse=self.sort_reversed,
-            text_filter=filter_text,
+            sort=self.view.sort,
+            reverse=self.view.reverse,
+            keep=row_filter(filter_text, self.COLUMNS, self.console.settings.filters),
         )
+
+    def change_view(self, **changes: Any) -> None:
+        """Change how the table is arranged, and keep that."""
+        self.view = msgspec.structs.replace(self.view, **changes)
+        self.console.table_views[self.screen_name] = self.view
+
+    @property
+    def filter_text(self) -> str:
+        """The filter as it was typed."""
+        return self.view.filter
 
     @property
     def table(self) -> RowTable:
@@ -105,7 +120,7 @@ class TableScreen(FarmScreen):
     def compose_body(self) -> Sequence[Widget]:
         """The table, the filter bar, and the input of the filter."""
         table = RowTable(
-            self._columns(),
+            (),
             ascii_only=self.console.ascii_only,
             can_mark=self.screen_name in actions.MARK.screens,
         )
@@ -113,15 +128,17 @@ class TableScreen(FarmScreen):
         return (
             Horizontal(table, DetailPane(), id="split") if self.HAS_DETAILS else table,
             Static("", id="empty", markup=False),
-            Bar(id="filters", ascii_only=self.console.ascii_only),
             filter_line,
         )
 
-    def _columns(self) -> list[Column]:
-        return [
+    def _set_columns(self) -> None:
+        """Show the chosen columns, as wide as they have to be."""
+        places = self.view.chosen(self.COLUMNS)
+        columns = [
             replace(column, width=self._width(column), stretch=column.key == self.STRETCH)
-            for column in self.COLUMNS
+            for column in (self.COLUMNS[place] for place in places)
         ]
+        self.table.set_columns(columns, places, by_priority=not self.view.columns)
 
     def _width(self, column: Column) -> int:
         minimum = self.MIN_WIDTHS.get(column.key, column.width)
@@ -138,7 +155,7 @@ class TableScreen(FarmScreen):
                 grown[column.key] = max(grown.get(column.key, 0), min(needed, _MAX_GROWN_WIDTH))
         if grown != self._widths:
             self._widths = grown
-            self.table.set_columns(self._columns())
+            self._set_columns()
 
     # --- the pane of details ---
 
@@ -171,7 +188,7 @@ class TableScreen(FarmScreen):
 
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""
-        self.table.set_columns(self._columns())
+        self._set_columns()
         self.refresh_details_pane()
         self.refresh_bars()
 
@@ -179,14 +196,15 @@ class TableScreen(FarmScreen):
         """Show the current rows."""
         shown = self.visible_rows(self.filter_text)
         table = self.table
+        if not table.columns:
+            self._set_columns()
         self._grow_columns(shown)
         table.set_marks(key for key in table.marks if self.action_target(key))
         table.set_rows(shown)
         if self.pending_cursor and self._move_cursor_to(self.pending_cursor):
             shown = self.visible_rows(self.filter_text)
-        table.show_sort(self.sort_column or None, descending=self.sort_reversed)
+        table.show_sort(self.view.sort or None, descending=self.view.reverse)
         self._refresh_empty_text(nothing=not shown)
-        self._refresh_filter_bar(len(shown))
         self.refresh_details_pane()
 
     def _refresh_empty_text(self, *, nothing: bool) -> None:
@@ -206,25 +224,35 @@ class TableScreen(FarmScreen):
             return "No matching rows. Esc clears the filter."
         return self.EMPTY_TEXT
 
-    def _refresh_filter_bar(self, shown: int) -> None:
-        words = self.active_filters()
+    def place_words(self) -> list[Word]:
+        """The row of the cursor, the order, what hides rows, marks, and columns out of sight."""
+        table = self.table
+        words = [Word(self._place_text(), "muted", actions.SORT), *self.active_filters()]
         if self.filter_text:
             words.append(Word(f"filter: {self.filter_text}", "accent", actions.FILTER))
-        if words:
-            words.append(Word(f"{format_count(shown)} shown", "muted", drop_order=1))
-        if marks := self.table.marks:
+        if marks := table.marks:
             hidden = self.hidden_mark_count()
             of_them = f", {hidden} hidden by the filter" if hidden else ""
             words.append(
                 Word(f"{format_count(len(marks))} marked{of_them}", "warning", actions.MARK_ALL)
             )
-        if self.sort_column:
-            text = f"sorted by {self._title(self.sort_column)}"
-            words.append(Word(text, "muted", actions.SORT, drop_order=2))
-        bar = self.query_one("#filters", Bar)
-        bar.display = bool(words)
-        show_all = Word("Esc: show all", "muted", actions.BACK, drop_order=3)
-        bar.show(words, [show_all, Word("", gap_before=0)])
+        if place := table.columns_place:
+            words.append(Word(f"{place}, arrows scroll", "muted", actions.COLUMNS, drop_order=1))
+        return [
+            word._replace(text=f"{word.text};" if word is not words[-1] else word.text)
+            for word in words
+        ]
+
+    def _place_text(self) -> str:
+        table = self.table
+        rows = [row for row in table.rows if not row.is_heading]
+        at = next((n for n, row in enumerate(rows, 1) if row.key == table.cursor), 0)
+        if not at:
+            return "no rows"
+        order = f"by {self._title(self.view.sort)}" if self.view.sort else self.DEFAULT_ORDER
+        reverse = "reversed" if self.view.reverse else ""
+        place = f"row {format_count(at)} of {format_count(len(rows))}"
+        return ", ".join(filter(None, (place, order, reverse)))
 
     def _title(self, key: str) -> str:
         return next(column.title for column in self.COLUMNS if column.key == key)
@@ -262,6 +290,13 @@ class TableScreen(FarmScreen):
         """Unmark all rows."""
         self.table.set_marks(())
 
+    def make_room(self, line: int | None) -> None:
+        """Keep the marked rows, else the one under the cursor, out of a sheet's way."""
+        table = self.table
+        covered = 0 if line is None else max(0, min(table.region.bottom - line, table.size.height))
+        table.kept_in_view = table.marks if covered else frozenset()
+        table.styles.margin = (0, 0, covered, 0)
+
     def hidden_mark_count(self) -> int:
         """How many marked rows the filter hides."""
         return len(self.table.marks - {row.key for row in self.table.rows})
@@ -270,7 +305,7 @@ class TableScreen(FarmScreen):
         """Show the rows of a target or a project, and clear the filter text."""
         super().set_filter(screen_filter)
         if screen_filter:
-            self.filter_text = ""
+            self.change_view(filter="")
 
     def clear_last_filter(self) -> bool:
         """Clear the filter text, then the marks."""
@@ -278,7 +313,7 @@ class TableScreen(FarmScreen):
         if self._shows_details and not self._is_wide:  # they cover the table
             self._wants_details = None
         elif self.filter_text or line.display:
-            self.filter_text = line.value = ""
+            self._set_filter_text("")
             self.close_filter()
         elif self.table.marks:
             self.table.set_marks(())
@@ -298,7 +333,10 @@ class TableScreen(FarmScreen):
             actions.FILTER: self.edit_filter,
             actions.MARK: self.table.action_mark,
             actions.MARK_ALL: self.mark_all,
-            actions.SORT: self.sort_by_next_column,
+            actions.SORT: self.choose_sort,
+            actions.COLUMNS: self.choose_columns,
+            actions.SAVE_FILTER: self.save_filter,
+            actions.SAVED_FILTERS: self.choose_saved_filter,
             actions.REVERSE_SORT: self.reverse_sort,
             actions.COPY_ROW: self.copy_rows,
             actions.EXPORT: self.export,
@@ -312,8 +350,37 @@ class TableScreen(FarmScreen):
     def edit_filter(self) -> None:
         """Show and focus the input of the filter."""
         line = self.query_one(Input)
-        line.display = True
+        line.value, line.display = self.filter_text, True
         line.focus()
+        self.refresh_bars()
+
+    @work
+    async def save_filter(self) -> None:
+        """Keep the filter by a name."""
+        if not self.filter_text:
+            self.notify("There is no filter to save; / sets one.", severity="warning")
+            return
+        text = self.filter_text
+        name = await self.app.push_screen_wait(TextInputDialog(f"Name of the filter {text}"))
+        if name and (name := name.strip().lstrip("@").replace(" ", "-").lower()):
+            self.console.save_filter(name, text)
+            self.notify(f"Saved; @{name} in a filter stands for it.")
+
+    @work
+    async def choose_saved_filter(self) -> None:
+        """Show the rows that a saved filter selects."""
+        names = tuple(sorted(self.console.settings.filters))
+        if not names:
+            self.notify("No filter was saved yet: Save filter in the finder does it.")
+            return
+        name = await self.app.push_screen_wait(ChoiceDialog("Saved filters", names))
+        if name:
+            self._set_filter_text(self.console.settings.filters[name])
+            self.refresh_all()
+
+    def _set_filter_text(self, text: str) -> None:
+        self.change_view(filter=text)
+        self.query_one(Input).value = text
 
     def mark_all(self) -> None:
         """Mark all visible rows, or unmark them when all are marked."""
@@ -321,15 +388,31 @@ class TableScreen(FarmScreen):
         marks = self.table.marks
         self.table.set_marks(marks - shown if shown <= marks else marks | shown)
 
-    def sort_by_next_column(self) -> None:
-        """Sort by the next visible column, and after the last by none."""
-        keys = ["", *self.table.shown_columns]
-        at = keys.index(self.sort_column) if self.sort_column in keys else 0
-        self._sort_by(keys[(at + 1) % len(keys)])
+    @work
+    async def choose_sort(self) -> None:
+        """Pick the column to sort by; the one that sorts already reverses the order."""
+        sheet = SortSheet(self.COLUMNS, self.view, self.DEFAULT_ORDER)
+        key = await self.app.push_screen_wait(sheet)
+        if key is not None and key == (self.view.sort or USUAL_ORDER):
+            self.reverse_sort()
+        elif key is not None:
+            self._sort_by("" if key == USUAL_ORDER else key)
+
+    @work
+    async def choose_columns(self) -> None:
+        """Choose the columns that are shown, and their order."""
+        columns = self.COLUMNS
+        chosen = [columns[place].key for place in self.view.chosen(columns)]
+        keys = await self.app.push_screen_wait(ColumnsSheet(columns, chosen))
+        if keys is not None:
+            usual = ",".join(column.key for column in columns)
+            self.change_view(columns=tuple(keys.split(",")) if keys and keys != usual else ())
+            self._set_columns()
+            self.refresh_all()
 
     def reverse_sort(self) -> None:
         """Reverse the sort order."""
-        self.sort_reversed = not self.sort_reversed
+        self.change_view(reverse=not self.view.reverse)
         self.refresh_all()
 
     def copy_rows(self) -> None:
@@ -364,13 +447,14 @@ class TableScreen(FarmScreen):
         self.pending_cursor = ""
         if self.table.move_cursor(key):
             return False
-        self.filter_text, self.screen_filter = "", NO_FILTER
+        self.change_view(filter="")
+        self.screen_filter = NO_FILTER
         self.table.set_rows(self.visible_rows(""))
         self.table.move_cursor(key)
         return True
 
     def _sort_by(self, key: str) -> None:
-        self.sort_column, self.sort_reversed = key, False
+        self.change_view(sort=key, reverse=False)
         self.refresh_all()
 
     # --- messages of the widgets ---
@@ -381,24 +465,24 @@ class TableScreen(FarmScreen):
 
     @on(RowTable.Highlighted)
     @on(RowTable.MarksChanged)
+    @on(RowTable.ColumnsScrolled)
     def _cursor_moved(self) -> None:
-        self._refresh_filter_bar(len(self.table.rows))
         self.refresh_details_pane()
         self.refresh_bars()
         self.refresh_bindings()
 
     @on(RowTable.HeaderSelected)
     def _header(self, event: RowTable.HeaderSelected) -> None:
-        if event.column != self.sort_column:
+        if event.column != self.view.sort:
             self._sort_by(event.column)
-        elif self.sort_reversed:
+        elif self.view.reverse:
             self._sort_by("")
         else:
             self.reverse_sort()
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
-        self.filter_text = event.value
+        self.change_view(filter=event.value)
         self.refresh_content()
 
     @on(Input.Submitted)

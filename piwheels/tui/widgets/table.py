@@ -15,7 +15,9 @@ from textual.strip import Strip
 
 from piwheels.tui.model.tables.table_model import Column, Row
 from piwheels.tui.widgets.table_layout import (
+    FIXED_COLUMNS,
     GUTTER_CELLS,
+    Columns,
     ColumnSlot,
     cell_at,
     layout_columns,
@@ -27,6 +29,7 @@ from piwheels.tui.widgets.table_lines import Sort, header_line, row_line
 CELL_STYLES = ("muted", "strong", "success", "accent", "warning", "error")
 
 _HEADER_LINES = 1
+_DOUBLE_CLICK = 2
 
 
 class RowTable(ScrollView, can_focus=True):
@@ -81,6 +84,8 @@ class RowTable(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home,g", "first", "First", show=False),
         Binding("end,G", "last", "Last", show=False),
+        Binding("left", "scroll_columns(-1)", "Columns to the left", show=False),
+        Binding("right", "scroll_columns(1)", "Columns to the right", show=False),
         Binding("enter", "select", "Open", show=False),
         Binding("space", "mark", "Mark", show=False),
     ]
@@ -107,7 +112,7 @@ class RowTable(ScrollView, can_focus=True):
 
     @dataclass
     class Selected(_TableMessage):
-        """Enter, or a click on the row under the cursor."""
+        """Enter, or a double click on a row."""
 
         key: str
 
@@ -116,6 +121,10 @@ class RowTable(ScrollView, can_focus=True):
         """A click on a column's title."""
 
         column: str
+
+    @dataclass
+    class ColumnsScrolled(_TableMessage):
+        """Other columns are in sight."""
 
     @dataclass
     class RowRemoved(_TableMessage):
@@ -143,13 +152,15 @@ class RowTable(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._can_mark = can_mark
         self._shows_cursor_without_focus = shows_cursor_without_focus
-        self._columns = tuple(columns)
+        self._columns = Columns(tuple(columns))
         self._ascii_only = ascii_only
         self._slots: tuple[ColumnSlot, ...] = ()
         self._rows: tuple[Row, ...] = ()
         self._indexes: dict[str, int] = {}
         self._cursor: str | None = None
         self._marks: frozenset[str] = frozenset()
+        #: Rows that are shown rather than the cursor while others cover a part of the table.
+        self.kept_in_view: frozenset[str] = frozenset()
         self._sort: Sort | None = None
         self._styles_by_name: dict[tuple[str, bool], Style] = {}
 
@@ -173,7 +184,7 @@ class RowTable(ScrollView, can_focus=True):
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns, also those that do not fit."""
-        return self._columns
+        return self._columns.columns
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
@@ -190,11 +201,40 @@ class RowTable(ScrollView, can_focus=True):
                 self.virtual_size = Size(self._width, len(rows) + _HEADER_LINES)
             self._restore_cursor(before)
 
-    def set_columns(self, columns: Sequence[Column]) -> None:
-        """Change the columns; the next `set_rows` has to match them."""
-        self._columns = tuple(columns)
+    @property
+    def columns_place(self) -> str:
+        """Which of the columns are in sight: `columns 1-8 of 14`; "" where all are."""
+        count, shown = len(self._columns.columns), len(self._slots)
+        if shown >= count:
+            return ""
+        first = self._columns.skipped + (FIXED_COLUMNS if self._columns.skipped else 0) + 1
+        last = self._columns.skipped + shown
+        return f"columns {first}-{last} of {count}"
+
+    def set_columns(
+        self, columns: Sequence[Column], places: Sequence[int] = (), *, by_priority: bool = True
+    ) -> None:
+        """Change the columns, with the indexes of their cells; by default these are all, in order.
+
+        By priority, those that do not fit are left out by their `drop_order`, else from the end.
+        """
+        skipped = min(self._columns.skipped, max(0, len(columns) - FIXED_COLUMNS - 1))
+        self._columns = Columns(tuple(columns), tuple(places), skipped, by_priority)
+        self._layout_columns()
+
+    def _layout_columns(self) -> None:
         self._slots = layout_columns(self._columns, self._width)
         self.refresh()
+
+    def action_scroll_columns(self, by: int) -> None:
+        """Show the columns to the left or to the right; the first two stay."""
+        skipped, shown = self._columns.skipped, len(self._slots)
+        count = len(self._columns.columns)
+        if (by > 0 and skipped + shown >= count) or skipped + by < 0:
+            return
+        self._columns = self._columns._replace(skipped=skipped + by)
+        self._layout_columns()
+        self.post_message(self.ColumnsScrolled(self))
 
     def set_ascii(self, ascii_only: bool) -> None:
         """Draw with ASCII only, or with Unicode."""
@@ -265,22 +305,23 @@ class RowTable(ScrollView, can_focus=True):
 
     def watch_show_vertical_scrollbar(self) -> None:
         """Lay out the columns for the changed width."""
-        self._slots = layout_columns(self._columns, self._width)
-        self.refresh()
+        self._layout_columns()
 
     @property
     def _page_rows(self) -> int:
         return max(1, self.size.height - _HEADER_LINES)
 
     def _show_cursor(self) -> None:
-        place = self._indexes.get(self._cursor or "", 0)
+        kept = [self._indexes[key] for key in self.kept_in_view if key in self._indexes]
+        place = min(kept) if kept else self._indexes.get(self._cursor or "", 0)
         top = self.scroll_offset.y
         if not self.size.height:
             return
         if place < top:
             self.scroll_to(y=place, animate=False, force=True)
         elif place >= top + self._page_rows:
-            self.scroll_to(y=place - self._page_rows + 1, animate=False, force=True)
+            top = place if kept else place - self._page_rows + 1
+            self.scroll_to(y=top, animate=False, force=True)
 
     def _move_to_index(self, place: int, direction: int) -> None:
         """Move the cursor there, over headings in this direction (-1, 1), else to the nearest."""
@@ -327,7 +368,7 @@ class RowTable(ScrollView, can_focus=True):
             self.action_move(1)
 
     def on_click(self, event: events.Click) -> None:
-        """Sort at a title, mark in the gutter, else move the cursor or select its row."""
+        """Sort at a title, mark in the gutter, else move the cursor; twice selects the row."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -343,10 +384,10 @@ class RowTable(ScrollView, can_focus=True):
         key = self._rows[place].key
         if offset.x < GUTTER_CELLS and self._can_mark:
             self.set_marks(self._marks ^ {key})
-        elif key == self._cursor:
-            self.action_select()
         else:
             self.move_cursor(key)
+            if event.chain == _DOUBLE_CLICK:
+                self.action_select()
 
     def _click_header(self, x: int) -> None:
         for slot in self._slots:
@@ -400,10 +441,9 @@ class RowTable(ScrollView, can_focus=True):
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lay out the columns for the new width."""
-        self._slots = layout_columns(self._columns, self._width)
+        self._layout_columns()
         self.virtual_size = Size(self._width, len(self._rows) + _HEADER_LINES)
         self._show_cursor()
-        self.refresh()
 
     @property
     def _draws_cursor(self) -> bool:

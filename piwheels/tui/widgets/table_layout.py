@@ -26,15 +26,45 @@ class ColumnSlot(NamedTuple):
         return self.x + self.width
 
 
-def layout_columns(columns: Sequence[Column], width: int) -> tuple[ColumnSlot, ...]:
+class Columns(NamedTuple):
+    """The columns of a table, and which of them are out of sight to the left.
+
+    Attributes:
+        places: The indexes of the cells of `columns`; () where these are all, in order.
+        skipped: So many are left out after the first two, which stay.
+        by_priority: Those that do not fit are left out by their `drop_order`, else from the end.
+    """
+
+    columns: tuple[Column, ...]
+    places: tuple[int, ...] = ()
+    skipped: int = 0
+    by_priority: bool = True
+
+    @property
+    def with_places(self) -> list[tuple[int, Column]]:
+        """The columns with the indexes of their cells."""
+        return list(zip(self.places or range(len(self.columns)), self.columns, strict=True))
+
+
+#: So many columns stay in sight when the others scroll.
+FIXED_COLUMNS = 2
+
+
+def layout_columns(columns: Columns, width: int) -> tuple[ColumnSlot, ...]:
     """The columns that fit into so many terminal cells, in their order.
 
-    At least one is kept, cut to the width.
+    At least one is kept, cut to the width. Those that were left out by their priority follow the
+    others when columns scroll.
     """
     room = max(0, width - GUTTER_CELLS)
-    kept = list(enumerate(columns))
+    kept = columns.with_places
+    if columns.by_priority:
+        kept = _most_important(kept, room)
+    if columns.skipped:
+        kept += [item for item in columns.with_places if item not in kept]
+        del kept[FIXED_COLUMNS : FIXED_COLUMNS + columns.skipped]
     while len(kept) > 1 and _width_of(kept) > room:
-        kept.remove(max(kept, key=lambda item: (item[1].drop_order, item[0])))
+        kept.pop()
     spare = max(0, room - _width_of(kept))
     slots = []
     x = GUTTER_CELLS
@@ -45,6 +75,13 @@ def layout_columns(columns: Sequence[Column], width: int) -> tuple[ColumnSlot, .
         slots.append(ColumnSlot(place, column, x, cells))
         x += cells + GAP_CELLS
     return tuple(slots)
+
+
+def _most_important(columns: Sequence[tuple[int, Column]], room: int) -> list[tuple[int, Column]]:
+    kept = list(columns)
+    while len(kept) > 1 and _width_of(kept) > room:
+        kept.remove(max(kept, key=lambda item: (item[1].drop_order, item[0])))
+    return kept
 
 
 def _width_of(columns: list[tuple[int, Column]]) -> int:

@@ -95,7 +95,8 @@ def builder_row(
     haystack = _filter_text(label.text, view.targets, release.text, view.target, state)
     standing = BuilderState.BUILDING if state in WORKING_STATES else state
     default = (STATE_ORDER[standing], natural_sort_key(view.label))
-    return Row(view.label, cells, trouble, haystack, default)
+    age_s = builder.build_s(now) if busy else None
+    return Row(view.label, cells, trouble, haystack, default, age_s)
 
 
 @_cached

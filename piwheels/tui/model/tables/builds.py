@@ -43,7 +43,9 @@ def build_rows(
     """
     keep, names = _build_filter(failed, slow, project, target), state.target_names
     ended = [
-        _ended_row(build, place, ascii_only, format_datetime(build.ended_at, now, zone), names)
+        _ended_row(
+            build, place, ascii_only, format_datetime(build.ended_at, now, zone), names
+        )._replace(age_s=now - build.ended_at.timestamp())
         for place, build in enumerate(reversed(state.builds.values()))
         if keep(build.project, build.target, build.duration_s, 0.0, build.outcome)
     ]
@@ -113,6 +115,7 @@ def _running_row(
         alert,
         _build_filter_text(cells, view.target),
         (0 if alert else 1, -(view.build or 0)),
+        spent,
     )
 
 

@@ -26,7 +26,9 @@ def event_rows(
 ) -> list[Row]:
     """One row per event; a row keeps its key while its event is listed."""
     return [
-        _event_row(event, place, ascii_only, format_datetime(event.at, now, zone))
+        _event_row(event, place, ascii_only, format_datetime(event.at, now, zone))._replace(
+            age_s=now - event.at.timestamp()
+        )
         for place, event in enumerate(reversed(state.events))
     ]
 

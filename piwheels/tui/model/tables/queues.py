@@ -74,7 +74,8 @@ def queue_row(
     )
     names = (queue.target, queue.abi, queue.platform)
     filter_text = f"{terminal_safe(' '.join(names))} {state}".lower()
-    return Row(queue.target, cells, unserved, filter_text, (0 if unserved else 1, position))
+    order = (0 if unserved else 1, position)
+    return Row(queue.target, cells, unserved, filter_text, order, queue.oldest_s)
 
 
 def _queue_state(queue: QueueStatus) -> tuple[str, str, str]:

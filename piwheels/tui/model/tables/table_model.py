@@ -55,6 +55,7 @@ class Row(NamedTuple):
     has_alert: bool = False
     filter_text: str = ""  # what the filter searches, in lower case
     default_sort_key: tuple[Hashable, ...] = ()  # the order without a sort column
+    age_s: float | None = None  # for filters: since when it is so; None: it has no age
     is_heading: bool = False  # of the rows below it: the cursor skips it
 
 
@@ -64,23 +65,14 @@ def filter_and_sort(
     *,
     sort: str = "",
     reverse: bool = False,
-    text_filter: str = "",
+    keep: Callable[[Row], bool] = lambda _: True,
 ) -> list[Row]:
-    """The rows that contain every word of the filter and no `-word`, sorted.
+    """The rows that are kept, sorted.
 
     Without a sort column, by their default order (alerts first). With one, rows with equal values
     keep that order in both directions, and rows without a value are last.
     """
-    words = text_filter.lower().split()
-    wanted = [word for word in words if not word.startswith("-")]
-    unwanted = [word[1:] for word in words if len(word) > 1 and word.startswith("-")]
-    kept = [
-        row
-        for row in rows
-        if all(word in row.filter_text for word in wanted)
-        and not any(word in row.filter_text for word in unwanted)
-    ]
-    kept.sort(key=_default_sort_key)
+    kept = sorted(filter(keep, rows), key=_default_sort_key)
     place = next((i for i, column in enumerate(columns) if column.key == sort), None)
     if place is None:
         return kept[::-1] if reverse else kept
