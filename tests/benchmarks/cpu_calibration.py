@@ -3,12 +3,15 @@
 Budgets of processor time are judged by the speed that there is while they are spent.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 #: What `piece_of_work` took (seconds of the processor) on the quiet machine of the budgets.
 _WORK_S = 0.034
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def piece_of_work() -> float:
@@ -20,6 +23,12 @@ def piece_of_work() -> float:
         rows[words[:9]] = rows.get(words[:9], 0) + len(words.split())
     sorted(rows.items(), key=lambda row: (row[1], row[0]))
     return time.process_time() - began
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 def slowness(works_s: Sequence[float]) -> float:

@@ -3,11 +3,11 @@
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from piwheels.control.alert_service import AlertService
 from piwheels.control.query_handlers import QueryHandlers
@@ -20,6 +20,7 @@ from piwheels.protocol.messages import Explain
 from piwheels.release_status import StatusContext
 from piwheels.scheduler.event_bus import EventBus
 from piwheels.website import loaders
+from tests.benchmarks.cpu_calibration import cpu_s
 from tests.benchmarks.large_farm import TARGET_NAMES
 from tests.db.scenario import (
     RULES,
@@ -31,6 +32,8 @@ from tests.db.scenario import (
 )
 
 _BUILT_SHARE = 0.7
+#: These change the farm.
+WRITES = ("claim", "settle", "new release")
 
 
 @dataclass
@@ -39,7 +42,9 @@ class FarmOperations:
 
     db: Database
     projects: int
+    backend_pid: int
     times_ms: dict[str, list[float]] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)  # of this process and its backend
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(10))
     _chance: random.Random = field(default_factory=lambda: random.Random(1))
     _claimed: list[Job] = field(default_factory=list)
@@ -50,6 +55,11 @@ class FarmOperations:
     def __post_init__(self) -> None:
         self._status = self._status_service()
         self._queries = QueryHandlers(self.db, _dispatcher(), self._status)
+
+    @classmethod
+    async def on(cls, db: Database, projects: int) -> Self:
+        """The operations on a farm, by a connection to its database."""
+        return cls(db, projects, int(await db.value("SELECT pg_backend_pid()")))
 
     @property
     def operations(self) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -67,9 +77,21 @@ class FarmOperations:
 
     async def timed(self, name: str) -> None:
         """Do something, and note how long it took (ms)."""
-        began = time.perf_counter()
+        began, own_s = time.perf_counter(), time.process_time()
         await self.operations[name]()
         self.times_ms.setdefault(name, []).append((time.perf_counter() - began) * 1000)
+        self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - own_s
+
+    async def measure(self, names: Sequence[str], rounds: int, other: "FarmOperations") -> None:
+        """Do things so many times, alternately on another farm, so that both suffer alike."""
+        for name in names:
+            pair = (self, other)
+            before_s = [cpu_s(farm.backend_pid) for farm in pair]
+            for number in range(rounds):
+                for farm in pair if number % 2 else reversed(pair):
+                    await farm.timed(name)
+            for farm, began_s in zip(pair, before_s, strict=True):
+                farm.cpu_s[name] += cpu_s(farm.backend_pid) - began_s
 
     async def claim(self) -> None:
         """A builder asks for a job."""

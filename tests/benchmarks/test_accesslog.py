@@ -22,12 +22,11 @@ from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.website import loaders
 from tests.accesslog.log_generator import LogGenerator
-from tests.benchmarks.cpu_calibration import piece_of_work, slowness
+from tests.benchmarks.cpu_calibration import cpu_s, piece_of_work, slowness
 
 _LINES = 1_000_000
 _INSERTS = 2000
 _LONG_AGO = date(2000, 1, 1)
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager
@@ -42,12 +41,6 @@ def desk_of(database: Database, folder: Path) -> IngestContext:
     return IngestContext.create(
         database, LogFormat.AUTO, RejectedLineSample(folder / "broken"), lambda: _LONG_AGO
     )
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 async def inserted_a_second(dsn: str, log: Path) -> float:

@@ -10,7 +10,7 @@ from piwheels.db.row_counts import row_count_errors
 from piwheels.db.rows import to_parameters
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import BuilderCapability
-from tests.benchmarks.farm_operations import FarmOperations
+from tests.benchmarks.farm_operations import WRITES, FarmOperations
 from tests.benchmarks.large_farm import FULL_PROJECTS, TARGET_NAMES, make_farm
 from tests.conftest import create_database
 
@@ -37,13 +37,10 @@ async def test_work_on_a_large_farm_costs_as_much_as_on_a_small_one(
         async with await Database.connect(dsn, role="test") as small_db:
             await make_farm(small_db, _SMALL_PROJECTS)
             size = await make_farm(database, _LARGE_PROJECTS)
-            small = FarmOperations(small_db, _SMALL_PROJECTS)
-            large = FarmOperations(database, _LARGE_PROJECTS)
-            # Alternately, so that other work of the machine affects both alike.
-            for name in ("claim", "settle", "new release", "status", "explain", "page data"):
-                for _ in range(_ROUNDS if name in {"claim", "settle", "new release"} else 40):
-                    await small.timed(name)
-                    await large.timed(name)
+            small = await FarmOperations.on(small_db, _SMALL_PROJECTS)
+            large = await FarmOperations.on(database, _LARGE_PROJECTS)
+            await large.measure(WRITES, _ROUNDS, small)
+            await large.measure(("status", "explain", "page data"), _ROUNDS // 5, small)
     plan = await _claim_plan(database)
     costs = {
         name: (statistics.median(small.times_ms[name]), statistics.median(large.times_ms[name]))
