@@ -162,18 +162,26 @@ class MinuteCounts(Struct, frozen=True, kw_only=True):
 
 
 async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]:
-    """How many jobs were added, built and failed in a minute, for each active target."""
+    """How many jobs were added, built and failed in a minute, for each active target.
+
+    Jobs that are claimed or wait for a builder count as added, unless they were prioritized.
+    """
     rows = await db.rows(
         """
-        SELECT t.target, coalesce(min(j.added), 0)::int AS added,
+        SELECT t.target,
+               -- By the indexes of claimable and of claimed jobs: none has the time of queuing.
+               ((SELECT count(*) FROM jobs j
+                  WHERE j.target = t.target
+                    AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
+                    AND j.priority_time >= %(minute)s AND j.queued_at >= %(minute)s
+                    AND j.queued_at < %(minute)s + interval '1 minute')
+                + (SELECT count(*) FROM jobs j
+                    WHERE j.claimed_by IS NOT NULL AND j.target = t.target
+                      AND j.queued_at >= %(minute)s
+                      AND j.queued_at < %(minute)s + interval '1 minute'))::int AS added,
                (count(*) FILTER (WHERE b.outcome = 'built'))::int AS built,
                (count(*) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry))::int AS failed
           FROM targets t
-          LEFT JOIN (
-              SELECT target, count(*) AS added FROM jobs
-               WHERE queued_at >= %(minute)s AND queued_at < %(minute)s + interval '1 minute'
-               GROUP BY target
-          ) j ON j.target = t.target
           LEFT JOIN builds b ON b.target = t.target AND b.ended_at >= %(minute)s
                             AND b.ended_at < %(minute)s + interval '1 minute'
          WHERE t.skip_reason IS NULL

@@ -108,6 +108,8 @@ async def farm_totals(db: Database) -> FarmTotals:
 # --- one project -------------------------------------------------------------------------
 
 
+#: Planning takes several times as long as running. PostgreSQL plans once if it expects as much of
+#: known versions as of unknown ones: by the ARRAY() it does not see how many there are.
 _TARGET_STATUS_SQL = """
     SELECT r.version, t.target, t.os, t.skip_reason AS target_skip_reason, t.jobs_outdated,
            EXISTS (
@@ -158,7 +160,7 @@ _TARGET_STATUS_SQL = """
            WHERE s.project = r.project AND s.target = t.target AND s.version IN ('', r.version)
            ORDER BY s.version DESC LIMIT 1
       ) skipped ON true
-     WHERE r.project = %(project)s AND r.version = ANY (%(versions)s)
+     WHERE r.project = %(project)s AND r.version = ANY (ARRAY(SELECT unnest(%(versions)s::text[])))
        AND (%(targets)s::text[] IS NULL OR t.target = ANY (%(targets)s))
      ORDER BY t.sort_order, t.target
 """

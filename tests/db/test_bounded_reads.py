@@ -1,5 +1,7 @@
 """What people ask for reads as many rows on a farm of any size: counts are kept, not counted."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from piwheels.db import history, page_queue, parked_jobs, site_queries, status_queries
@@ -38,6 +40,14 @@ async def test_a_status_reads_no_table_of_rows_that_it_counts(farm: Database) ->
     assert last_hour < await farm.value("SELECT count(*) FROM builds")
 
 
+async def test_what_is_recorded_each_minute_reads_jobs_of_that_minute(farm: Database) -> None:
+    minute = datetime.now(UTC) - timedelta(minutes=1)
+    plans = await executed_plans(farm, lambda: history.counts_of_minute(farm, minute))
+    assert rows_read(plans, "jobs") <= 2 * await farm.value(
+        "SELECT count(*) FROM jobs WHERE queued_at >= %(minute)s", {"minute": minute}
+    )
+
+
 async def test_a_page_reads_the_first_jobs_of_queues_and_rows_of_its_project(
     farm: Database,
 ) -> None:
@@ -48,6 +58,15 @@ async def test_a_page_reads_the_first_jobs_of_queues_and_rows_of_its_project(
     assert 0 < rows_read(plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100
     assert rows_read(plans, "releases") <= 200
     assert rows_read(plans, "files") <= 2_000
+
+
+async def test_the_status_of_projects_is_planned_once(farm: Database) -> None:
+    for number in range(1, 25):
+        await status_queries.project_status(farm, f"bulk-{number}")
+    (statement,) = await farm.rows(
+        "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%AS last_final%'"
+    )
+    assert statement["generic_plans"] > 0
 
 
 async def test_a_large_farm_for_measurements_agrees_with_the_rules(farm: Database) -> None:

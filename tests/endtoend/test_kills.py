@@ -101,6 +101,9 @@ def test_killed_processes_lose_no_wheel_and_build_none_twice(
     ours = f'File "{Path(piwheels.__file__).parent}'
     for log in farm.folder.glob("logs/*.log"):
         assert ours not in log.read_text(errors="replace"), log.name
+    farm.start("--builders", "1")
+    farm.wait_until_ready()
+    assert farm.piw("db recount", "--dry-run", check=False).stdout == "all counts are right\n"
 
 
 @pytest.mark.slow
