@@ -55,14 +55,22 @@ def format_age(alert: Alert, now: datetime) -> str:
     return f"{max(0, int(seconds // 60))}m" if seconds < 3600 else format_short_duration(seconds)
 
 
-def explanation(alert: Alert, now: datetime | None = None) -> tuple[str, str]:
-    """Two sentences about an alert: since when and by which rule, and what to do."""
+def explanation(
+    alert: Alert, now: datetime | None = None, *, consequence: str = ""
+) -> tuple[str, str]:
+    """Two sentences about an alert: since when and by which rule, and what to do.
+
+    Args:
+        alert: the alert.
+        now: the time.
+        consequence: what follows from it, before what to do.
+    """
     now = now or datetime.now(UTC)
     rule = RULES[alert.rule]
     since = f"{alert.subject} {alert.rule} since {format_minute(alert.since, now)}"
     return (
         f"{since}{_figures(alert)}; alert {rule.raises}, clears {rule.clears}.",
-        ". ".join(filter(None, (state_text(alert, now), rule.advice))),
+        ". ".join(filter(None, (state_text(alert, now), consequence, rule.advice))),
     )
 
 

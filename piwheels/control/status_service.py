@@ -63,6 +63,8 @@ LOAD_FACTOR = 20.0
 TOTALS_LOAD_FACTOR = 100.0
 TOTALS_MAX_AGE_S = 600.0
 PEER_RATIOS_MAX_AGE_S = 120.0
+#: The builds of a week.
+RESULTS_MAX_AGE_S = 60.0
 #: How long a reply waits for a refreshed count before it uses the cached one.
 COUNTS_TIMEOUT_S = 1.0
 #: The first count of a large farm takes seconds; consoles wait for 15.
@@ -126,7 +128,9 @@ class StatusService:
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
         self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
         self._results = AdaptiveCache(
-            lambda: history.target_results(db), cost_factor=TOTALS_LOAD_FACTOR
+            lambda: history.target_results(db),
+            cost_factor=TOTALS_LOAD_FACTOR,
+            max_age_s=RESULTS_MAX_AGE_S,
         )
         self._build_history = AdaptiveCache(
             self._read_build_history, cost_factor=TOTALS_LOAD_FACTOR

@@ -7,8 +7,9 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import Static
 
+from piwheels.alerts import rules
 from piwheels.alerts.texts import explanation
-from piwheels.model import Alert, AlertScope
+from piwheels.model import Alert, AlertRule, AlertScope
 from piwheels.tui.model.action_targets import builder_target, queue_target
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.alert_rows import ALERT_COLUMNS, alert_rows
@@ -22,6 +23,8 @@ from piwheels.tui.widgets.table import RowTable
 
 #: Where there are fewer lines, the table has them all.
 _MIN_HEIGHT = 20
+#: What can slow the builds of a builder.
+_SLOWING = frozenset({AlertRule.HOT, AlertRule.MEMORY})
 
 
 class AlertsScreen(TableScreen):
@@ -76,12 +79,22 @@ class AlertsScreen(TableScreen):
         shown.display = alert is not None and self.console.size.height >= _MIN_HEIGHT
         if alert is not None:
             now = datetime.fromtimestamp(self.console.now, UTC)
-            shown.update("\n".join(map(terminal_safe, explanation(alert, now))))
+            sentences = explanation(alert, now, consequence=_slowness(self.console, alert))
+            shown.update(terminal_safe(" ".join(sentences)))
 
 
 def find_alert(console: ConsoleContext, key: str) -> Alert | None:
     """The alert of a row; None when it is a heading, or has passed."""
     return next((alert for alert in console.farm.alerts if alert.alert_id == key), None)
+
+
+def _slowness(console: ConsoleContext, alert: Alert) -> str:
+    """By how much a builder with an alert about its machine is slower than its peers."""
+    builder = console.farm.builders.get(alert.subject)
+    ratio = builder.view.peer_ratio if builder is not None else None
+    if alert.rule not in _SLOWING or ratio is None or ratio < rules.SLOW.clears:
+        return ""
+    return f"Builds take {ratio:.1f}x its peers' time"
 
 
 def alert_target(console: ConsoleContext, alert: Alert) -> ActionTarget:

@@ -1,0 +1,69 @@
+"""The alerts screen: its cursor, where Enter leads, and the sentences about an alert."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from piwheels.model import Alert, AlertRule, Severity
+from piwheels.tui.model.alerts import alert_place
+from piwheels.tui.model.navigation import ScreenName
+from tests.tui.app_harness import run_console
+from tests.tui.sample_farm import BUILDERS, snapshot
+from tests.tui.static_source import NOON, StaticSource
+
+pytestmark = pytest.mark.farm  # each runs the whole console
+
+HOT = Alert(
+    alert_id="hot:pi4-attic",
+    rule=AlertRule.HOT,
+    severity=Severity.WARNING,
+    subject="pi4-attic",
+    since=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=38),
+    text="83C, throttled 38 of the last 60 min",
+    value=83.0,
+    worst=84.0,
+)
+
+
+async def test_the_cursor_is_never_on_a_heading_and_enter_goes_to_the_subject() -> None:
+    async with run_console(StaticSource(snapshot()), first_screen=ScreenName.ALERTS) as stage:
+        await stage.wait_for_text("Acknowledged 1, muted 1")
+        visited = []
+        for _ in range(7):
+            visited.append(stage.table.table.cursor)
+            await stage.press("down")
+        assert [key for key in visited if key and key.startswith("heading")] == []
+        assert visited[4:] == ["hot:pi5-roof", "disk:pi3-shed", "upstream"]
+        await stage.press("up", "enter")
+        assert stage.console.current_screen.screen_name is ScreenName.BUILDERS
+        assert stage.table.table.cursor == "pi3-shed"
+
+
+async def test_two_sentences_say_since_when_by_which_rule_and_what_to_do() -> None:
+    builders = tuple(
+        replace(view, peer_ratio=1.9) if view.label == "pi4-attic" else view for view in BUILDERS
+    )
+    source = StaticSource(snapshot(alerts=(HOT,), builders=builders))
+    async with run_console(source, size=(40, 20), first_screen=ScreenName.ALERTS) as stage:
+        await stage.wait_for_text("hot since")
+        words = " ".join(stage.text.split())
+        assert "83C now, 84C at most; alert from 80C or throttled for 5 min, clears under" in words
+        assert "Builds take 1.9x its peers' time. A hot board builds slowly." in words
+        assert "Look at its fan and its case." in words
+
+
+@pytest.mark.parametrize(
+    ("alert_id", "screen", "row"),
+    [
+        ("pages", ScreenName.HOST, "pages"),
+        ("tree", ScreenName.HOST, "disk"),
+        ("failing", ScreenName.FAILURES, ""),
+        ("failing:cp39-bullseye-armv7l", ScreenName.QUEUES, "cp39-bullseye-armv7l"),
+        ("all-failed:pi1", ScreenName.BUILDERS, "pi1"),
+    ],
+)
+def test_an_alert_leads_to_its_subject(alert_id: str, screen: ScreenName, row: str) -> None:
+    rule, _, subject = alert_id.partition(":")
+    alert = replace(HOT, alert_id=alert_id, rule=AlertRule(rule), subject=subject or "farm")
+    assert alert_place(alert) == (screen, row)
