@@ -1,5 +1,7 @@
 """What projects say about themselves: of the newest release that has a wheel."""
 
+from collections.abc import Sequence
+
 from piwheels.db.database import Database, transactional
 from piwheels.db.index_queries import version_sort_key
 from piwheels.db.rows import from_row, to_parameters
@@ -44,3 +46,12 @@ async def load_metadata(db: Database, project: str) -> ProjectMetadata:
         {"project": project},
     )
     return from_row(ProjectMetadata, rows[0]) if rows else ProjectMetadata()
+
+
+async def load_summaries(db: Database, projects: Sequence[str]) -> dict[str, str]:
+    """The known summaries of some projects, by project."""
+    rows = await db.rows(
+        "SELECT project, summary FROM project_metadata WHERE project = ANY (%(projects)s)",
+        {"projects": list(projects)},
+    )
+    return {row["project"]: row["summary"] for row in rows}

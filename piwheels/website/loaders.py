@@ -1,6 +1,7 @@
 """Loads the data of pages from the database."""
 
 import asyncio
+import heapq
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from piwheels.db.downloads import (
     PeriodTotals,
     first_day,
 )
-from piwheels.db.project_metadata import load_metadata
+from piwheels.db.project_metadata import load_metadata, load_summaries
 from piwheels.model import (
     NamedCount,
     Outcome,
@@ -30,6 +31,7 @@ from piwheels.model import (
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
 from piwheels.website.page_data import FeedsData, HomeData, PackagesData, ProjectData, StatsData
+from piwheels.website.word_index import MAX_PROJECTS, DescribedProject
 
 _RECENT_BUILDS = 12
 _FEED_BUILDS = 50
@@ -92,6 +94,22 @@ async def load_packages(db: Database, listed: Sequence[ProjectListing]) -> Packa
         top=tuple(share for share in top if share.name in known),
         newest=tuple(build for build in builds if build.outcome is Outcome.BUILT)[:_TOP_PROJECTS],
     )
+
+
+async def load_described(db: Database, listed: Sequence[ProjectListing]) -> list[DescribedProject]:
+    """The most downloaded projects with their summaries, for the index of words."""
+    chosen = heapq.nsmallest(
+        MAX_PROJECTS, listed, key=lambda item: (-item.recent_downloads, item.name)
+    )
+    summaries = await load_summaries(db, [item.name for item in chosen])
+    return [
+        DescribedProject(
+            name=item.name,
+            summary=summaries.get(item.name, ""),
+            downloads=item.recent_downloads,
+        )
+        for item in chosen
+    ]
 
 
 async def load_feeds(db: Database) -> FeedsData:

@@ -30,6 +30,7 @@ from piwheels.website.page_data import (
     StatsData,
 )
 from piwheels.website.project_page import render_alias, render_project
+from piwheels.website.word_index import DescribedProject
 
 
 def write_static(root: Path, site: Site, _: str = "") -> None:
@@ -46,20 +47,27 @@ def write_home(root: Path, site: Site, content: HomeData) -> None:
 
 def write_search(root: Path, site: Site, dsn: str) -> None:
     """Write the page of projects, the search index, the JSON list and the pages by letter."""
-    content, listed = subprocess_query.run_query(dsn, "search", _load_search)
+    content, listed, described = subprocess_query.run_query(dsn, "search", _load_search)
     webroot = Webroot(root)
     search_files.write_search_files(
         webroot, [(item.name, item.recent_downloads) for item in listed]
     )
+    search_files.write_word_files(webroot, described)
     _write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
     subprocess_query.run_query(
         dsn, "list", lambda db: project_list_files.write_project_list(db, webroot, site)
     )
 
 
-async def _load_search(db: Database) -> tuple[PackagesData, list[ProjectListing]]:
+async def _load_search(
+    db: Database,
+) -> tuple[PackagesData, list[ProjectListing], list[DescribedProject]]:
     listed = await site_db.list_projects(db)
-    return await loaders.load_packages(db, listed), listed
+    return (
+        await loaders.load_packages(db, listed),
+        listed,
+        await loaders.load_described(db, listed),
+    )
 
 
 def write_stats(root: Path, site: Site, content: StatsData) -> None:

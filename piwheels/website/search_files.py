@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from piwheels.webroot import Webroot
-from piwheels.website import search_index
+from piwheels.website import search_index, word_index
+from piwheels.website.word_index import DescribedProject
 
 #: The number of files written with one sync of the disk.
 _BATCH_SIZE = 500
@@ -23,11 +24,20 @@ def write_search_files(webroot: Webroot, downloads: Iterable[tuple[str, int]]) -
         webroot: where to write.
         downloads: the normalized name of each project and its recent downloads.
     """
-    folder = webroot.root / "search"
+    return _write_shards(webroot, "search", search_index.build_search_files(downloads))
+
+
+def write_word_files(webroot: Webroot, projects: Iterable[DescribedProject]) -> int:
+    """Make search-words/ hold exactly the index of words; returns the number written."""
+    return _write_shards(webroot, "search-words", word_index.build_word_files(projects))
+
+
+def _write_shards(webroot: Webroot, directory: str, files: Iterable[tuple[str, bytes]]) -> int:
+    folder = webroot.root / directory
     kept: set[str] = set()
     changed: list[tuple[Path, bytes]] = []
     written = 0
-    for name, content in search_index.build_search_files(downloads):
+    for name, content in files:
         path = folder / f"{name}.json"
         kept |= {path.name, f"{path.name}.gz"}
         if not webroot.is_up_to_date(path, content):

@@ -31,6 +31,7 @@ def robots_txt(site: Site) -> bytes:
     """robots.txt: crawlers may read pages, but not wheels and the index."""
     return (
         "User-agent: *\nDisallow: /packages/\nDisallow: /simple/\nDisallow: /search/\n"
+        "Disallow: /search-words/\n"
         f"\nSitemap: {site.url}sitemap.xml\n"
     ).encode()
 

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.webroot import Webroot
 from piwheels.website import assets, search_files
+from piwheels.website.word_index import DescribedProject
 from tests.website.factories import SITE
 
 _PAGE = """
@@ -31,6 +32,20 @@ def project_names(count: int) -> Iterator[tuple[str, int]]:
         yield f"{word}{'-' * (number % 3 > 0)}{syllables(rest)}", 10**6 // (number + 1)
 
 
+def described_projects() -> list[DescribedProject]:
+    """Some known projects with what they say about themselves."""
+    summaries = {
+        "numpy": "Fundamental package for array computing",
+        "pandas": "Data structures for analysis of tables",
+        "opencv-python": "Wrapper package for computer vision bindings",
+        "scipy": "Algorithms for computing",
+    }
+    return [
+        DescribedProject(name=name, summary=summaries.get(name, ""), downloads=10**8 >> at)
+        for at, name in enumerate(_KNOWN)
+    ]
+
+
 def syllables(number: int) -> str:
     """A number as something that can be said."""
     consonants, vowels = "bdfgklmnprstvz", "aeiou"
@@ -47,6 +62,7 @@ def make_search_tree(root: Path, count: int = 20_000) -> Path:
     webroot = Webroot(root)
     assets.write(webroot)
     search_files.write_search_files(webroot, dict(project_names(count)).items())
+    search_files.write_word_files(webroot, described_projects())
     templates = Environment(
         loader=PackageLoader("piwheels.website"), autoescape=True, undefined=StrictUndefined
     )

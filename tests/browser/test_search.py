@@ -210,10 +210,29 @@ async def test_missing_shards_are_reported(many: Visitors) -> None:
         await expect(visit.page.get_by_role("status")).to_contain_text("failed (404)")
 
 
-async def test_without_javascript_the_index_is_linked(many: Visitors) -> None:
+async def test_without_javascript_the_list_is_linked(many: Visitors) -> None:
     async with many.visit(java_script_enabled=False) as visit:
         await visit.open()
         await expect(visit.page.get_by_role("combobox")).to_be_hidden()
-        link = visit.page.get_by_role("link", name="The index lists every project")
-        await expect(link).to_have_attribute("href", "simple/")
+        link = visit.page.get_by_role("link", name="Projects are also listed")
+        await expect(link).to_have_attribute("href", "packages.html")
         await expect(visit.page.get_by_role("button", name="Copy")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("computer vision", "opencv-python"),
+        ("vision comp", "opencv-python"),
+        ("Num_Py", "numpy"),
+        ("pan das", "pandas"),
+    ],
+)
+async def test_words_of_summaries_and_other_spellings_find_projects(
+    visit: Visit, text: str, name: str
+) -> None:
+    await type_in(visit.page, text)
+    await expect(visit.page.get_by_role("option", name=name, exact=True)).to_be_visible()
+    await expect(visit.page.get_by_role("status")).to_contain_text("by their description")
+    await visit.page.keyboard.press("Enter")
+    await visit.page.wait_for_url(f"**/project/{name}/")

@@ -13,6 +13,7 @@
   const status = box.querySelector("[role=status]");
 
   const shards = new Map(); // loaded shards by file name
+  const buckets = new Map(); // loaded buckets of words (website/word_index.py) by name
   const pending = new Map(); // shards being loaded, by file name: {promise, controller}
   let query = "";
   let following = Promise.resolve(); // resolves when all results of `query` are loaded
@@ -91,6 +92,55 @@
       || a.name.length - b.name.length || (a.name < b.name ? -1 : 1));
   }
 
+  // --- words of names and summaries, and other spellings ---
+
+  async function bucket(name) {
+    if (!buckets.has(name)) {
+      const response = await fetch(`${box.dataset.words}${encodeURIComponent(name)}.json`);
+      if (!response.ok) throw new Error(`${response.status}`);
+      buckets.set(name, await response.json());
+    }
+    return buckets.get(name);
+  }
+
+  // The projects that have a word which starts with this text.
+  async function projectsWith(start) {
+    if (!(await bucket("_")).includes(start.slice(0, 2))) return [];
+    const words = await bucket(start.slice(0, 2));
+    const found = words[start] ? [words[start]] : [];
+    for (const word of Object.keys(words)) {
+      if (word !== start && word.startsWith(start)) found.push(words[word]);
+    }
+    return [...new Set(found.flat())];
+  }
+
+  // Projects that have every word of the text in their name or summary.
+  async function described(typed) {
+    const starts = typed.split("-").filter((word) => word.length > 1);
+    const [first, ...others] = await Promise.all(starts.map(projectsWith));
+    return (first ?? []).filter((name) => others.every((names) => names.includes(name)));
+  }
+
+  // Projects whose name has the words of the text without what separates them.
+  async function joined(typed) {
+    const together = typed.replaceAll("-", "");
+    if (together === typed) return [];
+    for (;;) {
+      const { found, file } = path(together);
+      if (file === null) return matches(found.at(-1), together).map(({ name }) => name);
+      await load(file);
+    }
+  }
+
+  // Adds what is found in other ways to a list that is not full.
+  async function extend(results, typed) {
+    if (results.length >= SHOWN || typed.length < 3) return [];
+    const names = [...await joined(typed), ...await described(typed)];
+    const there = new Set(results.map(({ name }) => name));
+    return [...new Set(names)].filter((name) => !there.has(name))
+      .map((name) => ({ name, at: -1, isOther: true }));
+  }
+
   // --- display ---
 
   function option({ name, at }, index, typed) {
@@ -99,6 +149,10 @@
     item.setAttribute("role", "option");
     item.setAttribute("aria-selected", "false");
     item.dataset.name = name;
+    if (at < 0) {
+      item.append(name);
+      return item;
+    }
     const mark = document.createElement("mark");
     mark.textContent = name.slice(at, at + typed.length);
     item.append(name.slice(0, at), mark, name.slice(at + typed.length));
@@ -166,7 +220,13 @@
       if (deepest) show(results, typed);
       if (file === null) {
         // A leaf holds all matches; so does a shard without further shards for the text.
-        status.textContent = summary(results, !deepest.packs.length || found.length <= typed.length);
+        const complete = !deepest.packs.length || found.length <= typed.length;
+        const others = await extend(results, typed).catch(() => []);
+        if (query !== typed) return;
+        if (others.length) show([...results, ...others], typed);
+        status.textContent = others.length
+          ? `${summary(results, complete)} ${others.length} more by their description or spelling.`
+          : summary(results, complete);
         return;
       }
       try {
@@ -182,7 +242,7 @@
   function fail(error) {
     query = ""; // allow a retry with the same text
     status.textContent = navigator.onLine && /^\d/.test(error.message)
-      ? `Search failed (${error.message}). The index lists every project.`
+      ? `Search failed (${error.message}). The pages by first letter list every project.`
       : "Search is unreachable. Press Enter to retry.";
   }
 
