@@ -274,7 +274,7 @@ def test_the_farm_and_the_screen_that_were_shown_last_are_shown_again(
     environ = write_contexts(tmp_path, addresses)
     command = [sys.executable, "-m", "piwheels", "tui"]
     with PtySession([*command, "--context", "main"], environ=environ) as terminal:
-        terminal.wait_for_text("3 builders")
+        terminal.wait_for_text("Builders 3")
         terminal.wait_for_text("contexts.odd")
         terminal.press("4F")
         terminal.wait_for_text("Farm")
