@@ -113,7 +113,7 @@ def _show_problems(console: Console, problems: Iterable[str]) -> None:
 
     if isinstance(console.source, RecordingSource):
         console.source.recorder.on_failure = show
-    for line in filter(None, problems):
+    if line := "; ".join(filter(None, problems)):  # only the last message is shown
         console.call_later(show, line)
 
 

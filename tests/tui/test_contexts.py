@@ -273,9 +273,13 @@ def test_the_farm_and_the_screen_that_were_shown_last_are_shown_again(
 ) -> None:
     environ = write_contexts(tmp_path, addresses)
     command = [sys.executable, "-m", "piwheels", "tui"]
-    with PtySession([*command, "--context", "main"], environ=environ) as terminal:
+    with PtySession([*command, "--context", "main"], width=100, environ=environ) as terminal:
         terminal.wait_for_text("Builders 3")
         terminal.wait_for_text("contexts.odd")
+        terminal.press("<")
+        terminal.wait_for_text("RECORDED")
+        terminal.press("\x1b")
+        terminal.wait_for(lambda lines: not any("RECORDED" in line for line in lines))
         terminal.press("4F")
         terminal.wait_for_text("Farm")
         terminal.press("\x1b[B\r")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyte
 import pytest
 
 from tests.timeouts import WAIT_S
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.farm  # each starts `piw tui` on a terminal
 
 #: Through the screens, and what is to be read there then.
 _TOUR = (
-    ("", "5 builders"),
+    ("", "Builders 5"),
     ("4", "Empty in"),
     ("3", "Outcome"),
     ("7", "Count"),
@@ -54,7 +55,7 @@ def start_console(address: str, tmp_path: Path, *options: str, **environ: str) -
 
 def test_the_console_shows_the_farm_and_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         assert not terminal.responds
         terminal.press("q")
         assert terminal.end() == 0
@@ -66,14 +67,14 @@ def test_the_console_ends_with_its_terminal(address: str, tmp_path: Path, ignore
     command = " ".join([*PIW, "--connect", address])
     script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
     with PtySession(["sh", "-c", script]) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         terminal.hang_up()
         assert terminal.end() in {129, -signal.SIGHUP}
 
 
 def test_a_terminated_console_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         terminal.process.terminate()
         assert terminal.end() == 0
         assert terminal.responds
@@ -90,9 +91,10 @@ def test_invalid_settings_are_reported_and_renamed(address: str, tmp_path: Path)
     file = tmp_path / "piwheels" / "console.toml"
     file.parent.mkdir()
     file.write_text("theme = [")
-    with start_console(address, tmp_path) as terminal:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    with PtySession([*PIW, "--connect", address], width=115, environ=environ) as terminal:
         terminal.wait_for_text("is not valid")
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
     assert not file.exists()
     assert file.with_name("console.toml.broken").read_text() == "theme = ["
 
@@ -143,9 +145,37 @@ def test_a_dumb_terminal_is_rejected(address: str, tmp_path: Path) -> None:
 
 def test_a_console_without_a_shell_cannot_be_suspended(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         terminal.press("\x1a")
         terminal.wait_for_text("Cannot suspend")
+
+
+def frames_of(terminal: PtySession) -> list[list[str]]:
+    """The screen after each frame; a frame ends with a request for the cursor's position."""
+    screen = pyte.Screen(80, 24)
+    stream = pyte.ByteStream(screen)
+    shown = []
+    for frame in b"".join(terminal.data).split(b"\x1b[6n")[:-1]:
+        stream.feed(frame)
+        shown.append(list(screen.display))
+    return shown
+
+
+@pytest.mark.parametrize("has_master", [True, False])
+def test_each_frame_is_complete_from_the_first_on(
+    address: str, tmp_path: Path, has_master: bool
+) -> None:
+    with start_console(address if has_master else f"ipc://{tmp_path}/none", tmp_path) as terminal:
+        terminal.wait_for_text("Builders 5" if has_master else "Last attempt:")
+        frames = frames_of(terminal)
+    assert frames
+    for lines in frames:
+        screen = "\n".join(lines)
+        is_waiting = "waiting for a master" in lines[0]
+        assert "OVERVIEW" in lines[1], screen
+        assert any("q Quit" in line for line in lines[-2:]), screen
+        assert is_waiting == ("Waiting for a master at" in screen), screen
+        assert is_waiting != ("Builders 5" in screen and "pi0" in screen), screen
 
 
 @pytest.mark.parametrize("over", ["", "K"])
@@ -153,7 +183,7 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
     address: str, tmp_path: Path, over: str
 ) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         if over:
             terminal.press("2")
             terminal.wait_for_text("Phase")
@@ -163,12 +193,12 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
         terminal.wait_for_text("Broadcast message")
         terminal.press("\x0c")
         terminal.wait_for(lambda lines: not any("Broadcast" in line for line in lines))
-        terminal.wait_for_text("Cancel" if over else "5 builders")
+        terminal.wait_for_text("Cancel" if over else "Builders 5")
 
 
 def test_ctrl_c_shows_how_to_quit(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         terminal.press("\x03")
         terminal.wait_for_text("q: Quit the")
 
@@ -214,7 +244,7 @@ def test_without_unicode_only_ascii_is_sent(
 @pytest.mark.slow
 def test_no_color_sends_no_colors(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
-        terminal.wait_for_text("5 builders")
+        terminal.wait_for_text("Builders 5")
         terminal.press("2")
         terminal.wait_for_text("Elapsed")
         terminal.press("K")
