@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class DiskHistory:
     def record(self, free: Mapping[str, float], now_s: float) -> None:
         """Take samples, in bytes; disks that are gone are forgotten."""
         self._disks = {
-            name: self._disks.get(name) or _Disk(now_s, bytes_free)
+            name: self._disks.get(name) or _Disk(now_s - _phase_s(name), bytes_free)
             for name, bytes_free in free.items()
         }
         for name, disk in self._disks.items():
@@ -51,6 +52,11 @@ class DiskHistory:
             for name, disk in self._disks.items()
             if disk.lost_per_s is not None
         }
+
+
+def _phase_s(name: str) -> float:
+    """How far its first sample is: otherwise those of all disks would end at the same time."""
+    return zlib.crc32(name.encode()) % _SAMPLE_S
 
 
 def trend(samples: deque[tuple[float, float]]) -> float | None:

@@ -47,7 +47,18 @@ def test_a_disk_that_does_not_fill_has_no_trend(rate: float) -> None:
 
 
 def test_before_three_hours_nothing_is_known() -> None:
-    assert watched(lambda at_s: 20 * GIB - at_s / HOUR_S * GIB, 2.9) == {}
+    assert watched(lambda at_s: 20 * GIB - at_s / HOUR_S * GIB, 2.7) == {}
+
+
+def test_the_trends_of_a_large_farm_are_not_all_computed_at_once() -> None:
+    history, ended = DiskHistory(), []
+    free = {f"pi{number}": GIB for number in range(500)}
+    for minute in range(31):
+        before = sum(len(disk.samples) for disk in history._disks.values())
+        history.record(free, minute * 60.0)
+        ended.append(sum(len(disk.samples) for disk in history._disks.values()) - before)
+    assert sum(ended) == 1000
+    assert max(ended) < 100
 
 
 def test_the_samples_are_bounded_and_those_of_a_gone_disk_are_dropped() -> None:
