@@ -245,6 +245,7 @@ CREATE TABLE builds (
     duration_s       double precision NOT NULL,
     attempt          integer NOT NULL,
     build_inputs     text[] NOT NULL,  -- what the index proxy served
+    phases           jsonb NOT NULL DEFAULT '[]',  -- with their durations; empty: not known
     without_compiler boolean NOT NULL DEFAULT false,
     failure_class    text NOT NULL DEFAULT '' CHECK (failure_class IN (
                          '', 'unknown', 'missing-package', 'missing-toolchain', 'compiler-error',

@@ -38,6 +38,7 @@ CREATE TABLE builds (
     duration_s double precision NOT NULL,
     attempt integer NOT NULL,
     build_inputs text[] NOT NULL,
+    phases jsonb NOT NULL DEFAULT '[]'::jsonb,
     without_compiler boolean NOT NULL DEFAULT false,
     failure_class text NOT NULL DEFAULT ''::text,
     evidence jsonb NOT NULL DEFAULT '{}'::jsonb,

@@ -1,9 +1,11 @@
 """The log of a running build: forwarded as it grows, with its tail and its phase."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from piwheels.builder.sandbox_entry import PHASE_PREFIX
+from piwheels.model import MAX_PHASES, BuildPhase
 from piwheels.sanitize import truncate_line
 
 OnLog = Callable[[bytes], None]
@@ -33,7 +35,9 @@ class BuildLog:
     tail: bytearray = field(default_factory=bytearray)
     phase: str = ""
     tail_line: int = 0
+    clock: Callable[[], float] = time.monotonic
     _partial_line: bytes = b""
+    _phases: list[tuple[str, float]] = field(default_factory=list)  # with when they began
 
     def write(self, data: bytes) -> None:
         """Forward the output of the build."""
@@ -61,7 +65,19 @@ class BuildLog:
     def enter_phase(self, phase: str, text: str = "") -> None:
         """Report a new phase, in other words if there is a text."""
         self.phase = phase
-        self.on_phase(truncate_line(text or phase, _MAX_PHASE_CHARS))
+        name = truncate_line(text or phase, _MAX_PHASE_CHARS)
+        if len(self._phases) < MAX_PHASES:
+            self._phases.append((name, self.clock()))
+        self.on_phase(name)
+
+    @property
+    def phases(self) -> tuple[BuildPhase, ...]:
+        """The phases so far; the last one has lasted until now."""
+        ends = [*(begin for _, begin in self._phases[1:]), self.clock()]
+        return tuple(
+            BuildPhase(name=name, duration_s=max(0.0, end - begin))
+            for (name, begin), end in zip(self._phases, ends, strict=False)
+        )
 
     def write_marker(self, text: str) -> None:
         """Add a line of the builder itself, in the form of a phase."""

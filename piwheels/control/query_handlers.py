@@ -15,6 +15,7 @@ from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.errors import RejectedError
 from piwheels.model import (
+    BuildDetails,
     JobsAhead,
     ProjectStatusRow,
     QueueOutline,
@@ -28,6 +29,7 @@ from piwheels.protocol.messages import (
     BuilderHistory,
     BuilderHistoryReply,
     BuilderReply,
+    BuildReply,
     BuildsReply,
     EventsReply,
     Explain,
@@ -48,6 +50,7 @@ from piwheels.protocol.messages import (
     RequestBody,
     SearchProjects,
     SeriesReply,
+    ShowBuild,
     ShowBuilder,
     ShowProject,
     Status,
@@ -91,8 +94,8 @@ class QueryHandlers:
                 return await self.status.status()
             case BuilderHistory() | ShowBuilder():
                 return await self._about_builder(query)
-            case ListBuilds():
-                return await self.builds(query)
+            case ListBuilds() | ShowBuild():
+                return await self._about_builds(query)
             case ListEvents():
                 return EventsReply(events=await self.status.list_events(query))
             case ListFailures() | ListFailedBuilds():
@@ -107,6 +110,13 @@ class QueryHandlers:
                 return await self.release_report(query)
             case _:
                 raise RejectedError(f"{type(query).__name__} cannot be sent by itself")
+
+    async def _about_builds(self, query: ListBuilds | ShowBuild) -> ReplyBody:
+        match query:
+            case ListBuilds():
+                return await self.builds(query)
+            case ShowBuild(build=build):
+                return BuildReply(details=await self.build_details(build))
 
     async def _about_failures(self, query: ListFailures | ListFailedBuilds) -> ReplyBody:
         match query:
@@ -157,6 +167,17 @@ class QueryHandlers:
         )
         answers = (projection(Explanation, status, text=status.as_text) for status in statuses)
         return ExplainReply(answers=tuple(answers), targets=await self.targets())
+
+    async def build_details(self, build: int) -> BuildDetails:
+        """A completed build, with how many releases fail as it did."""
+        details = await failures.build_details(self.db, build)
+        if details is None:
+            raise RejectedError(f"build {build} is not recorded: it is running, or was removed")
+        usual_s = await history.usual_durations(self.db, [build])
+        key = (details.group_class, details.group_cause)
+        groups = (await self.status.failures()).groups if details.group_class else ()
+        releases = (it.releases for it in groups if (it.failure_class, it.cause) == key)
+        return replace(details, usual_s=usual_s.get(build), group_releases=next(releases, 0))
 
     async def queue(self, target: str) -> QueueReply:
         """The jobs that builders take next for a target, with their expected start."""

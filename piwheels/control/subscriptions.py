@@ -51,6 +51,9 @@ class LogReader(Protocol):
     def arrivals(self, build: int, /) -> Arrivals | None:
         """When the parts of a log arrived; None: unknown."""
 
+    def total_bytes(self, build: int, /) -> int:
+        """The size of a log, of a running or completed build."""
+
     def read(self, build: int, offset: int, length: int, /) -> bytes | None:
         """A part of the log of a running build; None when it does not run."""
 
@@ -110,7 +113,9 @@ class Subscriptions:
 
     async def follow_log(self, request: FollowLog, channel: ReplyChannel) -> ReplyBody:
         """Send the chunks of a log; with `follow`, also what is added until the build ends."""
-        build, offset = request.build, max(request.offset, 0)
+        build, offset = request.build, request.offset
+        if offset < 0:
+            offset = max(0, offset + self.logs.total_bytes(build))
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:
                 if not await channel.send(self._chunk(build, offset, data)):

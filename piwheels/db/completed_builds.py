@@ -173,10 +173,11 @@ async def _store_build(
         """
         INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry,
                             reason, started_at, duration_s, attempt, build_inputs,
-                            without_compiler, failure_class, evidence)
+                            without_compiler, failure_class, evidence, phases)
         VALUES (%(build_id)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
                 %(will_retry)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s,
-                %(build_inputs)s, %(without_compiler)s, %(failure_class)s, %(evidence)s::jsonb)
+                %(build_inputs)s, %(without_compiler)s, %(failure_class)s, %(evidence)s::jsonb,
+                %(phases)s::jsonb)
         """,
         {
             **to_parameters(build),
@@ -184,6 +185,7 @@ async def _store_build(
             "reason": build.reason.replace("\0", ""),
             "failure_class": str(build.failure_class or ""),
             "evidence": msgspec.json.encode(build.evidence).decode(),
+            "phases": msgspec.json.encode(build.phases).decode(),
         },
     )
     for file in files:

@@ -7,7 +7,13 @@ from piwheels.db.database import Database, transactional
 from piwheels.db.history import BUILD_SUMMARIES_SQL, build_summary
 from piwheels.db.job_queue import NAMED_RELEASES, release_parameters, retry_where
 from piwheels.db.rows import from_row
-from piwheels.model import BuildSummary, FailureGroup, FailureReport
+from piwheels.model import (
+    MAX_SHOWN_INPUTS,
+    BuildDetails,
+    BuildSummary,
+    FailureGroup,
+    FailureReport,
+)
 
 #: So many failed builds are looked at, the last first: whatever the size of the farm, the groups
 #: cost the database the same.
@@ -16,9 +22,32 @@ MAX_GROUPS = 200
 #: The most builds of one group that are listed, and the most releases that a command names.
 MAX_GROUP_BUILDS = 2000
 
+#: By what failures are grouped, from `packages`, `missing` and `reason`. The same error in another
+#: file is the same cause.
+_CAUSE_SQL = r"""
+    CASE WHEN cardinality(packages) > 0 THEN array_to_string(packages, ', ')
+         WHEN cardinality(missing) > 0 THEN array_to_string(missing, ', ')
+         ELSE left(regexp_replace(reason, '^\S+?:\d+(:\d+)?:\s+', ''), 200)
+    END
+"""
+_DETAILS_SQL = f"""
+    SELECT b.started_at, b.attempt, b.phases, b.build_inputs[1:%(inputs)s] AS build_inputs,
+           cardinality(b.build_inputs) AS inputs, coalesce(r.sdist_filename, '') AS sdist,
+           CASE WHEN b.outcome <> 'built'
+                THEN coalesce(nullif(b.failure_class, ''), b.outcome) ELSE '' END AS group_class,
+           CASE WHEN b.outcome <> 'built' THEN {_CAUSE_SQL} ELSE '' END AS group_cause
+      FROM builds b
+      JOIN releases r ON r.project = b.project AND r.version = b.version
+     CROSS JOIN LATERAL (
+         SELECT ARRAY(SELECT jsonb_array_elements_text(b.evidence -> 'packages')) AS packages,
+                ARRAY(SELECT jsonb_array_elements_text(b.evidence -> 'missing')) AS missing
+     ) found
+     WHERE b.build_id = %(build)s
+"""  # noqa: S608 - of constants alone
+
 #: The last builds of releases that are wanted and have no wheel, with their cause. A build that
 #: was canceled has none.
-_OPEN_FAILURES_SQL = r"""
+_OPEN_FAILURES_SQL = f"""
     WITH recent AS MATERIALIZED (
         SELECT build_id, project, version, target, will_retry, ended_at, reason, evidence,
                coalesce(nullif(failure_class, ''), outcome) AS failure_class
@@ -57,14 +86,10 @@ _OPEN_FAILURES_SQL = r"""
                 WHERE c.project = n.project AND c.version = n.version AND c.target = n.target)
     ), failures AS (
         SELECT open.*,
-               CASE WHEN cardinality(packages) > 0 THEN array_to_string(packages, ', ')
-                    WHEN cardinality(missing) > 0 THEN array_to_string(missing, ', ')
-                    -- The same error in another file is the same cause.
-                    ELSE left(regexp_replace(reason, '^\S+?:\d+(:\d+)?:\s+', ''), 200)
-               END AS cause
+               {_CAUSE_SQL} AS cause
           FROM open
     )
-"""
+"""  # noqa: S608 - of constants alone
 
 #: Groups of releases that fail for the same cause; `numbered` has one row for each group.
 _GROUPS_SQL = f"""
@@ -113,6 +138,17 @@ async def failure_report(db: Database) -> FailureReport:
     groups = tuple(from_row(FailureGroup, row) for row in rows)
     first = rows[0] if rows else {"causes": 0, "all_releases": 0}
     return FailureReport(groups=groups, causes=first["causes"], releases=first["all_releases"])
+
+
+async def build_details(db: Database, build: int) -> BuildDetails | None:
+    """A completed build with its phases and inputs; None if it is not recorded."""
+    rows = await db.rows(_DETAILS_SQL, {"build": build, "inputs": MAX_SHOWN_INPUTS})
+    summaries = await db.rows(
+        BUILD_SUMMARIES_SQL.format(conditions="b.build_id = %(build)s"), {"build": build}
+    )
+    if not rows or not summaries:
+        return None
+    return from_row(BuildDetails, rows[0], build=build_summary(summaries[0]))
 
 
 async def builds_of_group(db: Database, failure_class: str, cause: str) -> list[BuildSummary]:

@@ -9,6 +9,8 @@ from piwheels.model.alerts import AlertState as AlertState
 from piwheels.model.alerts import Severity as Severity
 from piwheels.model.base import Struct as Struct
 from piwheels.model.base import projection as projection
+from piwheels.model.build_details import MAX_SHOWN_INPUTS as MAX_SHOWN_INPUTS
+from piwheels.model.build_details import BuildDetails as BuildDetails
 from piwheels.model.builder_page import BuilderPage as BuilderPage
 from piwheels.model.builder_page import BuilderSeries as BuilderSeries
 from piwheels.model.builds import RETRYABLE as RETRYABLE
@@ -45,6 +47,8 @@ from piwheels.model.metrics import QueuedJob as QueuedJob
 from piwheels.model.metrics import QueueStatus as QueueStatus
 from piwheels.model.metrics import TargetResults as TargetResults
 from piwheels.model.metrics import total_results as total_results
+from piwheels.model.phases import MAX_PHASES as MAX_PHASES
+from piwheels.model.phases import BuildPhase as BuildPhase
 from piwheels.model.project_metadata import ListedProject as ListedProject
 from piwheels.model.project_metadata import ProjectListing as ProjectListing
 from piwheels.model.project_metadata import ProjectMetadata as ProjectMetadata

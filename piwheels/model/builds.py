@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from piwheels.model.base import Struct, projection
+from piwheels.model.phases import BuildPhase
 from piwheels.model.recipes import Recipe
 from piwheels.model.releases import Sdist
 
@@ -210,6 +211,7 @@ class Build(Struct, frozen=True, kw_only=True):
     evidence: FailureEvidence = FailureEvidence()
     added_packages: tuple[str, ...] | None = None  # as in BuildFinished
     peak_memory_bytes: int = 0  # 0: unknown
+    phases: tuple[BuildPhase, ...] = ()  # () if they are not known
 
     @property
     def cause(self) -> FailureCause | None:

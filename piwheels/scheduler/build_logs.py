@@ -51,6 +51,17 @@ class LogSpool:
         except FileNotFoundError:
             return 0
 
+    def total_bytes(self, build: int) -> int:
+        """The size of a log, also of a completed build; 0 if there is none."""
+        if self._path(build).exists():
+            return self.size(build)
+        try:
+            with self._webroot.log_path(build).open("rb") as file:
+                file.seek(-4, os.SEEK_END)
+                return int.from_bytes(file.read(4), "little")  # RFC 1952, 2.3.1: ISIZE
+        except OSError:
+            return 0
+
     def create(self, build: int) -> None:
         """Create an empty log, so that it can be followed before its first line."""
         with self._ignoring_disk_errors(build):

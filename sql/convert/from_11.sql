@@ -125,6 +125,7 @@ ALTER TABLE builds RENAME COLUMN inputs TO build_inputs;
 ALTER TABLE builds RENAME COLUMN lacking TO without_compiler;
 ALTER TABLE builds RENAME COLUMN failure TO failure_class;
 ALTER TABLE builds RENAME COLUMN forgiven TO ignored_by_policy;
+ALTER TABLE builds ADD COLUMN phases jsonb NOT NULL DEFAULT '[]';
 CREATE INDEX builds_failed ON builds (ended_at) WHERE outcome <> 'built';
 UPDATE builds SET outcome = 'canceled' WHERE outcome = 'killed';
 UPDATE builds SET failure_class = 'rejected' WHERE failure_class = 'refused';

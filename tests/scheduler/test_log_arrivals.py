@@ -53,7 +53,9 @@ def test_times_are_kept_with_the_log_of_a_running_and_of_an_ended_build(
     assert running is not None
     assert running.between(0, 99) == expected
     assert running.between(6, 12) == expected[:1]
+    assert logs.total_bytes(7) == 17
     logs.archive(7)
+    assert (logs.total_bytes(7), logs.total_bytes(8)) == (17, 0)
     kept = logs.arrivals(7)
     assert kept is not None
     assert kept.between(0, 99) == expected

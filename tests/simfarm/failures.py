@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
-from piwheels.model import BuildSummary, FailureGroup
+from piwheels.errors import RejectedError
+from piwheels.model import BuildDetails, BuildPhase, BuildSummary, FailureGroup
 from piwheels.protocol.messages import FailuresReply
+from tests.simfarm.model import FarmModel
 
 _POSITION = re.compile(r"^\S+?:\d+(:\d+)?:\s+")
 #: Groups with a class and a package of their own, by a word of their line.
@@ -75,3 +78,31 @@ def _groups(
             example_target=example.target,
             regressed=tuple(names[:3]),
         )
+
+
+def build_details(model: FarmModel, build: int) -> BuildDetails:
+    """The answer to ShowBuild.
+
+    Raises:
+        RejectedError: there is no such build.
+    """
+    summary = next((it for it in model.builds if it.build_id == build), None)
+    if summary is None:
+        raise RejectedError(f"build {build} is not recorded")
+    group_class, cause = ("", "") if summary.outcome == "built" else group_of(summary)
+    alike = open_failures(model.builds).get((group_class, cause), ())
+    return BuildDetails(
+        build=summary,
+        started_at=summary.ended_at - timedelta(seconds=summary.duration_s),
+        attempt=1,
+        sdist=f"{summary.project}-{summary.version}.tar.gz",
+        phases=(
+            BuildPhase(name="fetching", duration_s=summary.duration_s / 10),
+            BuildPhase(name="building", duration_s=summary.duration_s * 0.9),
+        ),
+        build_inputs=("root trixie-arm64", f"{'0' * 64} setuptools-84.2.1-py3-none-any.whl"),
+        inputs=2,
+        group_class=group_class,
+        group_cause=cause,
+        group_releases=len({(it.project, it.version) for it in alike}),
+    )

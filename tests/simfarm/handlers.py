@@ -17,6 +17,7 @@ from piwheels.protocol.messages import (
     AddPackages,
     AlertsChanged,
     BuilderCommand,
+    BuildReply,
     BuildsReply,
     CommandBuilders,
     CommandSucceeded,
@@ -45,6 +46,7 @@ from piwheels.protocol.messages import (
     Retry,
     RetryReleases,
     SearchProjects,
+    ShowBuild,
     ShowProject,
     Skip,
     SkipReleases,
@@ -117,8 +119,8 @@ class SimHandlers:
                 return _search(self._model, text)
             case ReadSeries(names=names, window=window):
                 return series.read_series(self._model, names, window)
-            case ListFailures() | ListFailedBuilds():
-                return self._failures(body)
+            case ListFailures() | ListFailedBuilds() | ShowBuild():
+                return self._about_failures(body)
             case ListEvents():
                 events = [
                     event
@@ -129,11 +131,15 @@ class SimHandlers:
             case _:
                 raise RejectedError(f"the simulated farm knows no {type(body).__name__}")
 
-    def _failures(self, body: ListFailures | ListFailedBuilds) -> ReplyBody:
-        if isinstance(body, ListFailures):
-            return failures.report(self._model.builds, self._model.retried)
-        found = failures.open_failures(self._model.builds)
-        return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
+    def _about_failures(self, body: ListFailures | ListFailedBuilds | ShowBuild) -> ReplyBody:
+        match body:
+            case ListFailures():
+                return failures.report(self._model.builds, self._model.retried)
+            case ListFailedBuilds():
+                found = failures.open_failures(self._model.builds)
+                return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
+            case ShowBuild(build=build):
+                return BuildReply(details=failures.build_details(self._model, build))
 
     def _change_alerts(self, body: AcknowledgeAlerts | MuteAlerts) -> CommandSucceeded:
         tracker = self._model.alerts

@@ -347,7 +347,7 @@ async def test_e_goes_to_the_line_that_the_record_of_a_failed_build_names() -> N
     async with run_console(prepared_source(), first_screen=ScreenName.BUILDS) as stage:
         await stage.wait_for_text("pillow")
         stage.table.table.move_cursor("4707")
-        await stage.press("enter")
+        await stage.press("l")
         await stage.wait_for_text("of 82, all read")
         screen = stage.console.current_screen
         assert isinstance(screen, LogScreen)

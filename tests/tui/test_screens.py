@@ -48,7 +48,7 @@ TOUR = {
     ScreenName.EVENTS: ("8",),
     ScreenName.COMMANDS: (),
     ScreenName.HOST: (),
-    ScreenName.LOG: ("3", "enter"),
+    ScreenName.LOG: ("3", "l"),
     ScreenName.EXPLAIN: ("3", "e"),
 }
 DOWNLOADS = LiveDownloads(

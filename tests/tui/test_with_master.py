@@ -1,10 +1,11 @@
 """Every action by its key, and what a real master and the builders on it did then."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 
-from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Outcome
+from piwheels.model import BuildPhase, FailureClass, FailureEvidence, HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
@@ -202,6 +203,45 @@ async def test_a_group_of_failures_is_retried_and_skipped(
             (project, "1.0", TARGET.name, "no ARM") for project in ("one", "two")
         ]
         await stage.wait_for_text("Nothing fails")
+
+
+async def test_the_page_of_a_failed_build_and_its_log_tell_what_the_master_recorded(
+    master: Master, stage: AppHarness
+) -> None:
+    lacking = FailureEvidence(
+        missing=("header libpq-fe.h",), packages=("libpq-dev",), line_number=2
+    )
+    async with master.builder() as pi1:
+        for project in ("one", "two"):
+            await build_on(stage, master, pi1, project)
+            assert pi1.job is not None
+            build = pi1.job.build_id
+            log = b"gcc\nfatal error: libpq-fe.h: No such file\n"
+            await pi1.dealer.send(m.LogChunk(build=build, offset=0, data=log))
+            await pi1.finish_build(
+                Outcome.FAILED,
+                "fatal error: libpq-fe.h: No such file",
+                failure_class=FailureClass.MISSING_PACKAGE,
+                evidence=lacking,
+                build_inputs=("root bookworm-arm64",),
+                phases=(BuildPhase(name="building", duration_s=60.0),),
+            )
+        await stage.press("3")
+        await stage.wait_until(lambda: str(build) in stage.keys, "it has a row")
+        stage.table.table.move_cursor(str(build))
+        await stage.press("enter")
+        await stage.wait_for_text("2 releases fail so (Enter: them)")
+        await stage.wait_for_text("building")
+        for told in ("1m  100%  building", "root bookworm-arm64", "fatal error: libpq-fe.h"):
+            assert told in stage.text
+        await stage.press("l")
+        await stage.wait_for_text("all read")
+        await stage.press("e")
+        await stage.wait_for_text("missing-package: header libpq-fe.h, in libpq-dev")
+        line = next(it for it in stage.text.splitlines() if it.startswith(">    2 "))
+        assert re.match(r">    2 +[0-9.]+ ", line), "the master knows when it arrived"
+        await stage.press("enter")
+        await stage.wait_for_text("missing-package: libpq-dev")
 
 
 async def test_a_package_is_added_to_the_builds_of_a_group(

@@ -32,7 +32,10 @@ class Subscribe(Message, frozen=True, kw_only=True):
 
 
 class FollowLog(Message, frozen=True, kw_only=True):
-    """Send the log of a build from an offset; with `follow`, also what is added until it ends."""
+    """Send the log of a build from an offset; with `follow`, also what is added until it ends.
+
+    A negative offset counts from the end of what is there.
+    """
 
     build: BigInt
     offset: BigInt = 0
@@ -49,6 +52,12 @@ class ShowBuilder(Message, frozen=True, kw_only=True):
     """A builder's last builds and last 24 hours; answered by BuilderReply."""
 
     builder: ShortText
+
+
+class ShowBuild(Message, frozen=True, kw_only=True):
+    """A completed build with its phases and inputs; answered by BuildReply."""
+
+    build: BigInt
 
 
 class ListBuilds(Message, frozen=True, kw_only=True):
@@ -141,6 +150,7 @@ Query = (
     | ListEvents
     | ListFailures
     | ListFailedBuilds
+    | ShowBuild
     | ReadSeries
     | Explain
     | ListQueue

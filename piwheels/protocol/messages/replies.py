@@ -6,6 +6,7 @@ from msgspec import field
 
 from piwheels.model import (
     AuditEvent,
+    BuildDetails,
     BuilderPage,
     BuildSummary,
     FailureCause,
@@ -167,6 +168,12 @@ class BuilderReply(Message, frozen=True, kw_only=True):
     page: BuilderPage
 
 
+class BuildReply(Message, frozen=True, kw_only=True):
+    """The answer to ShowBuild."""
+
+    details: BuildDetails
+
+
 class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
@@ -214,6 +221,7 @@ ReplyBody = (
     | Snapshot
     | BuilderHistoryReply
     | BuilderReply
+    | BuildReply
     | BuildsReply
     | FailuresReply
     | SeriesReply

@@ -296,7 +296,7 @@ class MasterConnection:
             try:
                 async with aclosing(self._stream_log(request)) as pieces:
                     async for piece in pieces:
-                        if piece.offset > offset:
+                        if 0 <= offset < piece.offset:
                             break  # chunks were dropped because the client was too slow
                         begun = True
                         yield piece

@@ -27,7 +27,7 @@ _TABLES = (
     ScreenName.OPERATORS,
 )
 #: The screens that tell about one row of a table.
-PAGES = (ScreenName.LOG, ScreenName.EXPLAIN, ScreenName.QUEUE)
+PAGES = (ScreenName.BUILD, ScreenName.LOG, ScreenName.EXPLAIN, ScreenName.QUEUE)
 _ON_LOG = (ScreenName.LOG,)
 _ON_BUILDS = (ScreenName.BUILDS,)
 #: The screens that list alerts; their rows are also builders, builds or queues.
@@ -138,8 +138,8 @@ OPEN = Action(
     "open",
     "enter",
     "Open",
-    "Open the row: the log of a builder or a build, the next jobs of a queue, the page of a job's "
-    "release, the builds of a cause of failures, an alert's row.",
+    "Open the row: the log of a builder, the page of a build, the next jobs of a queue, the page "
+    "of a job's release, the builds of a cause of failures, an alert's row.",
     Group.ROWS,
     screens=(
         ScreenName.OVERVIEW,
@@ -336,6 +336,14 @@ DECIDING_LINE = Action(
     Group.LOG,
     screens=_ON_LOG,
 )
+SAME_CAUSE = Action(
+    "same_cause",
+    "enter",
+    "Same cause",
+    "List the builds that fail for the same cause.",
+    Group.ROWS,
+    screens=(ScreenName.LOG, ScreenName.BUILD),
+)
 FOLD = Action(
     "fold",
     "o",
@@ -437,7 +445,7 @@ _ROWS = (
     EXPORT,
 )
 _LOG = (
-    *(SEARCH, GO_TO_LINE, NEXT_MATCH, PREVIOUS_MATCH, DECIDING_LINE),
+    *(SEARCH, GO_TO_LINE, NEXT_MATCH, PREVIOUS_MATCH, DECIDING_LINE, SAME_CAUSE),
     *(FOLLOW, FOLD, WRAP, SAVE),
 )
 _PAST = (TOGGLE_PLAYBACK, SEEK_BACK, SEEK_FORWARD, STEP, SLOWER, FASTER)
@@ -474,12 +482,13 @@ def find_action(name: str) -> Action | None:
 #: The screens that can have what an action requires.
 SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
     Requirement.TABLE: _TABLES,
-    Requirement.BUILDER: (*WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG),
+    Requirement.BUILDER: (*WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG, ScreenName.BUILD),
     Requirement.RUNNING_BUILD: (
         *WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.LOG,
+        ScreenName.BUILD,
     ),
     Requirement.BUILD: (
         *WITH_ALERTS,
@@ -487,6 +496,7 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         ScreenName.BUILDS,
         ScreenName.FAILURES,
         ScreenName.LOG,
+        ScreenName.BUILD,
         ScreenName.EXPLAIN,
     ),
     Requirement.FAILURES: (ScreenName.FAILURES,),
@@ -503,6 +513,7 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         ScreenName.DOWNLOADS,
         ScreenName.QUEUE,
         ScreenName.LOG,
+        ScreenName.BUILD,
         ScreenName.EXPLAIN,
     ),
 }

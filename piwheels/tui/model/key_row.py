@@ -58,6 +58,10 @@ _HINTS: dict[ScreenName, tuple[str | KeyHint, ...]] = {
         *("search", "next_match", "deciding_line", "go_to_line", "follow", "fold", "wrap"),
         *("retry", "save", "previous_match", "previous_page", "next_page", "back"),
     ),
+    ScreenName.BUILD: (
+        *("log", "explain", "retry", KeyHint("skip_project", "Skip"), "same_cause"),
+        *("cancel_build", "previous_page", "next_page", "back"),
+    ),
     ScreenName.EXPLAIN: (
         *("log", "retry", KeyHint("skip_project", "Skip"), KeyHint("unskip_project", "Unskip")),
         *("raise_priority", "previous_page", "next_page", "back"),

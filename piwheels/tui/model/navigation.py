@@ -15,6 +15,7 @@ class ScreenName(StrEnum):
     ALERTS = "alerts"
     DOWNLOADS = "downloads"
     EVENTS = "events"
+    BUILD = "build"
     LOG = "log"
     EXPLAIN = "explain"
     COMMANDS = "commands"

@@ -186,7 +186,7 @@ class BuildsScreen(TableScreen):
         )
 
     def open_row(self, key: str) -> None:
-        """The log of a build."""
+        """The page of a build."""
         target = self.action_target(key)
         if target is not None:
-            self.console.navigate(ScreenName.LOG, log_filter(target))
+            self.console.navigate(ScreenName.BUILD, log_filter(target))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,17 +12,19 @@ from textual.widgets import Input, Static
 
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_short_duration
-from piwheels.model import BuildSummary
-from piwheels.protocol.messages import BuilderView
+from piwheels.model import BuildDetails, BuildSummary
+from piwheels.protocol.messages import BuilderView, BuildReply, ShowBuild
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.build_page import cause_words, group_text
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables.builds import outcome_style
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.dialogs import TextInputDialog
+from piwheels.tui.screens.same_cause import show_same_cause
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.log_file import save_log
 from piwheels.tui.widgets.log_painter import margin_cells, margin_heading
@@ -49,12 +52,14 @@ class LogScreen(FarmScreen):
         self._offset = 0  # bytes read so far
         self._is_complete = False
         self._error = ""
+        self._details: BuildDetails | None = None  # of a build that has ended
 
     def compose_body(self) -> Sequence[Widget]:
         """The line about the build, the log, and the input of the search."""
         console = self.console
         return (
             Bar(id="about", ascii_only=console.ascii_only),
+            Bar(id="why", ascii_only=console.ascii_only),
             Static(margin_heading(), id="heading", markup=False),
             LogView(ascii_only=console.ascii_only, wrap=self.size.width < 60),
             Static("", id="empty", markup=False),
@@ -80,6 +85,17 @@ class LogScreen(FarmScreen):
         about = self.query_one("#about", Bar)
         about.display = build is not None
         about.show(self._title_words())
+        why, words = self.query_one("#why", Bar), self._why_words()
+        why.display = bool(words)
+        why.show(words)
+
+    def _why_words(self) -> list[Word]:
+        """The class of a failed build, what it lacked, and how many releases fail so."""
+        ended, details = self._ended_build(), self._details
+        words = [Word(cause_words(ended.cause), "warning")] if ended and ended.cause else []
+        if words and details is not None and (group := group_text(details)):
+            words.append(Word(group, "accent", actions.SAME_CAUSE, drop_order=1, gap_before=2))
+        return words
 
     def _title_words(self) -> list[Word]:
         scope, view, ended = self.screen_filter, self._running_view(), self._ended_build()
@@ -109,6 +125,8 @@ class LogScreen(FarmScreen):
         return builder.view_at(self.console.now) if builder is not None else None
 
     def _ended_build(self) -> BuildSummary | None:
+        if self._details is not None:
+            return self._details.build
         return self.console.farm.builds.get(self.screen_filter.build or 0)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
@@ -143,10 +161,22 @@ class LogScreen(FarmScreen):
         if self.screen_filter.build != self._shown_build:
             self.log_view.clear()
             self._shown_build, self._offset, self._is_complete = self.screen_filter.build, 0, False
+            self._details = None
         self._error = ""
         self.refresh_all()
         if self._shown_build is not None and not self._is_complete:
             self._follow(self._shown_build)
+        if self._shown_build is not None and self._running_view() is None:
+            self._request_details(self._shown_build)
+
+    @work(exclusive=True, group="details")
+    async def _request_details(self, build: int) -> None:
+        """Ask how many fail so; without an answer the log is shown all the same."""
+        with suppress(PiwheelsError):
+            reply = await self.console.source.request(ShowBuild(build=build), BuildReply)
+            if build == self._shown_build:
+                self._details = reply.details
+                self.refresh_all()
 
     def on_screen_suspend(self) -> None:
         """Stop reading while the screen is hidden."""
@@ -165,6 +195,8 @@ class LogScreen(FarmScreen):
                 log_view.append(piece.data[known:], arrivals)
             self._is_complete = True
             log_view.end()
+            if self._details is None:
+                self._request_details(build)
         except PiwheelsError as error:
             self._error = str(error)
             self.refresh_all()
@@ -178,6 +210,7 @@ class LogScreen(FarmScreen):
             actions.NEXT_MATCH: self.go_to_next_match,
             actions.PREVIOUS_MATCH: self.go_to_previous_match,
             actions.GO_TO_LINE: self.edit_line_number,
+            actions.SAME_CAUSE: lambda: show_same_cause(self.console, self._details),
             actions.DECIDING_LINE: self.go_to_deciding_line,
             actions.FOLLOW: self.log_view.action_follow,
             actions.FOLD: self.toggle_folding,

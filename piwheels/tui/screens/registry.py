@@ -3,6 +3,7 @@
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.alerts import AlertsScreen
 from piwheels.tui.screens.base import FarmScreen
+from piwheels.tui.screens.build import BuildScreen
 from piwheels.tui.screens.builders import BuildersScreen
 from piwheels.tui.screens.builds import BuildsScreen
 from piwheels.tui.screens.commands import CommandsScreen
@@ -28,6 +29,7 @@ _SCREENS: tuple[type[FarmScreen], ...] = (
     HostScreen,
     AlertsScreen,
     DownloadsScreen,
+    BuildScreen,
     LogScreen,
     EventsScreen,
     ExplainScreen,

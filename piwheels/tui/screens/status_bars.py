@@ -25,6 +25,7 @@ from piwheels.tui.widgets.bar import Word
 
 #: The tabs of screens without a number key, where they are usually opened.
 _TAB_OF = {
+    ScreenName.BUILD: ScreenName.BUILDS,
     ScreenName.LOG: ScreenName.BUILDS,
     ScreenName.EXPLAIN: ScreenName.BUILDS,
     ScreenName.QUEUE: ScreenName.QUEUES,
