@@ -32,6 +32,8 @@ _MAX_VERSIONS = 30
 #: Builds of a day are counted, and jobs are sampled: not oftener than this times as long.
 _LOAD_FACTOR = 100.0
 _MAX_AGE_S = 300.0
+#: An answer waits no longer for newer outlines when it has some.
+_OUTLINES_TIMEOUT_S = 0.5
 
 
 @dataclass(slots=True)
@@ -54,8 +56,8 @@ class ProjectOverviews:
         )
 
     async def outlines(self) -> dict[str, QueueOutline]:
-        """The outline of each target's queue; no answer waits for a newer one."""
-        return (await self._outlines.get_within(0.0)).value
+        """The outline of each target's queue."""
+        return (await self._outlines.get_within(_OUTLINES_TIMEOUT_S)).value
 
     async def overview(self, project: str, version: str | None) -> ProjectOverview:
         """A project with one of its releases.

@@ -59,7 +59,7 @@ STATUS_INTERVAL_S = 2.0
 UNWATCHED_INTERVAL_S = 15.0
 #: Counting may take the database a twentieth of the time, but is done every 15 seconds at least.
 LOAD_FACTOR = 20.0
-#: Totals take seconds on a large farm, and are counted less often.
+#: What reads the builds of days is read less often.
 TOTALS_LOAD_FACTOR = 100.0
 TOTALS_MAX_AGE_S = 600.0
 PEER_RATIOS_MAX_AGE_S = 120.0
@@ -67,7 +67,7 @@ PEER_RATIOS_MAX_AGE_S = 120.0
 RESULTS_MAX_AGE_S = 60.0
 #: How long a reply waits for a refreshed count before it uses the cached one.
 COUNTS_TIMEOUT_S = 1.0
-#: The first count of a large farm takes seconds; consoles wait for 15.
+#: The first count, from a slow disk; consoles wait for 15.
 FIRST_COUNTS_TIMEOUT_S = 10.0
 SNAPSHOT_ROWS = 100
 MAX_ROWS = 1000
@@ -80,7 +80,6 @@ class Counts:
     """What is counted in the database for a status."""
 
     queues: list[QueueStatus]
-    awaited_packages: tuple[AwaitedPackage, ...]
     last_hour: dict[str, int]
     stale_pages: int
     oldest_page_at: datetime | None
@@ -112,6 +111,7 @@ class StatusService:
     _build_history: AdaptiveCache[BuildHistory] = field(init=False)
     _results: AdaptiveCache[dict[str, TargetResults]] = field(init=False)
     _failures: AdaptiveCache[FailureReport] = field(init=False)
+    _awaited_packages: AdaptiveCache[tuple[AwaitedPackage, ...]] = field(init=False)
     _peer_ratios: AdaptiveCache[dict[str, float]] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
@@ -127,6 +127,9 @@ class StatusService:
         )
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
         self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
+        self._awaited_packages = AdaptiveCache(
+            lambda: parked_jobs.awaited_packages(db), cost_factor=LOAD_FACTOR
+        )
         self._results = AdaptiveCache(
             lambda: history.target_results(db),
             cost_factor=TOTALS_LOAD_FACTOR,
@@ -147,6 +150,7 @@ class StatusService:
         self._counts.invalidate()
         self._totals.invalidate()
         self._failures.invalidate()
+        self._awaited_packages.invalidate()
         self._change_event.set()
 
     async def run(self) -> None:
@@ -181,7 +185,6 @@ class StatusService:
         db = self.counts_db
         return Counts(
             queues=await status_queries.queue_statuses(db),
-            awaited_packages=await parked_jobs.awaited_packages(db),
             last_hour=await history.outcomes_last_hour(db),
             stale_pages=await page_queue.pending_page_count(db),
             oldest_page_at=await page_queue.oldest_index_page(db),
@@ -235,6 +238,9 @@ class StatusService:
         counts = await self._cached(self._counts)
         totals = await self._cached(self._totals)
         downloads = (await self._cached(self._downloads)).value
+        build_history = (await self._cached(self._build_history)).value
+        awaited_packages = (await self._cached(self._awaited_packages, 0.0)).value
+        # Last, because what is read now of the builds of days delays other counts.
         self.dispatcher.set_peer_ratios((await self._cached(self._peer_ratios, 0.0)).value)
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
@@ -254,7 +260,8 @@ class StatusService:
             queues=tuple(
                 replace(queue, has_builder=queue.target in served) for queue in counts.value.queues
             ),
-            build_history=(await self._cached(self._build_history)).value,
+            build_history=build_history,
+            awaited_packages=awaited_packages,
             counts_age_s=counts.age_s,
             host=read_metrics(self.web_root),
             upstream_status_text=self.upstream_sync.status_text,

@@ -293,7 +293,7 @@ class _Master:
             db=db,
             dispatcher=self._dispatcher,
             alerts=self._alerts,
-            # On a connection of its own: counting a position in a long queue delays no command.
+            # On a connection of its own: an answer from a slow disk delays no command.
             queries=QueryHandlers(queries_db, self._dispatcher, self._status),
             importer=importer,
             index=self._index,

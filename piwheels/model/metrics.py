@@ -162,7 +162,7 @@ class ProjectDay(Struct, frozen=True, kw_only=True):
 
 
 class FarmTotals(Struct, frozen=True, kw_only=True):
-    """Row counts; counting takes seconds on a large farm."""
+    """How many rows the tables have, and how large they are."""
 
     projects: int
     releases: int

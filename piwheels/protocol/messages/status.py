@@ -13,7 +13,7 @@ from piwheels.model import (
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
 
-#: Counts older than this are shown with their age; on a large farm refreshing takes seconds.
+#: Counts older than this are shown with their age: the database does not answer.
 STALE_COUNTS_S = 30.0
 
 
