@@ -287,7 +287,7 @@ async def test_old_counts_of_a_slow_database_show_their_age() -> None:
         await stage.wait_for_text("running")
         assert " ago)" not in stage.text
         source.emit_update(StatusChanged(status=status(counts_age_s=134.0)))
-        await stage.wait_for_text("queued (2m ago)")
+        await stage.wait_for_text("waiting (2m ago)")
 
 
 async def test_nothing_is_drawn_when_nothing_changes() -> None:
