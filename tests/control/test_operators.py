@@ -59,7 +59,9 @@ async def test_a_console_shows_what_the_others_did_last(master: Master) -> None:
         assert (other.last_command, other.last_command_at) == ("", None)
         status = json.loads((await piw(master, "status", "--json")).stdout)
         assert [each["name"] for each in status["operators"]] == ["ada@desk", "ben@laptop"]
-        assert "consoles:  ada@desk, ben@laptop" in (await piw(master, "status")).stdout
+        text = (await piw(master, "status")).stdout
+        assert "consoles:  ada@desk, ben@laptop" in text
+        assert "PAUSED by ben@laptop: no jobs are assigned" in text
 
 
 async def test_over_tcp_a_console_has_its_address_and_the_name_of_its_key(

@@ -84,3 +84,10 @@ async def test_the_header_says_who_else_is_connected_where_there_is_room() -> No
     source = StaticSource(snapshot(operators=(BEN,)))
     async with run_console(source, size=(200, 60)) as stage:
         await stage.wait_for_text("with ben@laptop")
+
+
+@pytest.mark.farm
+async def test_the_header_says_who_paused_the_farm() -> None:
+    source = StaticSource(snapshot(paused=True, paused_by="ada@desk (key laptop)"))
+    async with run_console(source, size=(120, 40)) as stage:
+        await stage.wait_for_text("PAUSED by ada@desk  ")

@@ -86,7 +86,9 @@ async def _print_snapshot(config: Config) -> int:
 
 def _print_header(reply: StatusReply) -> None:
     up = format_duration(reply.uptime_s)
-    held = "  " + click.style("PAUSED: no jobs are assigned", fg="yellow") if reply.paused else ""
+    by = f" by {strip_controls(reply.paused_by)}" if reply.paused_by else ""
+    paused = click.style(f"PAUSED{by}: no jobs are assigned", fg="yellow")
+    held = f"  {paused}" if reply.paused else ""
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
     if reply.database:
         click.echo(click.style(f"database: {strip_controls(reply.database)}", fg="red"))

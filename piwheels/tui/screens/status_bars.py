@@ -18,7 +18,7 @@ from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.model.tables.operators import others_text
+from piwheels.tui.model.tables.operators import others_text, short_operator_name
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
@@ -74,6 +74,8 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
         yield Word(farm.lost_reason, "muted", drop_order=7)
     elif farm.paused:
         yield Word(f"{glyph('paused')} PAUSED", "warning")
+        if farm.status is not None and farm.status.paused_by:
+            yield Word(f"by {short_operator_name(farm.status.paused_by)}", "muted", drop_order=7)
     else:
         yield Word(f"{glyph('building')} running", "success")
 

@@ -50,8 +50,13 @@ def _age(seconds: float | None) -> str:
     return "now" if seconds < 60 else format_coarse_duration(seconds)
 
 
+def short_operator_name(name: str) -> str:
+    """Login and host, without the name of the key."""
+    return terminal_safe(name).partition(" (key ")[0]
+
+
 def others_text(others: tuple[OperatorSession, ...], most: int = 3) -> str:
     """Who else is connected, each name once, for the header; "" for nobody."""
-    names = list(dict.fromkeys(terminal_safe(each.name).partition(" (key ")[0] for each in others))
+    names = list(dict.fromkeys(short_operator_name(each.name) for each in others))
     more = f" +{len(names) - most}" if len(names) > most else ""
     return f"with {', '.join(names[:most])}{more}" if names else ""
