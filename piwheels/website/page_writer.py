@@ -154,11 +154,12 @@ def _write_folders(
     """Write the changed files of named directories, in order; returns problems by name."""
     changed = {
         name: [
-            (folder / file, content)
-            for file, content in pages.items()
-            if not webroot.is_up_to_date(folder / file, content)
+            (path, content)
+            for path, content in ((folder / file, content) for file, content in pages.items())
+            if is_new or not webroot.is_up_to_date(path, content)
         ]
         for name, (folder, pages) in folders.items()
+        for is_new in [not folder.is_dir()]  # looking for its files takes as long as writing one
     }
     wanted = {name: pages for name, pages in changed.items() if pages}
     return webroot.write_pages(wanted) if wanted else {}
