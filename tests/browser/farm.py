@@ -1,5 +1,6 @@
 """A tree that a real farm wrote: releases built, failed and yanked, with hostile words in them."""
 
+import json
 from pathlib import Path
 
 import httpx
@@ -53,7 +54,13 @@ def _wait_until_shown(farm: Farm, index: str) -> None:
         farm.piw("rebuild", "--part", part)
     wait_until(lambda: '"broken"' in _read(www / "packages.json"), "every project can be found")
     wait_until(lambda: "broken" in _read(www / "index.html"), "the home page shows what ended")
-    wait_until(lambda: "cp3" in _read(www / "stats.html"), "the figures are of these builds")
+    wait_until(lambda: _success_targets(www), "the figures are of these builds")
+
+
+def _success_targets(www: Path) -> list[str]:
+    """The targets of the chart of success rates."""
+    labels: list[str] = json.loads(_read(www / "stats" / "success.json") or "{}").get("labels", [])
+    return labels
 
 
 def _read(path: Path) -> str:
