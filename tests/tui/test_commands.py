@@ -342,7 +342,7 @@ async def test_a_key_that_cannot_act_says_why(farm: SimFarm, stage: AppHarness) 
     for key, reason in (
         ("d", "Details is a key of Builders and Builds."),
         ("z", "Sleep requires a builder."),
-        ("less_than_sign", "Back 1 min requires a recording."),
+        ("left_curly_bracket", "Slower requires a recording."),
     ):
         await stage.press(key)
         await stage.wait_for_text(reason)
