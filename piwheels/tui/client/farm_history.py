@@ -28,8 +28,8 @@ from piwheels.tui.client.recording import (
 from piwheels.tui.model.state import FarmState, builder_views, to_snapshot
 
 INTERVAL_S = 60.0
-#: Seven hours of 50 builders with 25 builds a minute, and more than one hour of 500.
-MAX_BYTES = 8_000_000
+#: More than five hours of 50 builders with 25 builds a minute, and one hour of 500.
+MAX_BYTES = 6_000_000
 #: A whole state is several times as large as the changes of a minute.
 _GROUP_SIZE = 20
 
