@@ -83,7 +83,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def format_short_duration(seconds: float) -> str:
-    """A duration in five characters, as kubectl prints ages: `45s`, `4m26s`, `16m`, `3h15m`."""
+    """A duration in five characters: `45s`, `4m26`, `16m`, `3h15`, `26h`, `2d05`, `40d`."""
     if not math.isfinite(seconds):
         return "-"
     return _format_short_duration(max(0, int(seconds)))
@@ -92,19 +92,22 @@ def format_short_duration(seconds: float) -> str:
 @lru_cache(8192)
 def _format_short_duration(seconds: int) -> str:
     minutes, hours, days = seconds // _MINUTE, seconds // _HOUR, seconds // _DAY
+    if minutes < 1:
+        return f"{seconds}s"
     if seconds < SECONDS_SHOWN_S:
-        text = _join_units((minutes, "m"), (seconds % _MINUTE, "s")) or "0s"
-    elif hours < 1:
-        text = f"{minutes}m"
-    elif hours < 10:
-        text = _join_units((hours, "h"), (minutes % 60, "m"))
-    elif days < 2:
-        text = f"{hours}h"
-    elif days < 10:
-        text = _join_units((days, "d"), (hours % 24, "h"))
-    else:
-        text = f"{days}d"
-    return text.replace(" ", "")
+        return f"{minutes}m{_part(seconds % _MINUTE)}"
+    if hours < 1:
+        return f"{minutes}m"
+    if hours < 10:
+        return f"{hours}h{_part(minutes % 60)}"
+    if days < 2:
+        return f"{hours}h"
+    return f"{days}d{_part(hours % 24)}" if days < 10 else f"{days}d"
+
+
+def _part(number: int) -> str:
+    """The smaller unit, in two digits; nothing for none of it."""
+    return f"{number:02}" if number else ""
 
 
 def format_coarse_duration(seconds: float) -> str:

@@ -128,7 +128,7 @@ CASES = [
     ),
     Case(
         "clock:pi1",
-        "2m10s off, behind",
+        "2m10 off, behind",
         facts(builder(clock_offset_s=-130.0)),
         facts(builder(clock_offset_s=-59.0)),
         facts(builder(clock_offset_s=29.0)),

@@ -228,7 +228,7 @@ def test_five_hundred_builders_at_5_hz(bench: ConsoleBenchmark, table: Table) ->
 
 
 def cursor_line(lines: list[str]) -> int:
-    return next((n for n, line in enumerate(lines) if line.startswith("▸")), -1)
+    return next((n for n, line in enumerate(lines) if line.startswith(">")), -1)
 
 
 def cursor_has_left(line: int, lines: list[str]) -> bool:

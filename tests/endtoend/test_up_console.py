@@ -35,7 +35,7 @@ def test_quitting_the_console_can_stop_the_farm(up: Up, upstream: FakeIndex) -> 
         terminal.press("2")
         terminal.wait_for_text("builder-1")
         terminal.press("3")
-        terminal.wait_for_text("✓ built", 300)
+        terminal.wait_for_text("+ built", 300)
         terminal.press("q")
         terminal.wait_for_text("Stop the farm?")
         terminal.press("\r")

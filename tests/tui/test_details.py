@@ -48,7 +48,7 @@ def test_a_builder_is_told_with_its_job_its_sensors_and_its_last_builds() -> Non
         "Failed|1 missing-package",
     ):
         assert line in shown, shown
-    assert "✗ psycopg2 1.4.2" in shown
+    assert "× psycopg2 1.4.2" in shown
 
 
 def test_what_is_unusual_about_a_builder_is_yellow() -> None:
@@ -62,7 +62,7 @@ def test_what_is_unusual_about_a_builder_is_yellow() -> None:
 def test_a_failed_build_is_told_with_what_was_missing_and_its_line() -> None:
     shown = text(build_details(LIBPQ, "12:00", width=48))
     for line in (
-        "Outcome|✗ failed",
+        "Outcome|× failed",
         "Class|missing-package",
         "Missing|header libpq-fe.h",
         "Packages|libpq-dev",

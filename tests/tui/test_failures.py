@@ -49,7 +49,7 @@ async def test_groups_are_shown_with_what_the_row_under_the_cursor_is_about() ->
         assert "Built before" not in stage.text
         libpq = next(line for line in stage.text.splitlines() if "missing-package" in line)
         assert libpq.split() == [
-            "▸", "✗", "missing-package", "header", "libpq-fe.h", "41", "3", "0", "4m10s", "libpq-dev",
+            ">×", "missing-package", "header", "libpq-fe.h", "41", "3", "0", "4m10", "libpq-dev",
         ]  # fmt: skip
         assert "by itself" in next(it for it in stage.text.splitlines() if "index-fault" in it)
 

@@ -78,7 +78,7 @@ async def test_projects_come_before_actions_and_enter_opens_the_project() -> Non
         assert kinds == sorted(kinds)
         assert highlighted(stage) == "numpy"
         assert "2.3.5 on 6 of 7 targets  cp314" in stage.text
-        assert "✗ build-requirement" in stage.text
+        assert "× build-requirement" in stage.text
         assert "Enter: open the page of numpy" in stage.text
         await stage.press("down", "tab")
         assert stage.console.screen.query_one(Input).value == "numexpr"

@@ -61,7 +61,7 @@ def test_line_endings_become_spaces_and_escapes_are_visible() -> None:
 def test_a_duration_is_short(seconds: float) -> None:
     assert len(format_duration(seconds)) <= 9
     assert len(format_short_duration(seconds)) <= (5 if seconds < 9999 * 86400 else 9)
-    assert format_short_duration(seconds)[-1] in "smhd"
+    assert set("smhd") & set(format_short_duration(seconds))
 
 
 def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
@@ -70,7 +70,7 @@ def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
     ]  # fmt: skip
     seconds = (0, 59.9, 61, 300, 599, 600, 3600, 11_700, 90_061, 190_800, 1e6, -5, float("inf"))
     assert [format_short_duration(s) for s in seconds] == [
-        "0s", "59s", "1m1s", "5m", "9m59s", "10m", "1h", "3h15m", "25h", "2d5h", "11d", "0s", "-",
+        "0s", "59s", "1m01", "5m", "9m59", "10m", "1h", "3h15", "25h", "2d05", "11d", "0s", "-",
     ]  # fmt: skip
     assert [format_coarse_duration(s) for s in (3, 47, 119, 700)] == [
         "a few seconds", "40s", "1m", "11m",

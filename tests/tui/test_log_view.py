@@ -251,7 +251,7 @@ async def test_warnings_and_errors_are_distinguished() -> None:
         await rendered_app(app, pilot)
         styles = [list(app.log_view.render_line(y))[2].style for y in range(3)]
         assert len(set(styles)) == 3
-        assert [line[14] for line in app.lines()[:2]] == ["▲", "✗"]
+        assert [line[14] for line in app.lines()[:2]] == ["▲", "×"]
         assert "3 so far; errors 1, warnings 1" in app.lines()[5]
 
 

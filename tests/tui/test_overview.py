@@ -246,7 +246,7 @@ async def test_a_narrow_terminal_names_the_subjects_of_alerts() -> None:
         series_source(), size=(40, 20), first_screen=ScreenName.OVERVIEW
     ) as stage:
         await stage.wait_for_text("Busy 4/9")
-        assert "quarantined 1h35m pi4-loft" in stage.text
+        assert "quarantined  1h35 pi4-loft" in stage.text
 
 
 # --- rows ---
@@ -272,7 +272,7 @@ async def test_the_cursor_goes_from_list_to_list() -> None:
             "longest"] * 2 + ["ended"]  # fmt: skip
         await stage.press("tab")
         await stage.press("up")
-        assert stage.text.count("▸") == 1
+        assert sum(line.startswith(">") for line in stage.text.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -348,4 +348,4 @@ async def test_a_healthy_farm_has_no_alerts() -> None:
     source = StaticSource(snapshot(builders=(), queues=(), alerts=()))
     async with run_console(source, first_screen=ScreenName.ALERTS) as stage:
         await stage.wait_for_text("nothing needs your attention")
-        assert "✓ no alerts" in stage.text.splitlines()[0]
+        assert "+ no alerts" in stage.text.splitlines()[0]

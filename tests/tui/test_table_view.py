@@ -92,10 +92,10 @@ def test_the_arrangement_of_tables_is_kept_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.farm
 async def test_columns_are_chosen_moved_and_scrolled_by_keys() -> None:
     async with run_console(prepared_source(), size=(80, 24)) as stage:
-        await stage.wait_for_text("columns 1-6 of 15, arrows scroll")
+        await stage.wait_for_text("columns 1-7 of 15, arrows scroll")
         await stage.press("right", "right")
         await stage.wait_for_text("columns 5-")
-        assert stage.text.splitlines()[2].split()[:2] == ["State", "Builder"]
+        assert stage.text.splitlines()[2].split()[:2] == ["State", "Name"]
         await stage.press("left", "left", "left", "C")
         await stage.wait_for_text("Space Show or hide")
         await stage.press("right", "down", "space", "enter")  # State moves, Building is hidden
@@ -103,7 +103,7 @@ async def test_columns_are_chosen_moved_and_scrolled_by_keys() -> None:
         assert view.columns[:2] == ("label", "state")
         assert "release" not in view.columns
         await stage.wait_for_text("of 14, arrows scroll")
-        assert stage.text.splitlines()[2].split()[:3] == ["Builder", "State", "Phase"]
+        assert stage.text.splitlines()[2].split()[:3] == ["Name", "State", "Phase"]
         await stage.press("C", "u")
         await stage.wait_for_text("of 15, arrows scroll")
         assert stage.console.table_views["builders"].columns == ()
@@ -141,6 +141,6 @@ async def test_a_table_opens_as_it_was_left() -> None:
             columns=("label", "load"), sort="label", reverse=True, filter="pi5"
         )
         await stage.press("2")
-        await stage.wait_for_text("by Builder, reversed; filter: pi5")
+        await stage.wait_for_text("by Name, reversed; filter: pi5")
         assert stage.keys == sorted(stage.keys, reverse=True)
-        assert stage.text.splitlines()[2].split()[:2] == ["Builder▼", "Load"]
+        assert stage.text.splitlines()[2].split()[:2] == ["Name▼", "Load"]

@@ -246,7 +246,7 @@ def test_no_color_sends_no_colors(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
         terminal.wait_for_text("Builders 5")
         terminal.press("2")
-        terminal.wait_for_text("Elapsed")
+        terminal.wait_for_text("Taken")
         terminal.press("K")
         terminal.wait_for_text("Cancel")
         colors = {

@@ -1,7 +1,7 @@
 """Glyphs and styles of states and results; a glyph and a word accompany every color.
 
-Every glyph is one cell wide in Unicode terminals, and has an ASCII form that is unique in its
-column. A style is the name of a theme's color: success, warning, error,
+Every glyph is one cell wide, in WGL4 and in the fonts of Linux's console, and has an ASCII form
+that is unique in its column. A style is the name of a theme's color: success, warning, error,
 accent, muted, or "" for plain text.
 """
 
@@ -10,24 +10,24 @@ from piwheels.tui.model.command_status import CommandState
 
 _GLYPHS: dict[str, tuple[str, str]] = {
     # states of a builder
-    "lost": ("✖", "X"),
-    "quarantined": ("⊘", "Q"),
+    "lost": ("×", "X"),
+    "quarantined": ("Ø", "Q"),
     "overdue": ("▲", "!"),
-    "silent": ("◌", "?"),
-    "draining": ("▽", "v"),
+    "silent": ("?", "?"),
+    "draining": ("▼", "v"),
     "to sleep": ("↓", ","),
-    "asleep": ("☾", "z"),
-    "paused": ("‖", "="),
-    "finishing": ("◇", "~"),
-    "uploading": ("△", "^"),
+    "asleep": ("z", "z"),
+    "paused": ("≡", "="),
+    "finishing": ("-", "-"),
+    "uploading": ("↑", "^"),
     "building": ("●", "*"),
-    "idle": ("○", "."),
-    "unknown": ("·", "-"),
+    "idle": ("·", "."),
+    "unknown": ("·", "."),
     # results
-    "good": ("✓", "+"),
-    "bad": ("✗", "x"),
+    "good": ("+", "+"),
+    "bad": ("×", "x"),
     "warning": ("▲", "!"),
-    "retry": ("↻", "r"),
+    "retry": ("r", "r"),
     "pending": ("…", ":"),
     "farm": ("·", "."),
     "operator": ("→", ">"),

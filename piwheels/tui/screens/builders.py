@@ -28,8 +28,14 @@ class BuildersScreen(TableScreen):
 
     screen_name = ScreenName.BUILDERS
     COLUMNS = builders.BUILDER_COLUMNS
-    MIN_WIDTHS: ClassVar[dict[str, int]] = {"release": 10, "label": 10, "targets": 20, "board": 16}
-    WIDE_WIDTHS: ClassVar[dict[str, int]] = {"release": 20}
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {
+        "release": 18,
+        "label": 8,
+        "temperature": 4,
+        "targets": 20,
+        "board": 16,
+    }
+    WIDE_WIDTHS: ClassVar[dict[str, int]] = {"release": 18}
     AUTO_GROW = ("label", "targets", "board")
     STRETCH = "release"
     DEFAULT_ORDER = "by trouble"

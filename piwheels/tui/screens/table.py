@@ -182,7 +182,7 @@ class TableScreen(FarmScreen):
         pane.display = shown
         self.table.display = self._is_wide or not shown
         is_very_wide = self.console.size.width >= _WIDE_DETAILS_WIDTH
-        pane.styles.width = (80 if is_very_wide else 46) if self._is_wide else "1fr"
+        pane.styles.width = (80 if is_very_wide else 50) if self._is_wide else "1fr"
         if shown and (key := self.current_row()):
             pane.show(self.details(key, pane.line_width))
 
@@ -238,10 +238,8 @@ class TableScreen(FarmScreen):
             )
         if place := table.columns_place:
             words.append(Word(f"{place}, arrows scroll", "muted", actions.COLUMNS, drop_order=1))
-        return [
-            word._replace(text=f"{word.text};" if word is not words[-1] else word.text)
-            for word in words
-        ]
+        others = [word._replace(text=f"; {word.text}", gap_before=0) for word in words[1:]]
+        return [words[0], *others]
 
     def _place_text(self) -> str:
         table = self.table

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from piwheels.tui.model.tables.table_model import Cell, Column
 
-#: Cells before the first column: one for the cursor, one for a mark.
-GUTTER_CELLS = 2
+#: Cells before the first column, for a mark or the cursor.
+GUTTER_CELLS = 1
 #: Cells between two columns.
 GAP_CELLS = 1
 _NO_CELL = Cell("")

@@ -81,6 +81,8 @@ def row_line(
 def _gutter(
     style_for: StyleFor, under_cursor: bool, marked: bool, ascii_only: bool
 ) -> Iterator[Segment]:
-    cursor, mark = (">", "*") if ascii_only else ("▸", "●")
-    yield Segment(cursor if under_cursor else " ", style_for("", under_cursor))
-    yield Segment(mark if marked else " ", style_for("rowtable--marked", under_cursor))
+    """A mark, else the cursor, which the row's color tells, too."""
+    if marked:
+        yield Segment("#" if ascii_only else "•", style_for("rowtable--marked", under_cursor))
+    else:
+        yield Segment(">" if under_cursor else " ", style_for("", under_cursor))

@@ -25,17 +25,17 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 BUILDER_COLUMNS = (
     Column("state", "State", 13, 0),
-    Column("label", "Builder", 14, 0),
+    Column("label", "Name", 14, 0),
     Column("release", "Building", 24, 0),
-    Column("phase", "Phase", 10, 1),
-    Column("time", "Elapsed", 12, 1, "right"),
-    Column("load", "Load", 6, 2, "right"),
-    Column("loads", "Load history", 20, 5),
-    Column("memory", "Mem", 5, 3, "right"),
-    Column("disk", "Disk", 5, 3, "right"),
-    Column("temperature", "Temp", 6, 4, "right"),
-    Column("built", "Built/h", 7, 4, "right"),
+    Column("phase", "Phase", 9, 3),
+    Column("time", "Taken", 8, 1, "right"),
+    Column("load", "Load", 5, 1, "right"),
+    Column("temperature", "Temp", 5, 2, "right"),
+    Column("built", "Built/h", 7, 2, "right"),
+    Column("memory", "Mem", 5, 4, "right"),
+    Column("disk", "Disk", 5, 4, "right"),
     Column("failed", "Fail/h", 6, 4, "right"),
+    Column("loads", "Load history", 20, 5),
     Column("targets", "Targets", 22, 6),
     Column("platform", "Platform", 14, 7),
     Column("board", "Board", 24, 8),
@@ -82,12 +82,12 @@ def builder_row(
         _word_cell(view.phase) if busy else _EMPTY,
         _time_cell(builder, now) if busy else _EMPTY,
         _load_cell(host.load),
-        _load_chart_cell(builder.load_samples, builder.sample_count, ascii_only),
-        _memory_cell(host.memory_total, host.memory_free),
-        _disk_cell(host.disk_total, host.disk_free, ascii_only),
         temperature_cell(host.temperature, ascii_only),
         _count_cell(view.built_last_hour),
+        _memory_cell(host.memory_total, host.memory_free),
+        _disk_cell(host.disk_total, host.disk_free, ascii_only),
         _failed_cell(view.failed_last_hour, ascii_only),
+        _load_chart_cell(builder.load_samples, builder.sample_count, ascii_only),
         targets,
         _word_cell(view.platform),
         _word_cell(view.board),
@@ -146,18 +146,16 @@ def _filter_text(
 
 
 def _time_cell(builder: Builder, now: float) -> Cell:
-    view = builder.view
-    over = 0 < view.expected_s < builder.build_s(now)
-    return _elapsed_cell(int(builder.phase_s(now)), view.limit_s or view.expected_s, over)
+    spent_s, expected_s = builder.build_s(now), builder.view.expected_s
+    return _taken_cell(int(spent_s), expected_s, 0 < expected_s < spent_s)
 
 
 @_cached
-def _elapsed_cell(spent_s: int, limit_s: float, over: bool) -> Cell:
-    text = (
-        f"{format_short_duration(spent_s)}/{format_short_duration(limit_s)}"
-        if limit_s
-        else format_short_duration(spent_s)
-    )
+def _taken_cell(spent_s: int, expected_s: float, over: bool) -> Cell:
+    """How long a build has taken, and its usual time where that is known."""
+    text = format_short_duration(spent_s)
+    if expected_s:
+        text += f"/{format_short_duration(expected_s)}"
     return Cell(text, "warning" if over else "", "", spent_s)
 
 

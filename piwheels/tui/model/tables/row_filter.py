@@ -26,7 +26,7 @@ def _words(text: str, saved: Mapping[str, str]) -> Iterator[str]:
     for word in text.lower().split():
         if word.startswith("@") and word[1:] in saved:
             yield from saved[word[1:]].lower().split()
-        else:
+        elif word != "-":  # the beginning of an excluded word
             yield word
 
 
