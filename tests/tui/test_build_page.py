@@ -77,7 +77,7 @@ async def open_page(stage: AppHarness) -> None:
 def test_a_page_tells_phases_inputs_and_what_is_usual() -> None:
     shown = text(DETAILS)
     for line in (
-        "Usual|1m40s on other builders",
+        "Usual|1m40 on other builders",
         "|41 releases fail so (Enter: them)",
         "|Phases",
         "|    1m   21%  adding libtiff-dev",
