@@ -19,6 +19,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.app import DisplayOptions
 from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.model.finder_query import FinderQuery, parse_query
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from piwheels.tui.screens.finder import FinderScreen
@@ -308,6 +309,58 @@ async def test_an_action_on_a_project_that_was_found(farm: SimFarm, stage: AppHa
     project = min(build.project for build in farm.model.builds)
     await choose_entry(stage, project, f"Retry {project}")
     assert await received(farm, stage) == [Retry(project=project)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "query"),
+    [
+        ("numpy", ("", "numpy", "")),
+        ("Numpy 2.3", ("", "numpy", "2.3")),
+        ("numpy==v2.3", ("", "numpy", "2.3")),
+        ("retry numpy 2.3.5", ("retry", "numpy", "2.3.5")),
+        ("raise priority numpy", ("raise priority", "numpy", "")),
+        ("retry", ("", "retry", "")),
+        ("2.3", ("", "2.3", "")),
+        ("", ("", "", "")),
+    ],
+)
+def test_a_text_names_an_action_a_project_and_a_release(
+    typed: str, query: tuple[str, str, str]
+) -> None:
+    assert parse_query(typed, ["Retry", "Skip", "Raise priority"]) == FinderQuery(*query)
+
+
+async def test_a_release_that_is_typed_is_found_with_its_actions() -> None:
+    source = prepared_source()
+    async with run_console(source, size=(120, 40)) as stage:
+        await open_finder(stage)
+        await stage.press(*"numpy 2.3")
+        await stage.wait_for_text("Enter: open the page of numpy 2.3.5")
+        assert [body for body in source.sent if isinstance(body, SearchProjects)][-1] == (
+            SearchProjects(text="numpy")
+        )
+        names = [entry.name for entry in found(stage).entries]
+        assert names[:2] == ["numpy 2.3.5", "numpy"]
+        assert "Retry numpy 2.3.5" in names
+        assert "Skip project numpy" in names, "it skips the whole project"
+        await stage.press("enter")
+        await stage.wait_until(
+            lambda: stage.console.current_screen.screen_filter.version == "2.3.5", "its page"
+        )
+
+
+async def test_an_action_that_is_typed_with_a_release_opens_its_dialog() -> None:
+    source = prepared_source()
+    async with run_console(source, size=(120, 40)) as stage:
+        await open_finder(stage)
+        assert highlighted(stage) == ""
+        await stage.press(*"retry numpy 2.3")
+        await stage.wait_for_text("Enter: Retry numpy 2.3.5, which asks first")
+        await stage.press("enter")
+        await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+        await stage.press("right", "enter")
+        await stage.wait_until(lambda: source.commands, "it is sent")
+        assert source.commands == [Retry(project="numpy", version="2.3.5")]
 
 
 async def test_a_read_only_console_offers_no_action_on_projects() -> None:

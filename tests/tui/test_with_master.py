@@ -9,6 +9,7 @@ from piwheels.model import BuildPhase, FailureClass, FailureEvidence, HostMetric
 from piwheels.protocol import messages as m
 from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.control.conftest import TARGET, Builder, Master, empty_upstream, idle_master, master
 from tests.tui.app_harness import AppHarness, run_console
@@ -286,6 +287,29 @@ async def test_a_project_is_skipped_with_a_reason_and_unskipped(
         assert await master.db.value(
             "SELECT skip_reason IS NULL FROM projects WHERE project = 'demo'"
         )
+
+
+async def test_the_page_of_a_project_unskips_it_and_moves_its_jobs(
+    master: Master, stage: AppHarness
+) -> None:
+    skipped = "SELECT skip_reason IS NOT NULL FROM projects WHERE project = 'demo'"
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        stage.console.navigate(ScreenName.EXPLAIN, ScreenFilter(project="demo", version="1.0"))
+        await stage.wait_for_text("1 target")
+        await perform(stage, "raise_priority", *CONFIRM_KEYS)
+        await wait_until_applied(stage)
+        await master.wait_for_query(
+            "SELECT priority_time = queued_at - interval '24 hours' FROM jobs"
+        )
+        await perform(stage, "skip_project", *"no ARM", "enter")
+        await wait_until_applied(stage)
+        assert await master.db.value(skipped)
+        await stage.wait_for_text("no ARM")
+        await perform(stage, "unskip_project")
+        await wait_until_applied(stage)
+        assert not await master.db.value(skipped)
+        await stage.wait_until(lambda: "no ARM" not in stage.text, "the page tells it")
 
 
 async def test_priority_moves_a_release_ahead_and_back(master: Master, stage: AppHarness) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from piwheels.formatting import format_count, format_short_duration
 from piwheels.model import ProjectHit, short_target_name
+from piwheels.protocol.commands.definition import Scope
 from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_targets import running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
@@ -82,13 +83,21 @@ def has_letters(name: str, letters: str) -> bool:
 
 
 def find_entries(
-    entries: Iterable[FinderEntry], hits: Sequence[FinderEntry], typed: str
+    entries: Iterable[FinderEntry],
+    hits: Sequence[FinderEntry],
+    typed: str,
+    project: str | None = None,
 ) -> list[FinderEntry]:
-    """The entries that match, with the projects that the master found, the best first."""
+    """The entries that match, with the projects that the master found, the best first.
+
+    `project` is what the projects are compared with, if that is not all that was typed.
+    """
+    texts = [(entry, typed) for entry in entries]
+    texts += [(hit, project or typed) for hit in hits]
     ranked = [
         (entry.action is not None, rank, _KIND_ORDER[entry.kind], place, entry)
-        for place, entry in enumerate((*entries, *hits))
-        if (rank := match_rank(entry, typed)) is not None
+        for place, (entry, text) in enumerate(texts)
+        if (rank := match_rank(entry, text)) is not None
     ]
     ranked.sort(key=lambda it: it[:-1])
     return [entry for *_, entry in ranked[:MAX_ENTRIES]]
@@ -229,11 +238,38 @@ def action_entry(action: Action, note: str) -> FinderEntry:
     )
 
 
-def actions_on_project(project: str, actions: Iterable[Action]) -> Iterator[FinderEntry]:
-    """The actions on the project that was found first."""
-    name = terminal_safe(project)
-    target = ActionTarget(key=project, name=name, project=project)
-    for action in list(actions)[:_MAX_ACTIONS_OF_PROJECT]:
+def release_entry(project: str, version: str) -> FinderEntry:
+    """A release, which the farm may not have: its page says so."""
+    name = terminal_safe(f"{project} {version}")
+    return FinderEntry(
+        Kind.PROJECT,
+        name,
+        "this release alone",
+        f"open the page of {name}",
+        ScreenName.EXPLAIN,
+        ScreenFilter(project=project, version=version),
+    )
+
+
+def matching_version(hit: ProjectHit, typed: str) -> str:
+    """The newest release if what was typed is its beginning, else what was typed."""
+    newest = hit.version
+    is_begin = newest == typed or newest.startswith(f"{typed}.")
+    return newest if is_begin else typed
+
+
+def actions_on_project(
+    project: str, actions: Iterable[Action], version: str = "", verb: str = ""
+) -> Iterator[FinderEntry]:
+    """The actions on a project, or on a release of it; with a verb, those whose label it is.
+
+    What an action does to whole projects alone is told with the project's name.
+    """
+    chosen = [action for action in actions if not verb or action.label.casefold() == verb]
+    for action in chosen[:_MAX_ACTIONS_OF_PROJECT]:
+        of_project = action.console is not None and action.console.scope is Scope.PROJECT
+        name = terminal_safe(project if of_project else f"{project} {version}".strip())
+        target = ActionTarget(key=name, name=name, project=project, version=version)
         label = f"{action.label} {name}"
         yield FinderEntry(
             Kind.ACTION,

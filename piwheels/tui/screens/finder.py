@@ -19,6 +19,7 @@ from piwheels.tui.model.action_types import Action, Group
 from piwheels.tui.model.actions import FIND, SCREEN_ACTIONS, all_actions
 from piwheels.tui.model.farm_actions import farm_actions
 from piwheels.tui.model.finder import FinderEntry
+from piwheels.tui.model.finder_query import FinderQuery, parse_query
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.finder_list import FinderList
@@ -26,6 +27,12 @@ from piwheels.tui.widgets.finder_list import FinderList
 #: The master is asked when so long no key was pressed.
 _SEARCH_DELAY_S = 0.08
 _PAGE_LINES = 8
+
+
+def actions_on_projects() -> list[Action]:
+    """The actions that can be done with a project or a release."""
+    of_group = farm_actions(Group.PROJECTS)
+    return [action for action in of_group if action.requires is Requirement.PROJECT]
 
 
 class FinderScreen(ModalScreen[FinderEntry | None]):
@@ -105,8 +112,24 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         ]
         places = finder.places(console.farm, console.now, ascii_only=console.ascii_only)
         entries = (*places, *others, *self._action_entries())
-        found = finder.find_entries(entries, hits, typed)
-        return [*found, *self._project_actions()][: finder.MAX_ENTRIES]
+        query = self._query(typed)
+        found = finder.find_entries(entries, hits, typed, query.project)
+        on_project = self._project_actions(query)
+        # Who names an action means it; else places come first.
+        first = on_project if query.verb else []
+        last = [] if query.verb else on_project
+        return [*first, *self._releases(query), *found, *last][: finder.MAX_ENTRIES]
+
+    @staticmethod
+    def _query(typed: str) -> FinderQuery:
+        return parse_query(typed, [action.label for action in actions_on_projects()])
+
+    def _releases(self, query: FinderQuery) -> list[FinderEntry]:
+        """The release that was typed, of the project that was found first."""
+        if not query.version or not self._reply.hits:
+            return []
+        hit = self._reply.hits[0]
+        return [finder.release_entry(hit.project, finder.matching_version(hit, query.version))]
 
     def _action_entries(self) -> list[FinderEntry]:
         console = self.console
@@ -124,16 +147,14 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
             return f"{keys}not now. {console.unavailable_reason(action)}"
         return f"{keys}{console.help_for(action)}"
 
-    def _project_actions(self) -> list[FinderEntry]:
+    def _project_actions(self, query: FinderQuery) -> list[FinderEntry]:
         """What can be done with the first project, where the master lets this console do it."""
         if not self._reply.hits or self.console.source.read_only:
             return []
-        on_projects = (
-            action
-            for action in farm_actions(Group.PROJECTS)
-            if action.requires is Requirement.PROJECT
-        )
-        return list(finder.actions_on_project(self._reply.hits[0].project, on_projects))
+        hit = self._reply.hits[0]
+        version = finder.matching_version(hit, query.version) if query.version else ""
+        actions = actions_on_projects()
+        return list(finder.actions_on_project(hit.project, actions, version, query.verb))
 
     def _refresh_texts(self) -> None:
         entry = self._list.highlighted
@@ -162,7 +183,8 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
             return
         await asyncio.sleep(_SEARCH_DELAY_S)
         try:
-            reply = await self.console.source.request(SearchProjects(text=typed), ProjectHits)
+            text = self._query(typed).project
+            reply = await self.console.source.request(SearchProjects(text=text), ProjectHits)
         except PiwheelsError:  # what the console knows itself is offered without a master
             reply = ProjectHits(hits=(), projects=0)
         if typed != self._typed or not self.is_mounted:
