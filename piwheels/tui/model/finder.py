@@ -190,15 +190,13 @@ def other_farms(contexts: Iterable[tuple[str, str]], current: str) -> Iterator[F
 
 def project_entry(hit: ProjectHit, targets: Sequence[str], *, ascii_only: bool) -> FinderEntry:
     """A project that the master found; `targets` are those of the farm."""
-    name = terminal_safe(hit.project)
-    return FinderEntry(
-        Kind.PROJECT,
-        name,
-        _project_note(hit, targets, ascii_only=ascii_only),
-        f"open the page of {name}",
-        ScreenName.EXPLAIN,
-        ScreenFilter(project=hit.project),
-    )
+    note = _project_note(hit, targets, ascii_only=ascii_only)
+    return _page_entry(terminal_safe(hit.project), note, ScreenFilter(project=hit.project))
+
+
+def _page_entry(name: str, note: str, scope: ScreenFilter) -> FinderEntry:
+    opens = f"open the page of {name}"
+    return FinderEntry(Kind.PROJECT, name, note, opens, ScreenName.EXPLAIN, scope)
 
 
 def _project_note(hit: ProjectHit, targets: Sequence[str], *, ascii_only: bool) -> str:
@@ -241,14 +239,7 @@ def action_entry(action: Action, note: str) -> FinderEntry:
 def release_entry(project: str, version: str) -> FinderEntry:
     """A release, which the farm may not have: its page says so."""
     name = terminal_safe(f"{project} {version}")
-    return FinderEntry(
-        Kind.PROJECT,
-        name,
-        "this release alone",
-        f"open the page of {name}",
-        ScreenName.EXPLAIN,
-        ScreenFilter(project=project, version=version),
-    )
+    return _page_entry(name, "this release alone", ScreenFilter(project=project, version=version))
 
 
 def matching_version(hit: ProjectHit, typed: str) -> str:
