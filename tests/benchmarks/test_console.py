@@ -307,7 +307,7 @@ def open_oldest_log(terminal: PtyTerminal) -> tuple[float, float]:
     terminal.press("\x1b[F")
     time.sleep(0.5)
     began, cpu_s = time.monotonic(), terminal.cpu_s
-    terminal.press("\r")
+    terminal.press("l")
     terminal.wait_for(lambda lines: log_line_count(lines) >= 100_000)
     return time.monotonic() - began, terminal.cpu_s - cpu_s
 

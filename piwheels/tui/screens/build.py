@@ -118,7 +118,9 @@ class BuildScreen(FarmScreen):
         if builder is not None:
             return builder_details(builder, (), console.now, width=width, ascii_only=ascii_only)
         if self._details is None:
-            return [DetailLine(f"Build {self.screen_filter.build}", "strong")]
+            scope = self.screen_filter
+            release = terminal_safe(f"{scope.project} {scope.version}").strip()
+            return [DetailLine(f"build {scope.build} {release}", "strong")]
         when = format_datetime(self._details.build.ended_at, console.now)
         return build_page_lines(self._details, when, width=width, ascii_only=ascii_only)
 
