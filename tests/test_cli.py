@@ -130,7 +130,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     assert without == {
         *("up", "serve", "master run", "builder run", "tui", "completion", "metrics"),
         *("config systemd", "config nginx", "config apache", "config caddy"),
-        *("config get", "config set", "db upgrade", "db backup", "db restore"),
+        *("config get", "config set", "db upgrade", "db recount", "db backup", "db restore"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
     }
     asking = {verb for verb, names in options.items() if "yes" in names}

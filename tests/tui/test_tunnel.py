@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +109,17 @@ async def test_a_hanging_ssh_times_out(stand_in: Path, monkeypatch: pytest.Monke
         await SshTunnel("ssh://ada@pi").open()
 
 
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A directory where the path of a socket is always short enough."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
 def test_directories_of_killed_consoles_are_removed_and_of_running_ones_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_dir))
     living = TunnelDir()
     code = (
         "import os; from piwheels.tui.client.tunnel_dir import TunnelDir;"
@@ -119,19 +127,19 @@ def test_directories_of_killed_consoles_are_removed_and_of_running_ones_kept(
     )
     other = subprocess.run([sys.executable, "-c", code], check=False, stdout=-1, text=True)
     killed = Path(other.stdout.strip())
-    begun, old = (tmp_path / f"piw-tunnel-{name}" for name in ("begun", "old"))
+    begun, old = (short_dir / f"piw-tunnel-{name}" for name in ("begun", "old"))
     for folder in (begun, old):
         folder.mkdir()
     os.utime(old, (0, 0))
-    (tmp_path / "piw-tunnel-link").symlink_to(tmp_path, target_is_directory=True)
-    assert killed.parent == tmp_path
+    (short_dir / "piw-tunnel-link").symlink_to(short_dir, target_is_directory=True)
+    assert killed.parent == short_dir
     another = TunnelDir()
     assert {killed.exists(), old.exists()} == {False}
     assert living.socket.parent.exists()
     assert begun.exists()
     living.delete()
     another.delete()
-    assert sorted(tmp_path.iterdir()) == [begun, tmp_path / "piw-tunnel-link"]
+    assert sorted(short_dir.iterdir()) == [begun, short_dir / "piw-tunnel-link"]
 
 
 def test_a_tunnel_socket_is_created_where_its_path_is_short_enough(
