@@ -54,6 +54,7 @@ from piwheels.protocol.messages import (
     ShowBuilder,
     ShowProject,
     Status,
+    TailLog,
 )
 from piwheels.release_status import (
     ReleaseStatus,
@@ -92,7 +93,7 @@ class QueryHandlers:
         match query:
             case Status():
                 return await self.status.status()
-            case BuilderHistory() | ShowBuilder():
+            case BuilderHistory() | ShowBuilder() | TailLog():
                 return await self._about_builder(query)
             case ListBuilds() | ShowBuild():
                 return await self._about_builds(query)
@@ -126,8 +127,10 @@ class QueryHandlers:
                 found = await failures.builds_of_group(self.db, failure_class, cause)
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
 
-    async def _about_builder(self, query: BuilderHistory | ShowBuilder) -> ReplyBody:
+    async def _about_builder(self, query: BuilderHistory | ShowBuilder | TailLog) -> ReplyBody:
         match query:
+            case TailLog(build=build, known=known):
+                return self.dispatcher.logs.tail(build, known)
             case BuilderHistory(builder=label):
                 return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
             case ShowBuilder(builder=label):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.protocol.messages import MAX_LOG_BYTES
+from piwheels.protocol.messages import MAX_LOG_BYTES, MAX_TAIL_BYTES, LogTail
 from piwheels.scheduler.log_arrivals import LogArrivals, compress_log, read_arrivals
 from piwheels.webroot import Webroot, replace_file
 
@@ -137,6 +137,13 @@ class LogSpool:
                 return file.read(length)
         except FileNotFoundError:
             return None
+
+    def tail(self, build: int, known: int) -> LogTail:
+        """The end of the log of a running build, after the first `known` bytes."""
+        size = self.size(build)
+        start = max(min(known, size), size - MAX_TAIL_BYTES)
+        data = self.read(build, start, MAX_TAIL_BYTES)
+        return LogTail(offset=start, data=data or b"", running=data is not None)
 
     def read_archived(self, build: int) -> bytes | None:
         """The whole log of a completed build; None when there is none."""

@@ -47,13 +47,14 @@ from piwheels.protocol.messages import (
     RetryReleases,
     SearchProjects,
     ShowBuild,
+    ShowBuilder,
     ShowProject,
     Skip,
     SkipReleases,
     Status,
     StopMaster,
 )
-from tests.simfarm import failures, series
+from tests.simfarm import builder_pages, failures, series
 from tests.simfarm.model import FarmModel
 
 _POLL_S = 0.1
@@ -117,8 +118,8 @@ class SimHandlers:
                 return _queue(self._model, target)
             case SearchProjects(text=text):
                 return _search(self._model, text)
-            case ReadSeries(names=names, window=window):
-                return series.read_series(self._model, names, window)
+            case ReadSeries() | ShowBuilder():
+                return self._series_or_builder(body)
             case ListFailures() | ListFailedBuilds() | ShowBuild():
                 return self._about_failures(body)
             case ListEvents():
@@ -130,6 +131,11 @@ class SimHandlers:
                 return EventsReply(events=tuple(events[: body.limit]))
             case _:
                 raise RejectedError(f"the simulated farm knows no {type(body).__name__}")
+
+    def _series_or_builder(self, body: ReadSeries | ShowBuilder) -> ReplyBody:
+        if isinstance(body, ShowBuilder):
+            return builder_pages.page(self._model, body.builder)
+        return series.read_series(self._model, body.names, body.window)
 
     def _about_failures(self, body: ListFailures | ListFailedBuilds | ShowBuild) -> ReplyBody:
         match body:

@@ -11,6 +11,9 @@ from tests.simfarm import scenario_builders
 
 GIB = 1024**3
 LOADS = 60
+_CORES = 4
+_FULL_HZ, _CAPPED_HZ = 1.5e9, 0.9e9
+_HOUR_S = 3600.0
 _PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
 _ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 _REASONS = {
@@ -66,17 +69,29 @@ class SimBuilder:
     temperature: float = 50.0
     memory_free: int = 3 * GIB
     disk_free: int = 20 * GIB
+    throttled_s: float = 0.0  # of the last hour
+    is_hot: bool = False  # it throttles itself, and is slow
+    uptime_s: float = 12 * 86_400.0
+    clock_offset_s: float = 0.0
+    state_s: float = 2_300.0
     built: int = 0
     failed: int = 0
+
+    def make_hot(self) -> None:
+        """Its fan is broken: it throttles itself since 38 minutes."""
+        self.is_hot, self.temperature, self.throttled_s = True, 83.0, 38 * 60.0
+        self.memory_free = 4 * GIB * 9 // 100
 
     def drift(self) -> None:
         """Let its load, temperature and memory wander."""
         busy = self.build is not None
         self.load = max(0.0, self.load + self.rng.uniform(-0.3, 0.3) + (0.1 if busy else -0.1))
         self.load = min(self.load, 6.0)
-        self.temperature = min(86.0, max(38.0, self.temperature + self.rng.uniform(-1, 1)))
+        warmer = self.temperature + self.rng.uniform(-1, 1)
+        lowest, highest = (82.0, 84.4) if self.is_hot else (38.0, 79.0)
+        self.temperature = min(highest, max(lowest, warmer))
         self.memory_free = min(
-            4 * GIB, max(GIB // 8, self.memory_free + self.rng.randint(-(2**26), 2**26))
+            4 * GIB, max(GIB // 3, self.memory_free + self.rng.randint(-(2**26), 2**26))
         )
 
     def state(self, paused: bool) -> BuilderState:
@@ -127,6 +142,15 @@ class SimBuilder:
                 disk_total=64 * GIB,
                 disk_free=self.disk_free,
                 temperature=round(self.temperature, 1),
+                cores=_CORES,
+                throttled=self.is_hot,
+                throttled_s=min(_HOUR_S, self.throttled_s),
+                cpu_hz=_CAPPED_HZ if self.is_hot else _FULL_HZ,
+                max_cpu_hz=_FULL_HZ,
+                uptime_s=self.uptime_s,
             ),
+            clock_offset_s=self.clock_offset_s,
+            peer_ratio=1.9 if self.is_hot else 1.0,
+            state_s=self.state_s,
             load_history=tuple(self.loads) if loads else (),
         )

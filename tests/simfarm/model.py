@@ -44,6 +44,8 @@ SPECIAL_STATES = (
     BuilderState.SILENT,
     BuilderState.ASLEEP,
 )
+#: The seventeenth builder (pi017) is hot, throttled and slow.
+HOT_PLACE = 16
 #: A builder that is restarted is back after so long.
 RESTART_S = 5.0
 
@@ -125,6 +127,10 @@ class FarmModel:
             for _ in range(LOADS):
                 machine.drift()
                 machine.loads.append(round(machine.load, 2))
+            machine.uptime_s = dice.uniform(1, 40) * 86_400
+            machine.clock_offset_s = round(dice.uniform(-0.4, 0.4), 1)
+            if odd and place == HOT_PLACE:
+                machine.make_hot()
             role = place % max(12, min(number, 100))
             if odd and role < len(SPECIAL_STATES):
                 self._make_odd(machine, SPECIAL_STATES[role])
@@ -274,6 +280,9 @@ class FarmModel:
             if machine.away_s > 0:
                 return
             machine.away_s, machine.draining, machine.restarts = None, False, False
+        machine.uptime_s += by_s
+        if machine.is_hot:
+            machine.throttled_s += by_s
         if machine.fixed_state in {BuilderState.LOST, BuilderState.SILENT}:
             machine.silent_s += by_s
         else:

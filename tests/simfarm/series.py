@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from piwheels.model import BarSum, FarmSeries, SeriesBars, SeriesWindow, TargetSeries, series_bars
 from piwheels.protocol.messages import SeriesReply
+from tests.simfarm import builder_pages
 from tests.simfarm.model import FarmModel
 
 _DAY_S = 86_400
@@ -23,7 +24,11 @@ def read_series(model: FarmModel, names: Sequence[str], window: SeriesWindow) ->
     end_s = now_s - now_s % window.step_s
     values = _values(model)
     return SeriesReply(
-        series=tuple(_bars(name, window, end_s, values.get(name)) for name in names),
+        series=tuple(
+            builder_pages.series(model, name, window)
+            or _bars(name, window, end_s, values.get(name))
+            for name in names
+        ),
         ended_at=datetime.fromtimestamp(end_s, UTC),
     )
 

@@ -20,9 +20,11 @@ from piwheels.protocol.commands import permission_for
 from piwheels.protocol.commands.definition import Permission
 from piwheels.protocol.keys import Role
 from piwheels.protocol.messages import (
+    MAX_TAIL_BYTES,
     CommandFailed,
     Event,
     KeepAlive,
+    LogTail,
     OperatorsChanged,
     OperatorSession,
     Reply,
@@ -30,6 +32,7 @@ from piwheels.protocol.messages import (
     Request,
     RequestBody,
     Snapshot,
+    TailLog,
 )
 from piwheels.protocol.sockets import Envelope, KeyPair, Peer, Router, SendResult
 from piwheels.scheduler.event_bus import EventBus
@@ -205,9 +208,17 @@ class SimFarm:
             if self.rejection:
                 raise RejectedError(self.rejection)
             await self.replies_allowed.wait()
+        if isinstance(body, TailLog):
+            return self._tail(body)
         return await SimHandlers(self.model, self.publish).handle(body)
 
     # --- logs ---
+
+    def _tail(self, query: TailLog) -> LogTail:
+        """The end of the log of a build, after what is known."""
+        data, finished = self.log(query.build)
+        start = max(min(query.known, len(data)), len(data) - MAX_TAIL_BYTES)
+        return LogTail(offset=start, data=data[start:], running=not finished)
 
     def read(self, build: int, offset: int, length: int) -> bytes | None:
         """A part of the log of a running build; None when it does not run."""

@@ -1,14 +1,13 @@
 """The details of builders and builds, beside their tables or in their place."""
 
-from dataclasses import replace as with_fields
-
 import pytest
 from msgspec.structs import replace
 
-from piwheels.model import FailureCause, FailureClass, Outcome
-from piwheels.protocol.messages import BuildsReply, ListBuilds
+from piwheels.model import BuilderPage, FailureCause, FailureClass, Outcome
+from piwheels.protocol.messages import BuilderReply, ShowBuilder
 from piwheels.tui.app import DisplayOptions
-from piwheels.tui.model.details import DetailLine, build_details, builder_details
+from piwheels.tui.model.detail_lines import DetailLine
+from piwheels.tui.model.details import build_details
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import Builder
 from tests.tui.app_harness import run_console
@@ -33,32 +32,6 @@ def text(lines: list[DetailLine]) -> str:
     return "\n".join(f"{line.label}|{line.text}" for line in lines)
 
 
-def test_a_builder_is_told_with_its_job_its_sensors_and_its_last_builds() -> None:
-    shown = text(builder_details(KITCHEN, [LIBPQ], NOON + 60, width=48))
-    for line in (
-        "|pi5-kitchen  ● building",
-        "|Raspberry Pi 5 Model B Rev 1.0, trixie, linux",
-        "|numpy 2.1.0 for cp313-trixie-aarch64, build 4711",
-        "|wheel 15m, limit 3h",
-        "Load|  2.31  ▁█▄ 4.0 at most",
-        "Memory|   38%  of 8.0 GiB, 5.0 GiB free",
-        "Temp|   57C",
-        "1 hour|built 7, failed 1",
-        "Targets|cp311-trixie-aarch64\n |cp313-trixie-aarch64",
-        "Failed|1 missing-package",
-    ):
-        assert line in shown, shown
-    assert "× psycopg2 1.4.2" in shown
-
-
-def test_what_is_unusual_about_a_builder_is_yellow() -> None:
-    host = replace(KITCHEN.view.host, memory_free=1, temperature=84.0)
-    view = replace(KITCHEN.view, host=host, sandboxed=False, expected_s=60.0)
-    lines = builder_details(with_fields(KITCHEN, view=view), [], NOON, width=48)
-    yellow = {line.label for line in lines if line.style == "warning"}
-    assert yellow == {"", "Memory", "Temp", "System"}
-
-
 def test_a_failed_build_is_told_with_what_was_missing_and_its_line() -> None:
     shown = text(build_details(LIBPQ, "12:00", width=48))
     for line in (
@@ -76,12 +49,9 @@ def test_a_failed_build_is_told_with_what_was_missing_and_its_line() -> None:
 
 def test_lines_fit_and_untrusted_text_is_harmless() -> None:
     odd = replace(LIBPQ, reason="\x1b[31mred " + "x" * 900, project="p" * 99)
-    for lines in (
-        build_details(odd, "12:00", width=48, ascii_only=True),
-        builder_details(KITCHEN, [odd], NOON, width=48, ascii_only=True),
-    ):
-        assert all(line.text.isascii() and line.text.isprintable() for line in lines)
-    assert all(len(line.text) <= 48 for line in build_details(odd, "12:00", width=48)[1:])
+    lines = build_details(odd, "12:00", width=48, ascii_only=True)
+    assert all(line.text.isascii() and line.text.isprintable() for line in lines)
+    assert all(len(line.text) <= 48 for line in lines[1:])
 
 
 # --- the pane ---
@@ -90,12 +60,13 @@ def test_lines_fit_and_untrusted_text_is_harmless() -> None:
 @pytest.mark.farm
 async def test_from_120_columns_the_row_under_the_cursor_is_told_beside_the_table() -> None:
     source = StaticSource(snapshot())
-    source.replies[BuildsReply] = BuildsReply(builds=(replace(LIBPQ, builder="pi4-hall"),))
+    page = BuilderPage(builds=(replace(LIBPQ, builder="pi4-hall"),))
+    source.replies[BuilderReply] = BuilderReply(page=page)
     async with run_console(source, size=(120, 40)) as stage:
         await stage.wait_for_text("pi5-roof")
         stage.table.table.move_cursor("pi4-hall")
-        query = ListBuilds(builder="pi4-hall", limit=30)
-        await stage.wait_until(lambda: source.sent[-1:] == [query], "its builds are requested")
+        query = ShowBuilder(builder="pi4-hall")
+        await stage.wait_until(lambda: query in source.sent, "its page is requested")
         await stage.wait_for_text("psycopg2 1.4.2")
         assert "pi5-roof" in stage.text  # the table is beside it
         await stage.press("d")

@@ -355,7 +355,7 @@ async def test_e_goes_to_the_line_that_the_record_of_a_failed_build_names() -> N
         assert screen.log_view.current_line == 80
         await stage.press("1", "2")
         stage.table.table.move_cursor("pi5-kitchen")  # its build has no line yet
-        await stage.press("enter")
+        await stage.press("l")
         await stage.wait_for_text("numpy 2.1.0")
         await stage.press("e")
         await stage.wait_for_text("The deciding line of this build is not known here.")

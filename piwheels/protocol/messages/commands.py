@@ -42,6 +42,13 @@ class FollowLog(Message, frozen=True, kw_only=True):
     follow: bool = True
 
 
+class TailLog(Message, frozen=True, kw_only=True):
+    """The end of the log of a running build, after what is known; answered by LogTail."""
+
+    build: BigInt
+    known: SizeBytes = 0  # where the log ended when this was asked before, in bytes
+
+
 class BuilderHistory(Message, frozen=True, kw_only=True):
     """The last state transitions of a builder, the oldest first."""
 
@@ -144,6 +151,7 @@ Query = (
     Status
     | Subscribe
     | FollowLog
+    | TailLog
     | BuilderHistory
     | ShowBuilder
     | ListBuilds

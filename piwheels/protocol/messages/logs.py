@@ -9,6 +9,17 @@ from piwheels.protocol.message_base import CHUNK_BYTES, BigInt, Message, Seconds
 #: The most times that one part has.
 MAX_ARRIVALS = 5000
 
+#: So much of the end of a log is sent at most.
+MAX_TAIL_BYTES = 4096
+
+
+class LogTail(Message, frozen=True, kw_only=True):
+    """The end of a log, as the answer to TailLog."""
+
+    offset: SizeBytes  # where in the log it begins, in bytes
+    data: Annotated[bytes, Meta(max_length=MAX_TAIL_BYTES)] = b""
+    running: bool = False  # its build runs, so that there may be more
+
 
 class LogChunk(Message, frozen=True, kw_only=True):
     """A part of a build's log: FromBuilder, or the answer to FollowLog.

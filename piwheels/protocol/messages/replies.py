@@ -19,7 +19,7 @@ from piwheels.model import (
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
-from piwheels.protocol.messages.logs import LogChunk
+from piwheels.protocol.messages.logs import LogChunk, LogTail
 from piwheels.protocol.messages.status import StatusReply
 
 
@@ -217,6 +217,7 @@ ReplyBody = (
     | QueueReply
     | ReleaseReportReply
     | LogChunk
+    | LogTail
     | ImportChunkRequest
     | Snapshot
     | BuilderHistoryReply

@@ -26,6 +26,8 @@ def release_filter(target: ActionTarget) -> ScreenFilter:
 def page_filter_for(page: ScreenName, target: ActionTarget) -> ScreenFilter | None:
     """What a page shows for a row; None where the row has no such page."""
     match page:
+        case ScreenName.BUILDER if target.builder:
+            return ScreenFilter(builder=target.builder)
         case ScreenName.LOG | ScreenName.BUILD if target.build is not None:
             return log_filter(target)
         case ScreenName.EXPLAIN if target.project:

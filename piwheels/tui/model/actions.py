@@ -27,7 +27,14 @@ _TABLES = (
     ScreenName.OPERATORS,
 )
 #: The screens that tell about one row of a table.
-PAGES = (ScreenName.BUILD, ScreenName.LOG, ScreenName.EXPLAIN, ScreenName.QUEUE)
+PAGES = (
+    ScreenName.BUILDER,
+    ScreenName.BUILD,
+    ScreenName.LOG,
+    ScreenName.EXPLAIN,
+    ScreenName.QUEUE,
+)
+_BUILDERS = (ScreenName.BUILDERS, ScreenName.BUILDER)
 _ON_LOG = (ScreenName.LOG,)
 _ON_BUILDS = (ScreenName.BUILDS,)
 #: The screens that list alerts; their rows are also builders, builds or queues.
@@ -138,13 +145,14 @@ OPEN = Action(
     "open",
     "enter",
     "Open",
-    "Open the row: the log of a builder, the page of a build, the next jobs of a queue, the page "
+    "Open the row: the page of a builder or a build, the next jobs of a queue, the page "
     "of a job's release, the builds of a cause of failures, an alert's row.",
     Group.ROWS,
     screens=(
         ScreenName.OVERVIEW,
         ScreenName.ALERTS,
         ScreenName.BUILDERS,
+        ScreenName.BUILDER,
         ScreenName.QUEUES,
         ScreenName.QUEUE,
         ScreenName.BUILDS,
@@ -291,7 +299,7 @@ WINDOW = Action(
     "Window",
     "Show the last hour, 24 hours, 7 days or 30 days in graphs; the choice is saved.",
     Group.ROWS,
-    screens=(ScreenName.OVERVIEW,),
+    screens=(ScreenName.OVERVIEW, *_BUILDERS),
 )
 
 # --- the log ---
@@ -482,17 +490,17 @@ def find_action(name: str) -> Action | None:
 #: The screens that can have what an action requires.
 SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
     Requirement.TABLE: _TABLES,
-    Requirement.BUILDER: (*WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG, ScreenName.BUILD),
+    Requirement.BUILDER: (*WITH_ALERTS, *_BUILDERS, ScreenName.LOG, ScreenName.BUILD),
     Requirement.RUNNING_BUILD: (
         *WITH_ALERTS,
-        ScreenName.BUILDERS,
+        *_BUILDERS,
         ScreenName.BUILDS,
         ScreenName.LOG,
         ScreenName.BUILD,
     ),
     Requirement.BUILD: (
         *WITH_ALERTS,
-        ScreenName.BUILDERS,
+        *_BUILDERS,
         ScreenName.BUILDS,
         ScreenName.FAILURES,
         ScreenName.LOG,
@@ -502,13 +510,13 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
     Requirement.FAILURES: (ScreenName.FAILURES,),
     Requirement.ALERT: (
         *WITH_ALERTS,
-        ScreenName.BUILDERS,
+        *_BUILDERS,
         ScreenName.QUEUES,
         ScreenName.HOST,
     ),
     Requirement.PROJECT: (
         *WITH_ALERTS,
-        ScreenName.BUILDERS,
+        *_BUILDERS,
         ScreenName.BUILDS,
         ScreenName.DOWNLOADS,
         ScreenName.QUEUE,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from piwheels.formatting import format_count, format_percent, format_short_duration, pluralize
 from piwheels.model import BuildDetails, FailureCause
-from piwheels.tui.model.details import BLANK, DetailLine, build_details, paragraph
+from piwheels.tui.model.detail_lines import BLANK, DetailLine, paragraph
+from piwheels.tui.model.details import build_details
 from piwheels.tui.model.terminal_text import terminal_safe
 
 #: So many files that a build used are listed.

@@ -123,9 +123,9 @@ def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderE
             Kind.BUILDER,
             label,
             "  ".join(filter(None, (state, at_work))),
-            f"go to the builder {label}",
-            ScreenName.BUILDERS,
-            cursor=view.label,
+            f"show the builder {label}",
+            ScreenName.BUILDER,
+            ScreenFilter(builder=view.label),
         )
     for queue in farm.queues:
         name = terminal_safe(queue.target)

@@ -29,7 +29,12 @@ _HINTS: dict[ScreenName, tuple[str | KeyHint, ...]] = {
     ),
     ScreenName.BUILDERS: (
         *("open", "log", "mark", "sort", "sleep", "drain", "kill", "details", "next_pane"),
-        *("filter", "wake", "cancel_build", "columns", "next_alert"),
+        *("filter", "wake", "window", "cancel_build", "columns", "next_alert"),
+    ),
+    ScreenName.BUILDER: (
+        *("open", "back", "log", "sleep", "drain", "kill"),
+        *(KeyHint("previous_page", "Others"), "window", "wake", "cancel_build", "explain"),
+        *("acknowledge", "mute", "next_page"),
     ),
     ScreenName.BUILDS: (
         *("open", "explain", "mark", "retry", *_LOOK, "details", "cancel_build", "skip_project"),

@@ -22,12 +22,14 @@ class ScreenName(StrEnum):
     HOST = "host"
     QUEUE = "queue"
     OPERATORS = "operators"
+    BUILDER = "builder"
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenFilter:
     """What a screen was opened for; "" and None do not filter."""
 
+    builder: str = ""
     target: str = ""
     build: int | None = None
     project: str = ""
@@ -37,7 +39,13 @@ class ScreenFilter:
     title: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.target or self.project or self.failure_class or self.build is not None)
+        return bool(
+            self.builder
+            or self.target
+            or self.project
+            or self.failure_class
+            or self.build is not None
+        )
 
 
 #: For a screen that is opened as it was left.

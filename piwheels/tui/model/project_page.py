@@ -12,7 +12,7 @@ from piwheels.formatting import (
     pluralize,
 )
 from piwheels.model import BuildSummary, ProjectOverview, State, TargetProgress, short_target_name
-from piwheels.tui.model.details import BLANK, DetailLine, paragraph
+from piwheels.tui.model.detail_lines import BLANK, DetailLine, paragraph
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.tables.builds import outcome_style
 from piwheels.tui.model.terminal_text import terminal_safe

@@ -1,9 +1,10 @@
 """Why a builder is slow, as far as its reports and its builds tell."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from piwheels.formatting import format_percent, format_temperature
+from piwheels.formatting import format_percent, format_temperature, pluralize
 from piwheels.model import BuildSummary, HostMetrics, Outcome
 from piwheels.tui.model.tables.builders import MEMORY_LOW, TEMPERATURE_CRITICAL
 
@@ -13,6 +14,7 @@ SLOW_RATIO = 1.5
 _MIN_COMPARED = 3
 #: With less than this share of its swap free, a machine waits for its disk.
 _SWAP_LOW = 0.5
+_MINUTE_S = 60.0
 
 
 def ratios(builds: Sequence[BuildSummary], usual_s: Mapping[int, float]) -> dict[int, float]:
@@ -25,15 +27,34 @@ def ratios(builds: Sequence[BuildSummary], usual_s: Mapping[int, float]) -> dict
 
 
 def why_slow(
-    host: HostMetrics, builds: Sequence[BuildSummary], usual_s: Mapping[int, float]
+    host: HostMetrics,
+    builds: Sequence[BuildSummary],
+    usual_s: Mapping[int, float],
+    *,
+    ratio: float | None = None,
+    peers: int = 0,
 ) -> str:
-    """What makes a builder slow, and how slow it is; "" if nothing does."""
-    return ", ".join((*_causes(host), *_comparison(builds, usual_s)))
+    """What makes a builder slow, and how slow it is; "" if nothing does.
+
+    Args:
+        host: its machine.
+        builds: its last builds.
+        usual_s: by number, how long other builders take for what a build made.
+        ratio: how many times as long as its peers' its builds take, if the master tells.
+        peers: how many builders it is compared with; 0: unknown.
+    """
+    times = ratio if ratio is not None else _median_ratio(builds, usual_s)
+    causes = ", ".join(_causes(host))
+    return "; ".join(filter(None, (causes, _comparison(times, peers))))
 
 
 def _causes(host: HostMetrics) -> Iterator[str]:
-    if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
-        yield f"{format_temperature(host.temperature)}, where a board throttles itself"
+    hot = host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL
+    if host.temperature is not None and (hot or host.throttled):
+        yield format_temperature(host.temperature)
+    if host.throttled or (host.throttled_s or 0.0) >= _MINUTE_S:
+        minutes = min(60, math.ceil((host.throttled_s or 0.0) / _MINUTE_S))
+        yield f"throttled {minutes} of 60 min{_frequencies(host)}"
     if host.memory_total and host.memory_free / host.memory_total < MEMORY_LOW:
         used = format_percent(host.memory_total - host.memory_free, host.memory_total)
         yield f"{used} of its memory used"
@@ -41,7 +62,20 @@ def _causes(host: HostMetrics) -> Iterator[str]:
         yield "it swaps"
 
 
-def _comparison(builds: Sequence[BuildSummary], usual_s: Mapping[int, float]) -> Iterator[str]:
+def _frequencies(host: HostMetrics) -> str:
+    """What its processor can do and does now, if it does less."""
+    now, most = host.cpu_hz, host.max_cpu_hz
+    if not now or not most or now >= most:
+        return ""
+    return f" ({most / 1e9:.1f} GHz to {now / 1e9:.1f})"
+
+
+def _median_ratio(builds: Sequence[BuildSummary], usual_s: Mapping[int, float]) -> float | None:
     compared = list(ratios(builds, usual_s).values())
-    if len(compared) >= _MIN_COMPARED and (times := median(compared)) >= SLOW_RATIO:
-        yield f"{times:.1f}x its peers in {len(compared)} builds"
+    return median(compared) if len(compared) >= _MIN_COMPARED else None
+
+
+def _comparison(times: float | None, peers: int) -> str:
+    if times is None or times < SLOW_RATIO:
+        return ""
+    return f"{times:.1f}x its {pluralize(peers, 'peer') if peers else 'peers'}"

@@ -17,7 +17,9 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.build_page import build_page_lines
-from piwheels.tui.model.details import BLANK, DetailLine, builder_details
+from piwheels.tui.model.builder_lines import BuilderFacts
+from piwheels.tui.model.builder_pane import builder_pane
+from piwheels.tui.model.detail_lines import BLANK, DetailLine
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.state import Builder
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -116,7 +118,14 @@ class BuildScreen(FarmScreen):
         console, builder = self.console, self._builder
         ascii_only = console.ascii_only
         if builder is not None:
-            return builder_details(builder, (), console.now, width=width, ascii_only=ascii_only)
+            facts = BuilderFacts(
+                builder=builder,
+                now=console.now,
+                alerts=console.farm.alerts,
+                ascii_only=ascii_only,
+            )
+            title = DetailLine(f"build {self.screen_filter.build}", "strong")
+            return [title, *builder_pane(facts, width, console.size.height)]
         if self._details is None:
             scope = self.screen_filter
             release = terminal_safe(f"{scope.project} {scope.version}").strip()

@@ -1,26 +1,20 @@
 """The builders screen: state, running build and health of each builder."""
 
-import asyncio
-from contextlib import suppress
 from typing import ClassVar
 
 from textual import work
 
-from piwheels.errors import PiwheelsError
-from piwheels.model import BuildSummary
-from piwheels.protocol.messages import BuilderView, BuildsReply, ListBuilds
-from piwheels.tui.model.action_targets import builder_target, log_filter
+from piwheels.protocol.messages import BuilderView
+from piwheels.tui.model.action_targets import builder_target
 from piwheels.tui.model.action_types import ActionTarget
-from piwheels.tui.model.details import DetailLine, builder_details
-from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.builder_pane import builder_pane
+from piwheels.tui.model.detail_lines import DetailLine
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables import builders
 from piwheels.tui.model.tables.table_model import Row
-from piwheels.tui.model.terminal_text import terminal_safe
+from piwheels.tui.screens.builder_loader import BuilderLoader
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.table import TableScreen
-
-_REQUEST_DELAY_S = 0.15
-_MAX_BUILDS = 30
 
 
 class BuildersScreen(TableScreen):
@@ -47,35 +41,21 @@ class BuildersScreen(TableScreen):
 
     def __init__(self, console: ConsoleContext) -> None:
         super().__init__(console)
-        self._requested = ""  # the builder whose builds were requested last
-        self._builds: tuple[BuildSummary, ...] = ()  # of that builder
-        self._usual_s: dict[int, float] = {}  # by build, what other builders take
-
-    def details(self, key: str, width: int) -> list[DetailLine]:
-        """A builder, with the builds that ended on it last."""
-        console = self.console
-        if key != self._requested:
-            self._requested, self._builds, self._usual_s = key, (), {}
-            self._request_builds(key)
-        known = {build.build_id: build for build in self._builds}
-        known |= {it.build_id: it for it in console.farm.builds.values() if it.builder == key}
-        return builder_details(
-            console.farm.builders[key],
-            sorted(known.values(), key=lambda it: it.ended_at, reverse=True),
-            console.now,
-            width=width,
-            usual_s=self._usual_s,
-            ascii_only=console.ascii_only,
+        self._loader = BuilderLoader(
+            console, lambda: self.is_current and self._shows_details, self.refresh_details_pane
         )
 
+    def details(self, key: str, width: int) -> list[DetailLine]:
+        """A builder, as on its page."""
+        if key != self._loader.label:
+            self._loader.select(key)
+            self._follow()
+        facts = self._loader.facts()
+        return builder_pane(facts, width, self.details_height) if facts else []
+
     @work(exclusive=True, group="details")
-    async def _request_builds(self, label: str) -> None:
-        await asyncio.sleep(_REQUEST_DELAY_S)  # the cursor may be on its way to another row
-        body = ListBuilds(builder=label, limit=_MAX_BUILDS)
-        with suppress(PiwheelsError):  # those that the console knows are shown
-            reply = await self.console.source.request(body, BuildsReply)
-            self._builds, self._usual_s = reply.builds, reply.usual_s
-            self.refresh_details_pane()
+    async def _follow(self) -> None:
+        await self._loader.follow()
 
     def all_rows(self) -> list[Row]:
         """The builders; with a filter, those that serve its target."""
@@ -92,12 +72,8 @@ class BuildersScreen(TableScreen):
         return builder_target(key, self._view(key))
 
     def open_row(self, key: str) -> None:
-        """The log of the running build."""
-        target = self.action_target(key)
-        if target is None or target.build is None:
-            self.notify(f"{terminal_safe(key)} has no running build.", markup=False)
-            return
-        self.console.navigate(ScreenName.LOG, log_filter(target))
+        """The page of the builder."""
+        self.console.navigate(ScreenName.BUILDER, ScreenFilter(builder=key))
 
     def _view(self, key: str) -> BuilderView:
         return self.console.farm.builders[key].view_at(self.console.now)

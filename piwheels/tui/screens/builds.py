@@ -13,7 +13,10 @@ from piwheels.protocol.messages import BuildsReply, ListBuilds, ListFailedBuilds
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, log_filter, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.details import DetailLine, build_details, builder_details
+from piwheels.tui.model.builder_lines import BuilderFacts
+from piwheels.tui.model.builder_pane import builder_pane
+from piwheels.tui.model.detail_lines import DetailLine
+from piwheels.tui.model.details import build_details
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables import builds
@@ -166,7 +169,13 @@ class BuildsScreen(TableScreen):
         builder = console.farm.builder_of_build(number)
         if builder is None:
             return []
-        return builder_details(builder, (), console.now, width=width, ascii_only=console.ascii_only)
+        facts = BuilderFacts(
+            builder=builder,
+            now=console.now,
+            alerts=console.farm.alerts,
+            ascii_only=console.ascii_only,
+        )
+        return builder_pane(facts, width, self.details_height)
 
     def action_target(self, key: str) -> ActionTarget | None:
         """A build, ended or running."""

@@ -4,6 +4,7 @@ from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.alerts import AlertsScreen
 from piwheels.tui.screens.base import FarmScreen
 from piwheels.tui.screens.build import BuildScreen
+from piwheels.tui.screens.builder import BuilderScreen
 from piwheels.tui.screens.builders import BuildersScreen
 from piwheels.tui.screens.builds import BuildsScreen
 from piwheels.tui.screens.commands import CommandsScreen
@@ -22,6 +23,7 @@ from piwheels.tui.screens.queues import QueuesScreen
 _SCREENS: tuple[type[FarmScreen], ...] = (
     OverviewScreen,
     BuildersScreen,
+    BuilderScreen,
     BuildsScreen,
     QueuesScreen,
     QueueScreen,

@@ -29,6 +29,7 @@ _TAB_OF = {
     ScreenName.LOG: ScreenName.BUILDS,
     ScreenName.EXPLAIN: ScreenName.BUILDS,
     ScreenName.QUEUE: ScreenName.QUEUES,
+    ScreenName.BUILDER: ScreenName.BUILDERS,
 }
 #: From these widths on, the header has figures, more figures, and the master's address.
 _NORMAL_WIDTH = 60

@@ -17,7 +17,7 @@ from piwheels.tui.atomic_file import write_new_file
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import page_filter_for
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.details import DetailLine
+from piwheels.tui.model.detail_lines import DetailLine
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
 from piwheels.tui.model.tables.row_filter import row_filter
@@ -36,6 +36,8 @@ _MAX_GROWN_WIDTH = 28
 #: From these widths on, details are beside the table, and beside it in a wider pane.
 _DETAILS_WIDTH = 120
 _WIDE_DETAILS_WIDTH = 200
+#: Header, tabs, keys and the bar of the filter.
+_BARS = 4
 
 
 class TableScreen(FarmScreen):
@@ -168,6 +170,11 @@ class TableScreen(FarmScreen):
     def _shows_details(self) -> bool:
         wanted = self._is_wide if self._wants_details is None else self._wants_details
         return self.HAS_DETAILS and wanted and bool(self.table.rows)
+
+    @property
+    def details_height(self) -> int:
+        """The lines of the pane, as far as they are known."""
+        return self.query_one(DetailPane).size.height or self.console.size.height - _BARS
 
     def toggle_details(self) -> None:
         """Show the details of the row under the cursor, or hide them."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.content import Content
 from textual.widgets import Static
 
-from piwheels.tui.model.details import DetailLine
+from piwheels.tui.model.detail_lines import DetailLine
 
 _LABEL_CELLS = 9
 _STYLES = {"strong": "bold", "muted": "$text-muted", "success": "$text-success"}
@@ -19,7 +19,7 @@ class DetailPane(Static):
     ALLOW_SELECT = False
     DEFAULT_CSS: ClassVar[str] = """
     DetailPane {
-        width: 46;
+        width: 50;
         height: 1fr;
         padding: 0 1;
         background: $surface;
