@@ -27,6 +27,7 @@ _TOUR = (
     ("\r", "web root disk"),
     ("8", "Who"),
     ("l", "No build is selected"),
+    ("8", "Who"),
     ("e", "No release is selected"),
     ("?", "Keys of the Explain screen"),
     ("q", "No release is selected"),
