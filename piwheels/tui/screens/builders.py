@@ -41,9 +41,11 @@ class BuildersScreen(TableScreen):
 
     def __init__(self, console: ConsoleContext) -> None:
         super().__init__(console)
-        self._loader = BuilderLoader(
-            console, lambda: self.is_current and self._shows_details, self.refresh_details_pane
-        )
+        self._loader = BuilderLoader(console, self._sees_details, self.refresh_details_pane)
+
+    def _sees_details(self) -> bool:
+        """Whether the pane is seen; not while the app is closing and its widgets are gone."""
+        return self.has_widgets and self.is_current and self._shows_details
 
     def details(self, key: str, width: int) -> list[DetailLine]:
         """A builder, as on its page."""
