@@ -20,6 +20,7 @@ from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.overview import builder_states, notice, share_lines
 from piwheels.tui.model.source_events import Connected
 from piwheels.tui.model.state import FarmState, from_snapshot
+from piwheels.tui.screens.indicator_graphs import GraphSize, graph_lines
 from piwheels.tui.settings import Settings
 from piwheels.tui.widgets.table import RowTable
 from tests.tui.app_harness import AppHarness, run_console
@@ -41,10 +42,9 @@ def farm(**facts: object) -> FarmState:
 
 def found(**values: tuple[float | None, float | None]) -> dict[str, SeriesBars]:
     """Series by their names, with a mean and that of the day before; bars are the mean."""
-    names = {"built": FarmSeries.BUILT, "failed": FarmSeries.FAILED, "load": FarmSeries.LOAD}
     return {
-        names[name]: SeriesBars(
-            name=names[name],
+        FarmSeries[name.upper()]: SeriesBars(
+            name=FarmSeries[name.upper()],
             means=(mean,) * 24,
             maxima=(mean,) * 24,
             mean=mean,
@@ -88,6 +88,35 @@ def test_a_full_bar_of_the_load_is_that_of_all_cores() -> None:
     assert (load.top, load.top_text, load.change) == (4, "4.0", "-50%")
     *_, load = indicators(status(host=host), found(load=(6.0, 0.0)))
     assert (load.top_text, load.change) == ("6.0", "")
+
+
+def test_what_waits_is_worse_when_it_rises() -> None:
+    *_, more = indicators(status(), found(waiting=(140, 100)))[:3]
+    *_, fewer = indicators(status(), found(waiting=(40, 100)))[:3]
+    assert (more.change, more.is_worse) == ("+40%", True)
+    assert (fewer.change, fewer.is_worse) == ("-60%", False)
+
+
+def test_no_value_is_above_its_top() -> None:
+    series = found(built=(0.1, 1), waiting=(2, 2), load=(0.5, 1))
+    built, _, waiting, _, load = indicators(status(), series)
+    assert (built.now, built.top_text) == ("51", "51")
+    assert (waiting.now, waiting.top_text) == ("171", "171")
+    assert (load.now, load.top_text) == ("2.3", "2.3")
+
+
+@pytest.mark.parametrize("width", [40, 41, 66])
+@pytest.mark.parametrize("value", [9.0, 900.0, 20_000.0])
+@pytest.mark.parametrize("window", SeriesWindow)
+def test_a_graph_s_change_is_never_without_the_mean(
+    width: int, value: float, window: SeriesWindow
+) -> None:
+    shown = indicators(status(), found(built=(value, value / 2), failed=(0, 1)))[:1]
+    title = graph_lines(shown, window, GraphSize(width, height=4), ascii_only=False)[0]
+    texts = [word.text for word in title]
+    assert ("+100%" in texts) <= (f"mean {shown[0].mean}" in texts)
+    assert "+100%" in texts
+    assert sum(len(word.text) + word.gap_before for word in title) < width
 
 
 @given(st.lists(st.floats(0, 1e9) | st.none(), max_size=60), st.integers(2, 8), st.booleans())
@@ -239,6 +268,35 @@ async def test_large_terminals_have_graphs(size: tuple[int, int], graphs: int) -
         await stage.wait_for_text("█")
         assert stage.text.count("24h ago") == graphs
         assert ("a bar is 1h" in stage.text) == (graphs == 0)
+
+
+@pytest.mark.parametrize("window", SeriesWindow)
+@pytest.mark.parametrize("width", [60, 70, 80, 110])
+async def test_the_mean_stands_beside_its_change_at_every_width(
+    width: int, window: SeriesWindow
+) -> None:
+    async with run_console(
+        series_source(),
+        size=(width, 24),
+        first_screen=ScreenName.OVERVIEW,
+        settings=Settings(window=window),
+    ) as stage:
+        await stage.wait_for_text("-12%")
+        heading, built = stage.text.splitlines()[2:4]
+        mean = built.split()[-3]
+        end = heading.index("mean") + len("mean")
+        assert built[:end].endswith(f" {mean}")
+        assert built.rstrip().endswith("-12%")
+
+
+async def test_a_narrow_terminal_says_what_its_changes_compare() -> None:
+    async with run_console(
+        series_source(), size=(40, 20), first_screen=ScreenName.OVERVIEW
+    ) as stage:
+        await stage.wait_for_text("-12%")
+        heading, built = stage.text.splitlines()[2:4]
+        assert heading.rstrip().endswith("bars  mean vs before")
+        assert len(heading.rstrip()) == len(built.rstrip())
 
 
 async def test_a_narrow_terminal_names_the_subjects_of_alerts() -> None:

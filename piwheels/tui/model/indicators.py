@@ -24,8 +24,9 @@ BEFORE = {
     SeriesWindow.WEEK: "7d before",
     SeriesWindow.MONTH: "30d before",
 }
-#: So much less than before is clearly worse: built, and the share of good builds.
+#: So much less built or good, or more waiting, than before is clearly worse.
 _FEWER_BUILT = 0.25
+_MORE_WAITING = 0.25
 _LESS_GOOD = 0.03
 _UNKNOWN = "-"
 #: When queues are empty that nothing builds for.
@@ -42,7 +43,7 @@ class Indicator(NamedTuple):
         label: What it is.
         now: Its value.
         bars: Its course, the oldest bar first, None where it is unknown; empty without a reply.
-        top: The value of a full bar, and `top_text` as it is shown.
+        top: The value of a full bar, at least the value now, and `top_text` as it is shown.
         mean: Its mean over the window, and `before` over the period before.
         change: From the period before to this: in percent, of shares in percentage points.
         is_worse: Whether that is clearly worse.
@@ -73,11 +74,7 @@ def indicators(status: StatusReply, series: Series) -> list[Indicator]:
     return [
         _built(status, series),
         _good(status, series),
-        _rated(
-            Indicator("Waiting", format_count(waiting_jobs(status.queues)), ScreenName.QUEUES),
-            _bars(series, FarmSeries.WAITING),
-            _count,
-        ),
+        _waiting(status, series),
         _rated(
             Indicator(
                 "Downloads/s",
@@ -86,12 +83,13 @@ def indicators(status: StatusReply, series: Series) -> list[Indicator]:
             ),
             _bars(series, FarmSeries.DOWNLOADS, 1 / 60),
             format_rate,
+            least_top=downloads.rate_per_s if downloads.connected else 0.0,
         ),
         _rated(
-            Indicator("Load", format_rate(status.host.load), ScreenName.HOST),
+            Indicator("Master load", format_rate(status.host.load), ScreenName.HOST),
             _bars(series, FarmSeries.LOAD),
             format_rate,
-            least_top=status.host.cores or 1,
+            least_top=max(status.host.cores or 1, status.host.load),
         ),
     ]
 
@@ -107,10 +105,19 @@ def busy_indicator(busy: int, builders: int, series: Series) -> Indicator:
 
 
 def _built(status: StatusReply, series: Series) -> Indicator:
-    now = format_count(status.last_hour.get("built", 0))
+    now = status.last_hour.get("built", 0)
     found = _bars(series, FarmSeries.BUILT, 60)
-    rated = _rated(Indicator("Built/h", now, ScreenName.BUILDS), found, _count)
+    indicator = Indicator("Built/h", format_count(now), ScreenName.BUILDS)
+    rated = _rated(indicator, found, _count, least_top=now)
     return rated._replace(is_worse=_relative(found) < -_FEWER_BUILT)
+
+
+def _waiting(status: StatusReply, series: Series) -> Indicator:
+    now = waiting_jobs(status.queues)
+    found = _bars(series, FarmSeries.WAITING)
+    indicator = Indicator("Waiting", format_count(now), ScreenName.QUEUES)
+    rated = _rated(indicator, found, _count, least_top=now)
+    return rated._replace(is_worse=_relative(found) > _MORE_WAITING)
 
 
 def _good(status: StatusReply, series: Series) -> Indicator:

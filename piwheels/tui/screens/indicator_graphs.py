@@ -13,8 +13,6 @@ from piwheels.tui.widgets.bar import Word
 
 #: Cells of the scale beside a graph.
 _SCALE_CELLS = 6
-#: From this width on, a title has the mean.
-_MEAN_FROM = 60
 
 
 class GraphSize(NamedTuple):
@@ -63,16 +61,19 @@ def _pane(
 
 
 def _title(indicator: Indicator, window: SeriesWindow, width: int) -> list[Word]:
-    """Name and value, and as much of the comparison as fits."""
+    """Name and value, and as much of the comparison as fits: the change never without the mean."""
     opens = screen_action(indicator.opens)
     words = [
         Word(indicator.label, "muted", opens),
         Word(indicator.now, "strong", opens),
+        Word(f"mean {indicator.mean}", "", opens, gap_before=2),
         Word(f"{BEFORE[window]} {indicator.before}", "muted", opens, gap_before=2),
         change_word(indicator)._replace(gap_before=2),
     ]
-    if width >= _MEAN_FROM:
-        words.insert(2, Word(f"mean {indicator.mean}", "", opens, gap_before=2))
+    if _cells(words) >= width:
+        words = [word._replace(gap_before=1) for word in words]
+    if _cells(words) >= width:
+        del words[3]
     while len(words) > 2 and _cells(words) >= width:
         del words[-1]
     return words

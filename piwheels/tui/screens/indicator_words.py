@@ -13,36 +13,52 @@ from piwheels.tui.model.overview import FarmLine, StateCount
 from piwheels.tui.widgets.bar import Word
 
 #: So many of the newest bars fit into 40 columns.
-NARROW_BARS = 14
+_NARROW_BARS = 14
 _LABEL_CELLS = 11
 _VALUE_CELLS = 7
 _NARROW_VALUE_CELLS = 6
 _TOP_CELLS = 6
 _MEAN_CELLS = 6
-_BEFORE_CELLS = 9
 _CHANGE_CELLS = 5
+#: What stands beside the bars and the period before, with the gaps.
+_OTHER_CELLS = 35
 _SHOW_BUILDERS = next(it for it in actions.TABS if it.opens is ScreenName.BUILDERS)
 
 
-def heading_words(window: SeriesWindow) -> list[Word]:
+def bars_shown(window: SeriesWindow, width: int, *, narrow: bool) -> int:
+    """How many of the newest bars are shown, so that mean and change fit beside them."""
+    room = _NARROW_BARS if narrow else width - _OTHER_CELLS - len(BEFORE[window])
+    return min(window.bars, room)
+
+
+def heading_words(window: SeriesWindow, bars: int, *, narrow: bool) -> list[Word]:
     """What the columns of the indicators are."""
-    chart = f"a bar is {format_duration(window.bar_s)}, newest right"
-    before = BEFORE[window]
-    return [
+    value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
+    words = [
         Word(f"{window:<{_LABEL_CELLS}}", "strong", actions.WINDOW),
-        Word(f"{'now':>{_VALUE_CELLS}}", "muted", gap_before=0),
-        Word(f"{chart:<{window.bars}}", "muted", actions.WINDOW),
+        Word(f"{'now':>{value_cells}}", "muted", gap_before=0),
+    ]
+    if narrow:
+        change_cells = bars + _CHANGE_CELLS - len("bars")
+        change = f"{'mean vs before':>{change_cells}}"
+        return [*words, Word("bars", "muted", actions.WINDOW), Word(change, "muted")]
+    chart = f"a bar is {format_duration(window.bar_s)}, newest last"
+    if len(chart) > bars:
+        chart = "newest last"
+    return [
+        *words,
+        Word(f"{chart:<{bars}}", "muted", actions.WINDOW),
         Word(f"{'top':>{_TOP_CELLS}}", "muted", drop_order=3),
         Word(f"{'mean':>{_MEAN_CELLS}}", "muted"),
-        Word(f"{before:>{_BEFORE_CELLS}}", "muted"),
+        Word(BEFORE[window], "muted"),
+        Word(" " * _CHANGE_CELLS),
     ]
 
 
 def indicator_words(
-    indicator: Indicator, window: SeriesWindow, *, narrow: bool, ascii_only: bool
+    indicator: Indicator, window: SeriesWindow, bars: int, *, narrow: bool, ascii_only: bool
 ) -> list[Word]:
     """An indicator: its value now, its bars, its mean, and the period before."""
-    bars = min(window.bars, NARROW_BARS) if narrow else window.bars
     opens = screen_action(indicator.opens)
     chart, _ = bar_chart(indicator.bars[-bars:], top=indicator.top, ascii_only=ascii_only)
     value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
@@ -55,7 +71,7 @@ def indicator_words(
         words += [
             Word(f"{indicator.top_text:>{_TOP_CELLS}}", "muted", opens, drop_order=3),
             Word(f"{indicator.mean:>{_MEAN_CELLS}}", "", opens),
-            Word(f"{indicator.before:>{_BEFORE_CELLS}}", "muted", opens),
+            Word(f"{indicator.before:>{len(BEFORE[window])}}", "muted", opens),
         ]
     return [*words, change_word(indicator, _CHANGE_CELLS)]
 

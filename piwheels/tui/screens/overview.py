@@ -47,6 +47,7 @@ from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.indicator_graphs import GraphSize, graph_lines
 from piwheels.tui.screens.indicator_words import (
+    bars_shown,
     farm_line_words,
     heading_words,
     indicator_words,
@@ -192,14 +193,15 @@ class OverviewScreen(FarmScreen):
         narrow = self._width_class == "narrow"
         if is_all_built(status):
             shown = [it for it in shown if it.label in _IDLE_INDICATORS]
-        lines = [
-            indicator_words(it, window, narrow=narrow, ascii_only=console.ascii_only)
+        bars = bars_shown(window, console.size.width, narrow=narrow)
+        lines = [heading_words(window, bars, narrow=narrow)]
+        lines += [
+            indicator_words(it, window, bars, narrow=narrow, ascii_only=console.ascii_only)
             for it in shown
         ]
         if narrow:
             busy, builders = self._busy()
             return [*lines, summary_words(busy, builders, empty_in(status.queues))]
-        lines.insert(0, heading_words(window))
         if self._width_class == "normal":
             lines.append(state_words(builder_states(console.farm), console.glyph))
         return lines
