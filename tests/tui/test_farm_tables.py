@@ -161,6 +161,33 @@ def test_problems_come_first_then_labels_in_natural_order() -> None:
     assert cell(rows[1], BUILDER_COLUMNS, "release").text == "bwrap is missing"
 
 
+def test_an_alert_about_a_machine_ranks_after_overdue_and_is_its_state() -> None:
+    hot = BuilderState.BUILDING
+    state = farm(
+        BuilderView(label="pi1", state=hot, build=1, host=HostMetrics(temperature=90.0)),
+        BuilderView(label="pi2", state=BuilderState.SILENT),
+        BuilderView(label="pi3", state=hot, build=2, host=HostMetrics(temperature=70.0)),
+        BuilderView(label="pi4", state=BuilderState.OVERDUE, build=3),
+        BuilderView(label="pi5", state=BuilderState.DRAINING, build=4),
+        BuilderView(label="pi6", state=BuilderState.IDLE),
+        alerts=(
+            alert("slow:pi6"),
+            alert("hot:pi3"),
+            alert("hot:pi5"),
+            alert("hot:pi1", acknowledged_by="ada@here"),
+        ),
+    )
+    rows = builder_rows(state, NOW)
+    states = [(row.key, cell(row, BUILDER_COLUMNS, "state").shown) for row in rows]
+    assert states[:5] == [
+        ("pi4", "▲ overdue"), ("pi3", "▲ hot"), ("pi6", "▲ slow"), ("pi2", "? silent"),
+        ("pi5", "▼ draining"),
+    ]  # fmt: skip
+    assert [row.has_alert for row in rows] == [True] * 4 + [False] * 2
+    for word in ("hot", "building"):
+        assert "pi3" in keys(builder_rows(state, NOW, text_filter=word))
+
+
 def test_a_row_keeps_its_position_through_a_build_unless_sorted_by_state() -> None:
     at_work = (BuilderState.FINISHING, BuilderState.BUILDING, BuilderState.UPLOADING)
     for states in itertools.permutations(at_work):

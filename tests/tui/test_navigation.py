@@ -132,6 +132,18 @@ async def test_problems_come_first_and_columns_sort_by_key_and_mouse() -> None:
         assert stage.keys[:3] == FIRST
 
 
+async def test_sorting_by_a_figure_begins_with_the_highest() -> None:
+    async with run_console(prepared_source()) as stage:
+        await stage.wait_for_text("pi5-roof")
+        header = stage.text.splitlines()[2]
+        for descending in (True, False):
+            await stage.pilot.click("RowTable", offset=(header.index("Taken") + 1, 0))
+            assert (stage.table.view.sort, stage.table.view.reverse) == ("time", descending)
+            assert stage.keys[0 if descending else 3] == "pi4-attic"  # four builders have a build
+        await stage.pilot.click("RowTable", offset=(header.index("Taken") + 1, 0))
+        assert stage.table.view.sort == ""
+
+
 async def test_the_cursor_stays_on_its_row_when_rows_move() -> None:
     source = prepared_source()
     async with run_console(source) as stage:

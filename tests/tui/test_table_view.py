@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.tables.builders import BUILDER_COLUMNS, temperature_cell
 from piwheels.tui.model.tables.row_filter import row_filter
 from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.model.tables.table_view import TableView
+from piwheels.tui.screens.builders import BuildersScreen
 from piwheels.tui.settings import Settings, ViewSettings, view_file
 from piwheels.tui.widgets.table_layout import Columns, layout_columns
 from tests.tui.app_harness import run_console
@@ -54,6 +56,16 @@ def test_a_filter_keeps_the_rows_that_pass_all_its_words(text: str, kept: str) -
     }
     keep = row_filter(text, COLUMNS, {"mine": "state:failed"})
     assert "".join(name for name, it in rows.items() if keep(it)) == kept
+
+
+def test_no_heading_of_builders_is_cut_by_its_mark_and_no_hot_temperature() -> None:
+    widths = {
+        column.key: BuildersScreen.MIN_WIDTHS.get(column.key, column.width)
+        for column in BUILDER_COLUMNS
+    }
+    for column in BUILDER_COLUMNS:
+        assert widths[column.key] > len(column.title)
+    assert widths["temperature"] >= len(temperature_cell(84.0, False).shown)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from piwheels.alerts.texts import format_age, state_text
 from piwheels.model import Alert, AlertState
 from piwheels.tui.model.alerts import active_alerts
-from piwheels.tui.model.glyphs import glyph as glyph_of
+from piwheels.tui.model.glyphs import alert_glyph, alert_style
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -17,8 +17,6 @@ ALERT_COLUMNS = (
     Column("subject", "Subject", 20, 0),
     Column("detail", "What is wrong", 34, 1),
 )
-#: The alerts that have a glyph of their own.
-_OWN_GLYPHS = frozenset({"lost", "quarantined", "overdue", "silent"})
 #: The keys of the headings begin with it; no alert's id does.
 _HEADING = "heading "
 
@@ -73,29 +71,15 @@ def _alert_row(alert: Alert, now: datetime, position: int, ascii_only: bool) -> 
     detail = terminal_safe(state_text(alert, now) or alert.text)
     age_s = (now - (alert.cleared_at or alert.since)).total_seconds()
     cells = (
-        Cell(alert.rule, _style(alert), _glyph(alert, ascii_only), natural_sort_key(alert.rule)),
+        Cell(
+            alert.rule,
+            alert_style(alert),
+            alert_glyph(alert, ascii_only=ascii_only),
+            natural_sort_key(alert.rule),
+        ),
         Cell(format_age(alert, now), text_style, "", age_s),
         Cell(subject, text_style, "", natural_sort_key(subject)),
         Cell(detail, text_style, "", detail),
     )
     filter_text = f"{alert.rule} {alert.state} {subject} {detail}".lower()
     return Row(alert.alert_id, cells, is_active, filter_text, (position,), age_s)
-
-
-def _style(alert: Alert) -> str:
-    if alert.state is not AlertState.ACTIVE:
-        return "muted"
-    return "error" if alert.is_critical else "warning"
-
-
-def _glyph(alert: Alert, ascii_only: bool) -> str:
-    match alert.state:
-        case AlertState.ACTIVE if alert.rule in _OWN_GLYPHS:
-            name = str(alert.rule)
-        case AlertState.ACTIVE:
-            name = "lost" if alert.is_critical else "warning"
-        case AlertState.CLEARED:
-            name = "good"
-        case _:
-            name = "unknown"
-    return glyph_of(name, ascii_only=ascii_only)

@@ -5,6 +5,7 @@ that is unique in its column. A style is the name of a theme's color: success, w
 accent, muted, or "" for plain text.
 """
 
+from piwheels.model import Alert, AlertState
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.command_status import CommandState
 
@@ -39,16 +40,18 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.LOST: 0,
     BuilderState.QUARANTINED: 1,
     BuilderState.OVERDUE: 2,
-    BuilderState.SILENT: 3,
-    BuilderState.DRAINING: 4,
-    BuilderState.TO_SLEEP: 5,
-    BuilderState.UPLOADING: 6,
-    BuilderState.BUILDING: 7,
-    BuilderState.FINISHING: 8,
-    BuilderState.PAUSED: 9,
-    BuilderState.ASLEEP: 10,
-    BuilderState.IDLE: 11,
+    BuilderState.SILENT: 4,
+    BuilderState.DRAINING: 5,
+    BuilderState.TO_SLEEP: 6,
+    BuilderState.UPLOADING: 7,
+    BuilderState.BUILDING: 8,
+    BuilderState.FINISHING: 9,
+    BuilderState.PAUSED: 10,
+    BuilderState.ASLEEP: 11,
+    BuilderState.IDLE: 12,
 }
+#: The position of builders whose machine has an alert: after overdue.
+MACHINE_ALERT_ORDER = 3
 #: The states of every build. They share one position in the default order: a table whose rows move
 #: with each build cannot be read.
 WORKING_STATES = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.FINISHING})
@@ -56,6 +59,9 @@ WORKING_STATES = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, Build
 ALERT_STATES = frozenset(
     {BuilderState.LOST, BuilderState.QUARANTINED, BuilderState.OVERDUE, BuilderState.SILENT}
 )
+
+#: The alerts that have a glyph of their own.
+_OWN_GLYPHS = frozenset({"lost", "quarantined", "overdue", "silent"})
 
 STATE_STYLE: dict[str, str] = {
     BuilderState.LOST: "error",
@@ -86,6 +92,27 @@ COMMAND_STYLE: dict[CommandState, tuple[str, str]] = {
 def glyph(name: str, *, ascii_only: bool = False) -> str:
     """The glyph of this name, or the one for "unknown"."""
     return _GLYPHS.get(name, _GLYPHS["unknown"])[ascii_only]
+
+
+def alert_style(alert: Alert) -> str:
+    """The style of an alert's rule."""
+    if alert.state is not AlertState.ACTIVE:
+        return "muted"
+    return "error" if alert.is_critical else "warning"
+
+
+def alert_glyph(alert: Alert, *, ascii_only: bool = False) -> str:
+    """The glyph of an alert's rule."""
+    match alert.state:
+        case AlertState.ACTIVE if alert.rule in _OWN_GLYPHS:
+            name = str(alert.rule)
+        case AlertState.ACTIVE:
+            name = "lost" if alert.is_critical else "warning"
+        case AlertState.CLEARED:
+            name = "good"
+        case _:
+            name = "unknown"
+    return glyph(name, ascii_only=ascii_only)
 
 
 def sparkline(values: tuple[float, ...], width: int, top: float, *, ascii_only: bool) -> str:

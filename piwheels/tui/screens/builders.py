@@ -25,7 +25,6 @@ class BuildersScreen(TableScreen):
     MIN_WIDTHS: ClassVar[dict[str, int]] = {
         "release": 18,
         "label": 8,
-        "temperature": 4,
         "targets": 20,
         "board": 16,
     }

@@ -459,8 +459,12 @@ class TableScreen(FarmScreen):
         return True
 
     def _sort_by(self, key: str) -> None:
-        self.change_view(sort=key, reverse=False)
+        """Sort by a column, figures from the highest on; "" is the usual order."""
+        self.change_view(sort=key, reverse=self._begins_reversed(key))
         self.refresh_all()
+
+    def _begins_reversed(self, key: str) -> bool:
+        return any(column.is_figure for column in self.COLUMNS if column.key == key)
 
     # --- messages of the widgets ---
 
@@ -480,7 +484,7 @@ class TableScreen(FarmScreen):
     def _header(self, event: RowTable.HeaderSelected) -> None:
         if event.column != self.view.sort:
             self._sort_by(event.column)
-        elif self.view.reverse:
+        elif self.view.reverse != self._begins_reversed(event.column):
             self._sort_by("")
         else:
             self.reverse_sort()

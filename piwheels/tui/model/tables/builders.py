@@ -10,12 +10,16 @@ from piwheels.formatting import (
     format_short_duration,
     format_temperature,
 )
+from piwheels.model import Alert, AlertRule, AlertScope, AlertState
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.glyphs import (
     ALERT_STATES,
+    MACHINE_ALERT_ORDER,
     STATE_ORDER,
     STATE_STYLE,
     WORKING_STATES,
+    alert_glyph,
+    alert_style,
 )
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
@@ -31,10 +35,10 @@ BUILDER_COLUMNS = (
     Column("time", "Taken", 8, 1, "right"),
     Column("load", "Load", 5, 1, "right"),
     Column("temperature", "Temp", 5, 2, "right"),
-    Column("built", "Built/h", 7, 2, "right"),
+    Column("built", "Built/h", 8, 2, "right"),
     Column("memory", "Mem", 5, 4, "right"),
     Column("disk", "Disk", 5, 4, "right"),
-    Column("failed", "Fail/h", 6, 4, "right"),
+    Column("failed", "Fail/h", 7, 4, "right"),
     Column("loads", "Load history", 20, 5),
     Column("targets", "Targets", 22, 6),
     Column("platform", "Platform", 14, 7),
@@ -47,6 +51,9 @@ MEMORY_LOW = 0.10
 TEMPERATURE_CRITICAL = 80.0  # a Raspberry Pi throttles itself from here on
 TEMPERATURE_HIGH = 75.0
 _LOAD_CHART_WIDTH = 20
+#: The alerts that are shown in place of a builder's state, unless an operator chose that.
+_MACHINE_RULES = frozenset({AlertRule.HOT, AlertRule.SLOW, AlertRule.MEMORY, AlertRule.DISK})
+_REPLACED_STATES = WORKING_STATES | {BuilderState.IDLE}
 
 _cached = lru_cache(4096)
 _EMPTY = Cell("")
@@ -55,28 +62,58 @@ _UNKNOWN = Cell("-")
 
 def builder_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Row]:
     """One row per builder: alerts first, then those about to change, then those at work."""
-    names = state.target_names
-    return [builder_row(builder, now, ascii_only, names) for builder in state.builders.values()]
+    names, alerts = state.target_names, _machine_alerts(state)
+    return [
+        builder_row(builder, now, ascii_only, names, alerts.get(label))
+        for label, builder in state.builders.items()
+    ]
+
+
+def _machine_alerts(state: FarmState) -> dict[str, Alert]:
+    """By builder, the worst alert about its machine.
+
+    They are the master's, which last until a value is well below its limit, so that rows do not
+    jump with each measurement.
+    """
+    found: dict[str, Alert] = {}
+    for alert in state.alerts:
+        is_machine = alert.rule in _MACHINE_RULES and alert.scope is AlertScope.BUILDER
+        if is_machine and alert.state is AlertState.ACTIVE:
+            found.setdefault(alert.subject, alert)
+    return found
 
 
 def builder_row(
-    builder: Builder, now: float, ascii_only: bool, target_names: Mapping[str, str]
+    builder: Builder,
+    now: float,
+    ascii_only: bool,
+    target_names: Mapping[str, str],
+    alert: Alert | None = None,
 ) -> Row:
-    """The row of one builder; `target_names` are the short names of all targets.
+    """The row of one builder.
+
+    Args:
+        builder: The builder.
+        now: UNIX seconds.
+        ascii_only: Draw with ASCII only.
+        target_names: The short names of all targets.
+        alert: About its machine.
 
     Cells are cached by what they show: most of a farm looks as it did a moment ago.
     """
     view, host = builder.view, builder.view.host
     state = view.state
     busy = view.build is not None
-    trouble = state in ALERT_STATES
+    if state not in _REPLACED_STATES:
+        alert = None
+    trouble = state in ALERT_STATES or alert is not None
     # A builder without a build shows its reason in the column of the release.
     reason = _reason_cell(view.reason, trouble)
     release = release_cell(view.project, view.release_version) if busy else reason
     label = _name_cell(view.label)
     targets = _targets_cell(tuple(target_names.get(target, target) for target in view.targets))
     cells = (
-        state_cell(state, ascii_only),
+        _alert_cell(alert, ascii_only) if alert else state_cell(state, ascii_only),
         label,
         release,
         _word_cell(view.phase) if busy else _EMPTY,
@@ -92,9 +129,11 @@ def builder_row(
         _word_cell(view.platform),
         _word_cell(view.board),
     )
-    haystack = _filter_text(label.text, view.targets, release.text, view.target, state)
+    word = f"{state} {alert.rule}" if alert else str(state)
+    haystack = _filter_text(label.text, view.targets, release.text, view.target, word)
     standing = BuilderState.BUILDING if state in WORKING_STATES else state
-    default = (STATE_ORDER[standing], natural_sort_key(view.label))
+    rank = MACHINE_ALERT_ORDER if alert else STATE_ORDER[standing]
+    default = (rank, natural_sort_key(view.label))
     age_s = builder.build_s(now) if busy else None
     return Row(view.label, cells, trouble, haystack, default, age_s)
 
@@ -108,6 +147,11 @@ def state_cell(state: BuilderState, ascii_only: bool) -> Cell:
         glyph_of(state, ascii_only=ascii_only),
         STATE_ORDER[state],
     )
+
+
+def _alert_cell(alert: Alert, ascii_only: bool) -> Cell:
+    glyph = alert_glyph(alert, ascii_only=ascii_only)
+    return Cell(str(alert.rule), alert_style(alert), glyph, MACHINE_ALERT_ORDER)
 
 
 @_cached

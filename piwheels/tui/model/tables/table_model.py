@@ -29,6 +29,11 @@ class Column:
     align: Align = "left"
     stretch: bool = False
 
+    @property
+    def is_figure(self) -> bool:
+        """Whether it has figures: sorting by it begins with the highest."""
+        return self.align == "right"
+
 
 class Cell(NamedTuple):
     """Plain text (never markup), its glyph ("" for none), and the name of its style.
