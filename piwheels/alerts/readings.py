@@ -18,11 +18,7 @@ from piwheels.alerts.reading import (
     temperature_reading,
 )
 from piwheels.alerts.target_readings import target_readings
-from piwheels.formatting import (
-    format_coarse_duration,
-    format_count,
-    format_short_duration,
-)
+from piwheels.formatting import format_count, format_short_duration
 from piwheels.model import AlertRule, Severity
 from piwheels.protocol.messages import BuilderState, BuilderView
 
@@ -77,9 +73,9 @@ def _lost_text(view: BuilderView) -> str:
 def _overdue(view: BuilderView) -> Reading:
     running = view.build is not None and view.state is not BuilderState.UPLOADING
     late = running and 0.0 < view.expected_s < view.build_s
-    taken = format_coarse_duration(view.build_s)
+    # Without the time taken, which the alert's age and the build's row tell as it is now.
     expected = format_short_duration(view.longest_s or view.expected_s)
-    text = f"{view.project} {view.release_version}: {taken}, {expected} expected"
+    text = f"{view.project} {view.release_version}: {expected} expected"
     return make_reading(AlertRule.OVERDUE, view.label, late, text, view.build_s / 60.0)
 
 

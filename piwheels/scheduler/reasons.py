@@ -60,7 +60,7 @@ def quarantined(failures: int, last: str) -> str:
 
 def lost(timeout_s: float, job: Job | None) -> str:
     """A builder is lost, with the job that it had."""
-    reason = f"no message for {timeout_s:.0f} s"
+    reason = f"lost after {timeout_s:.0f} s without a message"
     if job is None:
         return reason
     return f"{reason}; build {job.build_id} ({job.project} {job.version}) was requeued"

@@ -67,7 +67,7 @@ CASES = [
         facts(
             builder(
                 state=BuilderState.LOST,
-                reason="no message for 300 s; build 7 (numpy 2.1) was requeued",
+                reason="lost after 300 s without a message; build 7 (numpy 2.1) was requeued",
                 project="numpy",
                 release_version="2.1",
             )
@@ -93,7 +93,7 @@ CASES = [
     ),
     Case(
         "overdue:pi1",
-        "regex 2025.11.3: 13m, 4m expected",
+        "regex 2025.11.3: 4m expected",
         facts(builder(state=BuilderState.OVERDUE, build_s=800.0, **_RUNNING)),
         None,
         facts(builder(state=BuilderState.BUILDING, build_s=10.0, **_RUNNING)),

@@ -17,11 +17,10 @@ _HOUR_S = 3600.0
 _PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
 _ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 _REASONS = {
-    BuilderState.LOST: "no message for 6 minutes; its job was requeued",
+    BuilderState.LOST: "lost after 360 s without a message; its job was requeued",
     BuilderState.QUARANTINED: "3 consecutive builds failed because of the builder: "
     "bwrap: Operation not permitted",
     BuilderState.OVERDUE: "such a build took 4 minutes before",
-    BuilderState.SILENT: "no message for 45 s",
     BuilderState.ASLEEP: "put to sleep by ada@console",
 }
 

@@ -230,7 +230,7 @@ ALERTS = (
         value=31.0,
         worst=31.0,
     ),
-    alert("overdue:pi4-attic", 108, "grpcio 2.1.0: 2h38m, 17m expected"),
+    alert("overdue:pi4-attic", 108, "grpcio 2.1.0: 17m expected"),
     alert("silent:pi4-hall", 0.8, "no signal"),
 )
 #: What an operator has seen, and what has passed.

@@ -53,6 +53,23 @@ async def test_two_sentences_say_since_when_by_which_rule_and_what_to_do() -> No
         assert "Look at its fan and its case." in words
 
 
+@pytest.mark.parametrize("size", [(40, 20), (80, 24)])
+async def test_the_whole_text_of_the_alert_under_the_cursor_is_shown(size: tuple[int, int]) -> None:
+    text = "3 consecutive builds failed because of the builder: no space left on its disk, twice"
+    held = replace(HOT, alert_id="quarantined:pi1", rule=AlertRule.QUARANTINED, text=text)
+    others = replace(HOT, text="81C")
+    source = StaticSource(snapshot(alerts=(held, others)))
+    async with run_console(source, size=size, first_screen=ScreenName.ALERTS) as stage:
+
+        def is_told(alert: Alert) -> bool:
+            told = f"{alert.text} pi4-attic {alert.rule} since"
+            return told in " ".join(stage.text.split())
+
+        await stage.wait_until(lambda: is_told(held), "all of it is shown")
+        await stage.press("down")
+        await stage.wait_until(lambda: is_told(others), "the other one is shown")
+
+
 @pytest.mark.parametrize(
     ("alert_id", "screen", "row"),
     [

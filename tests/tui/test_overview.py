@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from piwheels.model import FarmSeries, SeriesBars, SeriesWindow
+from piwheels.model import AlertRule, FarmSeries, SeriesBars, SeriesWindow
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -17,14 +17,14 @@ from piwheels.protocol.messages import (
 from piwheels.tui.model.bar_chart import bar_chart, bar_graph
 from piwheels.tui.model.indicators import indicators
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import builder_states, notice, share_lines
+from piwheels.tui.model.overview import builder_states, list_title, notice, share_lines
 from piwheels.tui.model.source_events import Connected
 from piwheels.tui.model.state import FarmState, from_snapshot
 from piwheels.tui.screens.indicator_graphs import GraphSize, graph_lines
 from piwheels.tui.settings import Settings
 from piwheels.tui.widgets.table import RowTable
 from tests.tui.app_harness import AppHarness, run_console
-from tests.tui.sample_farm import FAILURES, QUEUES, snapshot, status
+from tests.tui.sample_farm import ALERTS, FAILURES, QUEUES, snapshot, status
 from tests.tui.sample_series import SERIES
 from tests.tui.static_source import NOON, StaticSource
 
@@ -297,6 +297,40 @@ async def test_a_narrow_terminal_says_what_its_changes_compare() -> None:
         heading, built = stage.text.splitlines()[2:4]
         assert heading.rstrip().endswith("bars  mean vs before")
         assert len(heading.rstrip()) == len(built.rstrip())
+
+
+@pytest.mark.parametrize("size", [(40, 20), (80, 24), (120, 40)])
+async def test_lists_that_do_not_fit_say_so(size: tuple[int, int]) -> None:
+    alerts = tuple(replace(ALERTS[0], alert_id=f"lost:pi{n}", subject=f"pi{n}") for n in range(30))
+    queues = tuple(replace(QUEUES[0], target=f"cp3{n}-trixie-armv7l") for n in range(10, 40))
+    source = StaticSource(snapshot(alerts=alerts, queues=queues))
+    async with run_console(source, size=size, first_screen=ScreenName.OVERVIEW) as stage:
+        await stage.wait_for_text("Built/h")
+        for name in ("Alerts", "Queues"):
+            shown = len(stage.console.screen.query_one(f"#{name.lower()}", RowTable).rows)
+            title = list_title(name, 30, shown)
+            assert f"{title} " in stage.text
+            assert 0 < shown < 30
+            assert len(title) <= 13
+
+
+def test_the_title_of_a_list_tells_how_many_are_shown() -> None:
+    assert list_title("Alerts", 7, 7) == "Alerts 7"
+    assert list_title("Alerts", 7, 6) == "Alerts 6 of 7"
+    assert list_title("Queues", 345, 12) == "Queues 12/345"
+
+
+async def test_two_targets_differ_where_their_names_are_cut() -> None:
+    names = ("cp311-bookworm-armv7l", "cp311-bookworm-aarch64")
+    alerts = tuple(
+        replace(ALERTS[0], alert_id=f"unserved:{name}", rule=AlertRule.UNSERVED, subject=name)
+        for name in names
+    )
+    source = StaticSource(snapshot(alerts=alerts))
+    async with run_console(source, size=(40, 20), first_screen=ScreenName.OVERVIEW) as stage:
+        await stage.wait_for_text("unserved")
+        subjects = [line.split()[-1] for line in stage.text.splitlines() if "unserved" in line]
+        assert subjects == ["cp311-boo…rm-armv7l", "cp311-boo…m-aarch64"]
 
 
 async def test_a_narrow_terminal_names_the_subjects_of_alerts() -> None:

@@ -14,7 +14,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 ALERT_COLUMNS = (
     Column("alert", "Alert", 13, 0),
     Column("age", "Age", 5, 0, "right"),
-    Column("subject", "Subject", 20, 0),
+    Column("subject", "Subject", 20, 0, keeps_end=True),
     Column("detail", "What is wrong", 34, 1),
 )
 #: The keys of the headings begin with it; no alert's id does.

@@ -21,6 +21,8 @@ from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
 
+#: The width of the columns that have the titles of lists.
+_TITLE_CELLS = 13
 _WORK_ORDER = (BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.FINISHING)
 
 
@@ -147,6 +149,14 @@ def _upstream_parts(status: StatusReply) -> Iterator[str]:
         yield f"read {format_coarse_duration(status.upstream_lag_s)} ago"
     if status.upstream_status_text:
         yield terminal_safe(status.upstream_status_text)
+
+
+def list_title(name: str, count: int, shown: int) -> str:
+    """The heading of a list: `Alerts 7`; of one that does not fit, `Alerts 6 of 7`."""
+    if shown >= count:
+        return f"{name} {format_count(count)}"
+    title = f"{name} {format_count(max(0, shown))} of {format_count(count)}"
+    return title if len(title) <= _TITLE_CELLS else title.replace(" of ", "/")
 
 
 def share_lines(available: int, row_counts: Sequence[int], first: int = 5) -> list[int]:

@@ -80,7 +80,9 @@ class AlertsScreen(TableScreen):
         if alert is not None:
             now = datetime.fromtimestamp(self.console.now, UTC)
             sentences = explanation(alert, now, consequence=_slowness(self.console, alert))
-            shown.update(terminal_safe(" ".join(sentences)))
+            # The whole text, which its column may cut or leave out.
+            text = terminal_safe(alert.text)
+            shown.update(f"{text}\n{terminal_safe(' '.join(sentences))}")
 
 
 def find_alert(console: ConsoleContext, key: str) -> Alert | None:

@@ -10,7 +10,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_count
 from piwheels.model import Alert, SeriesBars, SeriesWindow
 from piwheels.protocol.messages import FailuresReply, ListFailures, ReadSeries, SeriesReply
 from piwheels.tui.model import actions
@@ -30,6 +29,7 @@ from piwheels.tui.model.overview import (
     builder_states,
     farm_lines,
     is_all_built,
+    list_title,
     notice,
     share_lines,
 )
@@ -287,7 +287,7 @@ class OverviewScreen(FarmScreen):
         for name, listed in rows.items():
             self._show_list(name, listed, heights[name])
         self.query_one("#states", BarGroup).show(states[: heights["queues"]])
-        self._set_headings(counts)
+        self._set_headings(counts, heights)
         self._focus_a_list()
 
     def _heights(
@@ -309,13 +309,13 @@ class OverviewScreen(FarmScreen):
         table.styles.height = height
         table.set_rows(rows[: max(0, height - 1)])
 
-    def _set_headings(self, counts: Mapping[str, int]) -> None:
+    def _set_headings(self, counts: Mapping[str, int], heights: Mapping[str, int]) -> None:
         """Name each list in its first column that is shown, and count alerts and queues."""
         titles = {
-            "alerts": f"Alerts {format_count(counts['alerts'])}"
+            "alerts": list_title("Alerts", counts["alerts"], heights["alerts"] - 1)
             if counts["alerts"]
             else "No alerts",
-            "queues": f"Queues {format_count(counts['queues'])}",
+            "queues": list_title("Queues", counts["queues"], heights["queues"] - 1),
             "longest": LONGEST_COLUMNS[0].title,
         }
         narrow = self._width_class == "narrow"

@@ -27,13 +27,25 @@ def printable_text(text: str, *, ascii_only: bool = False) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def pad_or_truncate(text: str, width: int, align: str = "left", *, ascii_only: bool = False) -> str:
-    """The text in exactly so many terminal cells: padded, or truncated with a mark."""
+def pad_or_truncate(
+    text: str,
+    width: int,
+    align: str = "left",
+    *,
+    ascii_only: bool = False,
+    keeps_end: bool = False,
+) -> str:
+    """The text in exactly so many terminal cells: padded, or truncated with a mark.
+
+    `keeps_end` cuts names in the middle that often begin alike, such as those of targets.
+    """
     text = printable_text(text, ascii_only=ascii_only)
     cells = cell_len(text)
     if cells > width:
         if width < 1:
             return ""
-        return set_cell_size(text, width - 1) + ("~" if ascii_only else "…")
+        end_cells = (width - 1) // 2 if keeps_end else 0
+        end = set_cell_size(text[::-1], end_cells)[::-1]
+        return set_cell_size(text, width - 1 - end_cells) + ("~" if ascii_only else "…") + end
     padding = " " * (width - cells)
     return padding + text if align == "right" else text + padding

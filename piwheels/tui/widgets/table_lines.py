@@ -70,7 +70,13 @@ def row_line(
         cell = cell_at(row.cells, slot.cell_index)
         if slot.x > x:
             segments.append(Segment(" " * (slot.x - x), blank))
-        text = pad_or_truncate(cell.shown, cells, slot.column.align, ascii_only=ascii_only)
+        text = pad_or_truncate(
+            cell.shown,
+            cells,
+            slot.column.align,
+            ascii_only=ascii_only,
+            keeps_end=slot.column.keeps_end,
+        )
         segments.append(Segment(text, style_for(f"cell--{cell.style}", under_cursor)))
         x = slot.x + cells
     if x < width:

@@ -14,7 +14,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 BUILD_COLUMNS = (
     Column("outcome", "Outcome", 16, 0),
     Column("release", "Release", 26, 0),
-    Column("target", "Target", 22, 3),
+    Column("target", "Target", 22, 3, keeps_end=True),
     Column("builder", "Builder", 12, 4),
     Column("duration", "Took", 8, 1, "right"),
     Column("ended", "Ended", 12, 2, "right"),

@@ -15,7 +15,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 QUEUE_LIST_COLUMNS = (
     Column("state", "Queues", 13, 2),
-    Column("target", "Target", 22, 0, stretch=True),
+    Column("target", "Target", 22, 0, stretch=True, keeps_end=True),
     Column("pending", "Queued", 8, 1, "right"),
     Column("built", "Built/h", 8, 3, "right"),
     Column("drain", "Empty in", 9, 0, "right"),
@@ -30,7 +30,7 @@ LONGEST_COLUMNS = (
 ENDED_COLUMNS = (
     Column("outcome", "Ended last", 16, 0),
     Column("release", "Release", 20, 0),
-    Column("target", "Target", 22, 2),
+    Column("target", "Target", 22, 2, keeps_end=True),
     Column("took", "Took", 6, 1, "right"),
     Column("builder", "Builder", 12, 3),
     Column("detail", BUILD_COLUMNS[-1].title, 24, 4, stretch=True),

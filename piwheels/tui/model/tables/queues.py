@@ -11,7 +11,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 QUEUE_COLUMNS = (
     Column("state", "State", 13, 0),
-    Column("target", "Target", 24, 0),
+    Column("target", "Target", 24, 0, keeps_end=True),
     Column("pending", "Queued", 9, 0, "right"),
     Column("claimed", "Running", 8, 2, "right"),
     Column("deferred", "Deferred", 8, 2, "right"),

@@ -20,6 +20,7 @@ class Column:
         drop_order: The highest are left out first where not all fit; 0 are the last.
         align: The alignment of its texts.
         stretch: Takes the remaining width.
+        keeps_end: Texts that are too long are cut in the middle.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Column:
     drop_order: int = 0
     align: Align = "left"
     stretch: bool = False
+    keeps_end: bool = False
 
     @property
     def is_figure(self) -> bool:
