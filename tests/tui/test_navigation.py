@@ -45,10 +45,10 @@ async def test_numbers_open_screens_and_escape_goes_back() -> None:
         assert stage.console.current_screen.screen_name == "builders"
 
 
-async def test_enter_opens_the_log_of_a_builder_and_escape_returns_to_its_row() -> None:
+async def test_l_opens_the_log_of_a_builder_and_escape_returns_to_its_row() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("down", "enter")
+        await stage.press("down", "l")
         await stage.wait_for_text("build 4702")
         await stage.wait_for_text("fatal error: jpeglib.h")
         await stage.press("escape")
@@ -58,7 +58,7 @@ async def test_enter_opens_the_log_of_a_builder_and_escape_returns_to_its_row() 
 async def test_brackets_show_the_log_of_the_builder_before_and_after() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("j", "enter")
+        await stage.press("j", "l")
         await stage.wait_for_text("build 4702")
         await stage.press("right_square_bracket")
         await stage.wait_for_text("build 4709")
@@ -319,7 +319,7 @@ async def test_nothing_is_drawn_when_nothing_changes() -> None:
 
 async def open_log(stage: AppHarness) -> LogScreen:
     await stage.wait_for_text("pi5-roof")
-    await stage.press("down", "enter")
+    await stage.press("down", "l")
     await stage.wait_for_text("of 82")
     screen = stage.console.current_screen
     assert isinstance(screen, LogScreen)
@@ -366,11 +366,12 @@ async def test_e_goes_to_the_line_that_the_record_of_a_failed_build_names() -> N
         await stage.press("g", "e")
         assert screen.log_view.current_line == 80
         await stage.press("1", "2")
-        stage.table.table.move_cursor("pi5-kitchen")  # its build has no line yet
+        stage.table.table.move_cursor("pi5-kitchen")  # no record yet
         await stage.press("l")
         await stage.wait_for_text("numpy 2.1.0")
+        await stage.wait_for_text("errors")
         await stage.press("e")
-        await stage.wait_for_text("The deciding line of this build is not known here.")
+        await stage.wait_for_text("this line reports an error")
 
 
 async def test_a_log_is_saved_and_never_overwrites_another(
@@ -510,6 +511,15 @@ async def test_help_names_the_former_term_for_builders_once() -> None:
         await stage.press("question_mark")
         await stage.wait_for_text("Keys of the Builders screen")
         assert stage.text.count("slaves") == 1
+
+
+async def test_help_tells_how_to_scroll_and_how_to_run_what_has_no_key() -> None:
+    async with run_console(prepared_source()) as stage:
+        await stage.wait_for_text("pi5-roof")
+        await stage.press("question_mark")
+        await stage.wait_for_text("Arrows Scroll  ^k Type the action's name in the finder")
+        await stage.press("end")
+        await stage.wait_for_text("^k     ")
 
 
 @pytest.mark.parametrize("theme", ["piwheels", "piwheels-light", "ansi-dark", "nord"])

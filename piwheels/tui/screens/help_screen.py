@@ -12,8 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from piwheels.tui.model.action_types import Action, Group
-from piwheels.tui.model.actions import actions_of, all_actions
-from piwheels.tui.model.key_names import key_labels
+from piwheels.tui.model.actions import FIND, actions_of, all_actions
+from piwheels.tui.model.key_names import key_label, key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.context import ConsoleContext
 
@@ -41,6 +41,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(f"Keys of the {self._screen_name.capitalize()} screen", id="title")
             with VerticalScroll(id="keyhelp"):
                 yield Static(self._content(), markup=False)
+            yield Static(self._footer(), id="keyhint", markup=False)
 
     def on_mount(self) -> None:
         """Focus the page, so that it can be scrolled at once."""
@@ -65,9 +66,19 @@ class HelpScreen(ModalScreen[None]):
         parts.append(Content.styled(_FORMER_NAME_NOTE, "$text-muted"))
         return Content("").join(parts)
 
+    def _finder_key(self) -> str:
+        return key_label(self._app_context.keys_for(FIND))
+
+    def _footer(self) -> str:
+        """How to read on, and how to run what has no key of its own."""
+        finder = self._finder_key()
+        without_key = f"  {finder} Type the action's name in the finder" if finder else ""
+        return f"Arrows Scroll{without_key}  Esc Close"
+
     def _line(self, action: Action) -> Content:
         console = self._app_context
-        keys = f"{' '.join(key_labels(console.keys_for(action))):<{_KEY_WIDTH}} "
+        labels = key_labels(console.keys_for(action)) or [self._finder_key()]
+        keys = f"{' '.join(labels):<{_KEY_WIDTH}} "
         unavailable = console.is_available(action) is None
         style = "$text-muted" if unavailable else ""
         text = f"{console.help_for(action)}{' (not now)' if unavailable else ''}"

@@ -271,7 +271,11 @@ class LogScreen(FarmScreen):
         ended = self._ended_build()
         reason = ended.reason if ended else ""
         number = ended.cause.line_number if ended and ended.cause else 0
-        if not reason or not self.log_view.go_to_text(reason[:_COMPARED_CHARS], number):
+        if reason and self.log_view.go_to_text(reason[:_COMPARED_CHARS], number):
+            return
+        if self.log_view.go_to_error(1):
+            self.notify("The deciding line is not known here; this line reports an error.")
+        else:
             self.notify("The deciding line of this build is not known here.")
 
     def toggle_folding(self) -> None:
