@@ -83,7 +83,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def format_short_duration(seconds: float) -> str:
-    """A duration in five characters: `45s`, `4m26`, `16m`, `3h15`, `26h`, `2d05`, `40d`."""
+    """A duration in five characters: `45s`, `4m26`, `16m`, `3h15`, `15h33`, `2d05`, `40d`.
+
+    Hours have their minutes, and up to ten days have their hours, unless there are none.
+    """
     if not math.isfinite(seconds):
         return "-"
     return _format_short_duration(max(0, int(seconds)))
@@ -98,10 +101,8 @@ def _format_short_duration(seconds: int) -> str:
         return f"{minutes}m{_part(seconds % _MINUTE)}"
     if hours < 1:
         return f"{minutes}m"
-    if hours < 10:
+    if days < 1:
         return f"{hours}h{_part(minutes % 60)}"
-    if days < 2:
-        return f"{hours}h"
     return f"{days}d{_part(hours % 24)}" if days < 10 else f"{days}d"
 
 

@@ -84,7 +84,8 @@ from piwheels.scheduler.state_machine_events import (
 RESEND_AFTER_S = 5.0
 #: How long a lost builder is shown.
 LOST_BUILDER_RETENTION_S = 3600.0
-_SAMPLE_INTERVAL_S = 10.0
+_COUNT_INTERVAL_S = 10.0
+_LOAD_SAMPLE_INTERVAL_S = 60.0
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ class BuilderStateMachine(FarmState):
     check_invariants: bool = False
     rolling_restarts: list[RollingRestart] = field(default_factory=list)
     transitions: TransitionLog = field(default_factory=TransitionLog)
+    _counted_at: float = 0.0
     _sampled_at: float = 0.0
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -345,7 +347,9 @@ class BuilderStateMachine(FarmState):
             if now - gone.lost_at > LOST_BUILDER_RETENTION_S:
                 del self.lost[label]
                 instructions.append(PublishBuilderRemoved(label, ""))
-        return [*instructions, *self._sample_loads(now), *self._continue_rolling_restarts(now)]
+        self._sample_loads(now)
+        instructions += self._drop_old_results(now)
+        return [*instructions, *self._continue_rolling_restarts(now)]
 
     def _check_timeouts(self, session: Session, now: float) -> list[Instruction]:
         silent_s = now - session.last_message_at
@@ -374,13 +378,19 @@ class BuilderStateMachine(FarmState):
         completed = complete_as_lost(label, job, now - session.job_started_at)
         return [CancelUpload(job.build_id), completed, PublishBuilderLost(label, reason)]
 
-    def _sample_loads(self, now: float) -> list[Instruction]:
-        """Every few seconds: sample the loads, and drop results that are over an hour old."""
-        if now - self._sampled_at < _SAMPLE_INTERVAL_S:
-            return []
+    def _sample_loads(self, now: float) -> None:
+        """Once a minute, keep the load of each builder."""
+        if now - self._sampled_at < _LOAD_SAMPLE_INTERVAL_S:
+            return
         self._sampled_at = now
         for session in self.sessions.values():
             session.record.load_history.append(session.host.load)
+
+    def _drop_old_results(self, now: float) -> list[Instruction]:
+        """Every few seconds: drop results that are over an hour old."""
+        if now - self._counted_at < _COUNT_INTERVAL_S:
+            return []
+        self._counted_at = now
         fewer = [label for label, record in self.records.items() if record.drop_old_results(now)]
         return [PublishBuilder(label) for label in fewer]
 

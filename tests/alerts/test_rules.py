@@ -251,7 +251,7 @@ CASES = [
     ),
     Case(
         "upstream",
-        "not read for 25h",
+        "not read for 1d01",
         facts(upstream_lag_s=None, uptime_s=90_000.0),
         None,
         GOOD,

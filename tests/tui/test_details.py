@@ -25,7 +25,7 @@ LIBPQ = replace(
     ),
     will_retry=False,
 )
-KITCHEN = Builder(BUILDERS[0], NOON, (0.5, 4.0, 2.0), NOON, 3)
+KITCHEN = Builder(BUILDERS[0], NOON, (0.5, 4.0, 2.0), NOON)
 
 
 def text(lines: list[DetailLine]) -> str:

@@ -208,6 +208,11 @@ def test_the_time_of_a_build_is_shown_with_the_usual_one_and_marked_beyond_it() 
     first, late = (cell(builder_rows(state, NOW + s)[0], BUILDER_COLUMNS, "time") for s in (0, 30))
     assert (first.text, first.style) == ("2m10/2m30", "")
     assert (late.text, late.style) == ("2m40/2m30", "warning")
+    [row] = builder_rows(
+        farm(msgspec.structs.replace(view, build_s=55_980.0, expected_s=34_380.0)), NOW
+    )
+    long = cell(row, BUILDER_COLUMNS, "time")
+    assert (long.text, long.style) == ("15h33", "warning")  # both do not fit
 
 
 def test_full_disks_low_memory_and_heat_are_marked_by_more_than_color() -> None:
@@ -470,7 +475,7 @@ def test_problems_of_the_host_are_named() -> None:
     assert facts["disk"].text == "98.0 GiB of 100.0 GiB (98%), nearly full"
     assert (facts["disk"].style, facts["disk"].glyph) == ("error", "▲")
     assert facts["temperature"].text == "83C, too hot"
-    assert facts["lag"].text == "25h ago, late"
+    assert facts["lag"].text == "1d01 ago, late"
     assert facts["hour"].text == "12 built, 3 failed"
     assert facts["uptime"].text == "15s"
     assert facts["memory"].share == 0.75

@@ -184,7 +184,7 @@ def test_load_samples_are_limited() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
     for tick in range(1000):
         view = BuilderView(label="pi1", state=BuilderState.IDLE, host=HostMetrics(load=float(tick)))
-        state.apply_update(BuilderChanged(builder=view), BEGAN + tick)
+        state.apply_update(BuilderChanged(builder=view), BEGAN + 12 * tick)
     loads = state.builders["pi1"].load_samples
     assert len(loads) == state_module.MAX_LOAD_SAMPLES
     assert loads[-3:] == (985.0, 990.0, 995.0)

@@ -61,3 +61,14 @@ def _cell(steps: int, levels: str) -> str:
 
 def _share(value: float, top: float) -> float:
     return min(1.0, value / top) if top > 0 else 0.0
+
+
+def nice_ceiling(highest: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50 ... above a value: a scale that rarely changes."""
+    ceiling = 1.0
+    while ceiling < highest:
+        for step in (2.0, 2.5, 2.0):
+            ceiling *= step
+            if ceiling >= highest:
+                break
+    return ceiling

@@ -32,8 +32,8 @@ from piwheels.tui.model.source_events import (
 
 MAX_BUILDS = 1000
 MAX_EVENTS = 1000
-#: A builder's load is sampled at most this often, and so many samples are kept.
-LOAD_SAMPLE_INTERVAL_S = 5.0
+#: A builder's load is sampled at most this often, as by the master, and so many samples are kept.
+LOAD_SAMPLE_INTERVAL_S = 60.0
 MAX_LOAD_SAMPLES = 60
 
 
@@ -45,7 +45,6 @@ class Builder:
     received_at: float
     load_samples: tuple[float, ...] = ()  # oldest first
     sampled_at: float = 0.0  # when the last sample was taken
-    sample_count: int = 0  # all samples ever taken; the chart positions by it
 
     def phase_s(self, now: float) -> float:
         """How long it has been in its phase."""
@@ -248,12 +247,10 @@ def _updated_builder(before: Builder | None, view: BuilderView, now: float) -> B
     """A builder after a report; the report's own load history takes precedence."""
     bare = msgspec.structs.replace(view, load_history=()) if view.load_history else view
     if view.load_history:
-        return Builder(
-            bare, now, view.load_history[-MAX_LOAD_SAMPLES:], now, len(view.load_history)
-        )
+        return Builder(bare, now, view.load_history[-MAX_LOAD_SAMPLES:], now)
     if before is None:
-        return Builder(bare, now, (view.host.load,), now, 1)
+        return Builder(bare, now, (view.host.load,), now)
     if 0 <= now - before.sampled_at < LOAD_SAMPLE_INTERVAL_S:  # a clock may have been set back
-        return Builder(bare, now, before.load_samples, before.sampled_at, before.sample_count)
+        return Builder(bare, now, before.load_samples, before.sampled_at)
     loads = (*before.load_samples[1 - MAX_LOAD_SAMPLES :], view.host.load)
-    return Builder(bare, now, loads, now, before.sample_count + 1)
+    return Builder(bare, now, loads, now)

@@ -12,6 +12,7 @@ from piwheels.formatting import (
 )
 from piwheels.model import Alert, AlertRule, AlertScope, AlertState
 from piwheels.protocol.messages import BuilderState
+from piwheels.tui.model.bar_chart import bar_chart, nice_ceiling
 from piwheels.tui.model.glyphs import (
     ALERT_STATES,
     MACHINE_ALERT_ORDER,
@@ -23,23 +24,23 @@ from piwheels.tui.model.glyphs import (
 )
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
-from piwheels.tui.model.sweep_chart import nice_ceiling, sweep_chart
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
 
+_TAKEN_CELLS = 9
 BUILDER_COLUMNS = (
     Column("state", "State", 13, 0),
     Column("label", "Name", 14, 0),
     Column("release", "Building", 24, 0),
     Column("phase", "Phase", 9, 3),
-    Column("time", "Taken", 8, 1, "right"),
+    Column("time", "Taken", _TAKEN_CELLS, 1, "right"),
     Column("load", "Load", 5, 1, "right"),
     Column("temperature", "Temp", 5, 2, "right"),
     Column("built", "Built/h", 8, 2, "right"),
     Column("memory", "Mem", 5, 4, "right"),
     Column("disk", "Disk", 5, 4, "right"),
     Column("failed", "Fail/h", 7, 4, "right"),
-    Column("loads", "Load history", 20, 5),
+    Column("loads", "Load history", 20, 5, "right"),
     Column("targets", "Targets", 22, 6),
     Column("platform", "Platform", 14, 7),
     Column("board", "Board", 24, 8),
@@ -124,7 +125,7 @@ def builder_row(
         _memory_cell(host.memory_total, host.memory_free),
         _disk_cell(host.disk_total, host.disk_free, ascii_only),
         _failed_cell(view.failed_last_hour, ascii_only),
-        _load_chart_cell(builder.load_samples, builder.sample_count, ascii_only),
+        _load_chart_cell(builder.load_samples, ascii_only),
         targets,
         _word_cell(view.platform),
         _word_cell(view.board),
@@ -196,10 +197,12 @@ def _time_cell(builder: Builder, now: float) -> Cell:
 
 @_cached
 def _taken_cell(spent_s: int, expected_s: float, over: bool) -> Cell:
-    """How long a build has taken, and its usual time where that is known."""
-    text = format_short_duration(spent_s)
+    """How long a build has taken, and its usual time where that is known and fits."""
+    spent = text = format_short_duration(spent_s)
     if expected_s:
         text += f"/{format_short_duration(expected_s)}"
+    if len(text) > _TAKEN_CELLS:
+        text = spent
     return Cell(text, "warning" if over else "", "", spent_s)
 
 
@@ -209,10 +212,10 @@ def _load_cell(load: float) -> Cell:
 
 
 @lru_cache(1024)  # of many numbers each
-def _load_chart_cell(loads: tuple[float, ...], sample_count: int, ascii_only: bool) -> Cell:
+def _load_chart_cell(loads: tuple[float, ...], ascii_only: bool) -> Cell:
     # A full bar is a load of four, a Raspberry Pi's cores, unless there were higher ones.
     top = max(4.0, nice_ceiling(max(loads, default=0.0)))
-    bars = sweep_chart(loads, sample_count, _LOAD_CHART_WIDTH, ceiling=top, ascii_only=ascii_only)
+    bars, _ = bar_chart(loads[-_LOAD_CHART_WIDTH:], top=top, ascii_only=ascii_only)
     return Cell(bars, "muted", "", loads[-1] if loads else None)
 
 
