@@ -436,7 +436,9 @@ class Console(FarmApp):
             self.switch_screen(screen)
 
     def go_back(self) -> None:
-        """Return to now; else clear what filters the screen, or go to the screen before."""
+        """Dismiss a warning, return to now, clear a filter, or go to the screen before."""
+        if not isinstance(self.focused, Input) and self.dismiss_warning():
+            return
         if self.recorded_at is not None and not isinstance(self.focused, Input):
             self.show_live()
             return
@@ -513,6 +515,7 @@ class Console(FarmApp):
             answer = await self.push_screen_wait(ConfirmDialog(confirmation, screen.make_room))
             screen.make_room(None)
         if answer is None:
+            self.notify(f"{action.label} canceled, nothing was sent.", markup=False)
             return
         if session is not self.session:
             text = f"{action.label}: not sent: another farm is shown now"
@@ -520,14 +523,13 @@ class Console(FarmApp):
             return
         running = {label: builder.view.build for label, builder in self.farm.builders.items()}
         applicable = commands.still_applicable(action, targets, running)
-        if len(applicable) < len(targets):
-            message = commands.skipped_message(targets, applicable)
-            self.notify(message, severity="warning", markup=False)
+        skipped = commands.skipped_text(targets, applicable)
         if targets and not applicable:
+            self.notify(f"{action.label}: {skipped}.", severity="warning", markup=False)
             return
         screen.clear_marks()
         for body, description in commands.build_messages(action, applicable, answer):
-            self.send(body, description)
+            self.send(body, f"{description} ({skipped})" if skipped else description)
 
     @work
     async def send(self, body: RequestBody, description: str) -> None:
@@ -547,6 +549,7 @@ class Console(FarmApp):
                 self.notify(text, severity="warning", markup=False)
             return
         self.command_history.update(status)
+        self.dismiss_message()  # what the command answers is newer
         screen = self.current_screen
         screen.refresh_bars()
         if status.is_final:

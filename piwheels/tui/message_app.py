@@ -3,6 +3,8 @@
 import time
 from typing import Any, Literal
 
+from textual import events
+
 from piwheels.tui.model.app_message import NO_MESSAGE, AppMessage
 from piwheels.tui.screens.base import FarmScreen
 from piwheels.tui.screens.message_row import MESSAGE_S
@@ -37,6 +39,28 @@ class MessageApp(DiffApp[None]):
         self._message = AppMessage(message, style)
         self._message_until = time.monotonic() + (timeout or MESSAGE_S)
         self.refresh_messages()
+
+    def dismiss_message(self) -> bool:
+        """Show what is below the message; False when there is none."""
+        if self.message == NO_MESSAGE:
+            return False
+        self._message_until = 0.0
+        self.refresh_messages()
+        return True
+
+    async def on_event(self, event: events.Event) -> None:
+        """A message is gone with the next key; `dismiss_warning` is for Esc."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._dismiss_by_key(event.key)
+        await super().on_event(event)
+
+    def _dismiss_by_key(self, key: str) -> None:
+        if key != "escape" or not self.message.style:
+            self.dismiss_message()
+
+    def dismiss_warning(self) -> bool:
+        """Dismiss what complains: the operator may mean that, and not to leave the screen."""
+        return bool(self.message.style) and self.dismiss_message()
 
     def refresh_messages(self) -> None:
         """Show what the row of messages says now, and once more when that has had its time."""

@@ -171,7 +171,46 @@ async def test_escape_and_cancel_send_nothing(farm: SimFarm, stage: AppHarness) 
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         await stage.press(answer)
         await stage.wait_until(lambda: stage.console.screen is stage.table, "the dialog is gone")
+        await stage.wait_for_text("Kill canceled, nothing was sent.")
+        await stage.press("down")
+        assert "nothing was sent" not in stage.text
     assert sent_messages(farm) == []
+
+
+async def test_a_sheet_tells_what_enter_does_to_what_has_the_focus(stage: AppHarness) -> None:
+    await move_to(stage, "pi007")
+    await stage.press("K")
+    await stage.wait_for_text("Enter Cancel, nothing is sent")
+    await stage.press("tab")
+    await stage.wait_for_text("Enter Send")
+    await stage.press("shift+tab")
+    await stage.wait_for_text("Enter Cancel, nothing is sent")
+    await stage.press("escape", "asterisk", "K")
+    await stage.wait_for_text("Enter Nothing yet")
+    await stage.press(*"kill")
+    await stage.wait_for_text("Enter Send")
+
+
+async def test_an_answer_replaces_a_notice_and_a_key_or_escape_dismisses_it(
+    stage: AppHarness,
+) -> None:
+    notice = "Fold is a key of Log."
+    await move_to(stage, "pi007")
+    await stage.press("o")
+    await stage.wait_for_text(notice)
+    await stage.press("z")
+    await stage.wait_for_text("sleep pi007")
+    assert notice not in stage.text
+    stage.console.notify(notice)
+    await stage.wait_for_text(notice)
+    stage.console.send(Pause(), "pause")
+    await stage.wait_for_text("pause: ")
+    assert notice not in stage.text
+    await stage.press("space", "o")
+    await stage.wait_for_text(notice)
+    await stage.press("escape")
+    assert notice not in stage.text
+    assert stage.table.table.marks == {"pi007"}, "Esc did nothing else"
 
 
 async def test_marked_rows_are_commanded_together_and_unmarked(

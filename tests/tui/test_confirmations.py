@@ -37,7 +37,7 @@ from piwheels.tui.model.actions import action_named, actions_of, all_actions
 from piwheels.tui.model.commands import (
     build_messages,
     confirmation_for,
-    skipped_message,
+    skipped_text,
     still_applicable,
     validation_error,
 )
@@ -262,7 +262,8 @@ def test_an_ended_build_is_not_canceled_in_place_of_another() -> None:
     skip, kill = action_named("cancel_build"), action_named("kill")
     left = still_applicable(skip, asked_of, in_hand)
     assert left == asked_of[:1]
-    assert skipped_message(asked_of, left).startswith("Not applied to pi2, pi3: ")
+    assert skipped_text(asked_of, left) == "not pi2, pi3: the build has ended meanwhile"
+    assert skipped_text(asked_of, asked_of) == ""
     assert still_applicable(kill, asked_of, in_hand) == asked_of  # which is of builders
 
 

@@ -138,10 +138,10 @@ def still_applicable(
     return tuple(it for it in targets if running_builds.get(it.builder) == it.build)
 
 
-def skipped_message(confirmed: Sequence[ActionTarget], applicable: Sequence[ActionTarget]) -> str:
-    """One line about the targets to which a confirmed action no longer applies."""
-    names = _join_names([target.builder for target in confirmed if target not in applicable])
-    return f"Not applied to {names}: the build has ended meanwhile."
+def skipped_text(confirmed: Sequence[ActionTarget], applicable: Sequence[ActionTarget]) -> str:
+    """The targets to which a confirmed action no longer applies, and why; "" for none."""
+    skipped = [target.builder for target in confirmed if target not in applicable]
+    return f"not {_join_names(skipped)}: the build has ended meanwhile" if skipped else ""
 
 
 def validation_error(action: Action, entered: str) -> str:

@@ -83,7 +83,7 @@ class FarmScreen(Screen[None]):
             return
         screen, key = alert_place(alert)
         console.navigate(screen, cursor=key)
-        self.app.notify(alert_line(alert), severity="warning", markup=False)
+        self.app.notify(alert_line(alert), markup=False)  # Esc leaves the row
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
         """What an action applies to: the marked rows, else the row under the cursor."""

@@ -82,7 +82,7 @@ class ConfirmDialog(SheetScreen):
             Button(confirmation.action.label, id=_CONFIRM, variant="error", compact=True),
             id="buttons",
         )
-        yield Static(self._keys_text(), id="sheet-keys", markup=False)
+        yield Static("", id="sheet-keys", markup=False)
 
     def _answer_lines(self) -> Iterator[Widget]:
         confirmation = self._confirmation
@@ -94,8 +94,12 @@ class ConfirmDialog(SheetScreen):
             yield Horizontal(label, Input(id="word", compact=True), id="answer")
 
     def _keys_text(self) -> str:
+        """What the keys do now: Enter depends on what has the focus."""
         more = "  PgDn More names" if len(self._confirmation.target_lines) > 3 else ""
-        return f"Enter Send  Tab Next field{more}  Esc Cancel, nothing is sent"
+        if self.focused is self.query_one(f"#{_CANCEL}"):
+            return f"Enter Cancel, nothing is sent  Tab Next field{more}  Esc Cancel"
+        enter = "Nothing yet" if self._validation_error() else "Send"
+        return f"Enter {enter}  Tab Next field{more}  Esc Cancel, nothing is sent"
 
     def on_mount(self) -> None:
         """Focus the first field, so that nothing typed is lost; without one, Cancel."""
@@ -117,6 +121,13 @@ class ConfirmDialog(SheetScreen):
     def _typed(self) -> None:
         self._validate()
 
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        self.query_one("#sheet-keys", Static).update(self._keys_text())
+
     @on(Input.Submitted)
     def _submitted(self) -> None:
         if not self._validation_error():
@@ -130,6 +141,7 @@ class ConfirmDialog(SheetScreen):
         error = self._validation_error()
         self.query_one(f"#{_CONFIRM}", Button).disabled = bool(error)
         self.query_one("#error", Static).update(error)
+        self._show_keys()
 
     def _validation_error(self) -> str:
         confirmation = self._confirmation
