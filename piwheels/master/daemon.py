@@ -24,6 +24,7 @@ from piwheels.control.subscriptions import Subscriptions
 from piwheels.control.wheel_import import WheelImporter
 from piwheels.db.database import Database, is_running
 from piwheels.errors import ConfigError, first_error
+from piwheels.formatting import pluralize
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
@@ -344,7 +345,9 @@ class _Master:
         while True:
             builders = self._dispatcher.builder_views()
             building = sum(view.build is not None for view in builders)
-            sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {building} building")
+            sd_notify(
+                f"WATCHDOG=1\nSTATUS={pluralize(len(builders), 'builder')}, {building} building"
+            )
             await asyncio.sleep(every_s)
 
     async def _connect(

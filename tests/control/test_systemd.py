@@ -26,7 +26,7 @@ async def test_systemd_is_notified_of_the_status_of_the_master(
     await idle_master.release("demo")
     async with idle_master.builder() as builder:
         await builder.take_job()
-        await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=1 builders, 1 building")
+        await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=1 builder, 1 building")
 
 
 async def test_a_master_stopped_by_systemd_exits_cleanly(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from piwheels.errors import RejectedError
+from piwheels.formatting import pluralize
 from piwheels.model import (
     ExpectedWait,
     ProjectHit,
@@ -167,7 +168,7 @@ class SimHandlers:
         else:
             self._publish(*self._apply(body))
         count = len(body.builders)
-        return CommandSucceeded(text=f"{body.command}: {count} builders", count=count)
+        return CommandSucceeded(text=f"{body.command}: {pluralize(count, 'builder')}", count=count)
 
     def _apply(self, body: CommandBuilders) -> list[Event]:
         model, labels = self._model, body.builders

@@ -280,6 +280,8 @@ class FarmModel:
             if machine.away_s > 0:
                 return
             machine.away_s, machine.draining, machine.restarts = None, False, False
+            targets = ", ".join(stage.target for stage in machine.targets)
+            yield self.note("master", f"builder {machine.label} joined: {targets}")
         machine.uptime_s += by_s
         if machine.is_hot:
             machine.throttled_s += by_s
@@ -290,7 +292,7 @@ class FarmModel:
             machine.loads.append(round(machine.load, 2))
         yield from self._work(machine, by_s)
         if machine.draining and machine.build is None:
-            yield self._leave(machine)
+            yield from self._leave(machine, "restarted" if machine.restarts else "drained")
         else:
             yield BuilderChanged(builder=machine.view(self.paused))
 
@@ -309,10 +311,13 @@ class FarmModel:
             if machine.idle_s <= 0 and not self.paused:
                 self._start(machine)
 
-    def _leave(self, machine: SimBuilder) -> Event:
+    def _leave(self, machine: SimBuilder, reason: str) -> tuple[Event, Event]:
+        """As the master does: it is not listed any more, and an event says why."""
         machine.away_s = RESTART_S if machine.restarts else math.inf
         machine.build = None
-        return BuilderRemoved(label=machine.label)
+        operator = scenario_builders.OPERATORS[0]
+        left = self.note("master", f"builder {machine.label} left: {reason} by {operator}")
+        return BuilderRemoved(label=machine.label), left
 
     def _start(self, machine: SimBuilder) -> None:
         open_ones = [stage.target for stage in machine.targets if self.pending[stage.target]]
@@ -443,7 +448,7 @@ class FarmModel:
         events: list[Event] = []
         for machine in self._named(labels):
             machine.restarts = False
-            events += [*self._drop(machine), self._leave(machine)]
+            events += [*self._drop(machine), *self._leave(machine, "killed")]
             machine.fixed_state = None
         return events
 

@@ -77,8 +77,7 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
         ("sleep_now", CONFIRM_KEYS, builder_command(BuilderCommand.SLEEP, "pi007", at_once=True)),
         ("wake", (), builder_command(BuilderCommand.WAKE, "pi007")),
         ("cancel_build", CONFIRM_KEYS, builder_command(BuilderCommand.CANCEL_BUILD, "pi007")),
-        ("drain", (*"all", "enter"), builder_command(BuilderCommand.DRAIN, "pi007")),
-        ("drain", ("1", "enter"), builder_command(BuilderCommand.RESTART, "pi007", rolling=1)),
+        ("drain", CONFIRM_KEYS, builder_command(BuilderCommand.DRAIN, "pi007")),
         (
             "rolling_restart",
             CONFIRM_KEYS,
@@ -227,6 +226,17 @@ async def test_marked_rows_are_commanded_together_and_unmarked(
     assert stage.table.table.marks == frozenset()
 
 
+async def test_an_event_says_that_a_builder_has_ended_by_order(
+    farm: SimFarm, stage: AppHarness
+) -> None:
+    await move_to(stage, "pi007")
+    await stage.press("K", *CONFIRM_KEYS)
+    await stage.wait_for_text("kill: 1 builder")
+    assert "1 builders" not in stage.text
+    await stage.press("8")
+    await stage.wait_for_text("builder pi007 left: killed by ada@console")
+
+
 async def test_a_sheet_leaves_marked_rows_in_sight(farm: SimFarm) -> None:
     async with run_console(
         MasterConnection(farm.address, operator_name="ada@here"), size=(80, 16)
@@ -370,7 +380,11 @@ async def test_a_key_of_former_versions_does_nothing_dangerous(
     assert stage.console.screen is stage.table
     await stage.press("D")
     await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
-    await stage.press("enter")  # restarted one at a time, once; now a number is required
+    await stage.press("enter")  # restarted one at a time, once
+    await stage.wait_for_text("Drain canceled, nothing was sent.")
+    await stage.press("asterisk", "D")
+    await stage.wait_for_text("Type all, or how many at a time are restarted")
+    await stage.press("enter")
     assert isinstance(stage.console.screen, ConfirmDialog)
     await stage.press("escape")
     assert sent_messages(farm) == []

@@ -216,8 +216,24 @@ def test_typing_the_word_is_required_for_two_builders_and_more_and_the_master() 
     ],
 )
 def test_invalid_actions_are_rejected(name: str, wrong: list[str], right: str) -> None:
-    assert all(validation_error(action_named(name), answer) for answer in wrong)
-    assert validation_error(action_named(name), right) == ""
+    console = action_named(name).console
+    assert console
+    assert all(validation_error(console.prompt, answer) for answer in wrong)
+    assert validation_error(console.prompt, right) == ""
+
+
+def test_draining_one_builder_is_only_confirmed_and_of_several_asks_how_many() -> None:
+    one = confirmation_for(action_named("drain"), [BUSY], all_builders=ALL_BUILDERS)
+    two = confirmation_for(action_named("drain"), [BUSY, IDLE], all_builders=ALL_BUILDERS)
+    assert one is not None
+    assert two is not None
+    assert one.prompt is None
+    assert "process ends after its build and stays stopped. Sleep (z) only stops new" in one.note
+    assert two.prompt is not None
+    assert two.prompt.label == "Type all, or how many at a time are restarted"
+    assert two.prompt.default == ""
+    ((body, _),) = build_messages(action_named("drain"), [BUSY])
+    assert body == CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1",))
 
 
 # --- keys ---

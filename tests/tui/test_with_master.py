@@ -135,7 +135,7 @@ async def test_cancel_build_cancels_the_build_and_keeps_the_job(
 async def test_drain_ends_a_builder_after_its_build(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
-        await perform(stage, "drain", *"all", "enter")
+        await perform(stage, "drain", *CONFIRM_KEYS)
         assert (await pi1.receive_type(m.Shutdown)).after_build
         await wait_for_state(stage, "pi1", "draining")
 

@@ -168,15 +168,18 @@ DRAIN = _define(
             name="drain",
             key="D",
             label="Drain",
-            help="End builders after their running builds: all, which stay stopped, or so many "
-            "at a time, which are started again.",
+            help="End a builder's process after its running build; it stays stopped. Of several, "
+            "all end and stay stopped, or so many at a time are restarted.",
             requires=Requirement.BUILDER,
             confirm=Confirm.ALWAYS,
+            explanation="A drained builder's process ends after its build and stays stopped. "
+            "Sleep (z) only stops new jobs.",
             # No default: this key restarted builders once, and must not stop them by habit.
             prompt=Prompt(
-                "How many at once? all: they stay stopped; 2: two at a time are restarted",
+                "Type all, or how many at a time are restarted",
                 "",
                 Kind.COUNT_OR_ALL,
+                of_several=True,
             ),
             build=_drain_or_restart,
         ),

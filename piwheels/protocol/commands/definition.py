@@ -115,6 +115,7 @@ class Prompt:
     kind: Kind  # TEXT, COUNT, COUNT_OR_ALL, UNTIL, PACKAGES or DURATION (entered in hours)
     optional: bool = False  # a TEXT may be empty
     what: str = "a reason"  # a TEXT is
+    of_several: bool = False  # one target alone is only confirmed
 
     def error(self, entered: str) -> str:
         """Why what was entered cannot be used; "" when it can."""
@@ -159,6 +160,7 @@ class ConsoleAction:
     scope: Scope = Scope.ROW
     confirm: Confirm = Confirm.NEVER
     consequence: str = ""
+    explanation: str = ""  # what else the confirmation says
     confirm_word: str = ""  # has to be typed: always for the master, for builders if all are meant
     prompt: Prompt | None = None
     number: float = 0.0  # fixed inputs of this action

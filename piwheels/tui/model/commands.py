@@ -68,10 +68,12 @@ class Confirmation:
 
     @property
     def note(self) -> str:
-        """That the targets are fixed, and which of them may not answer; "" for nothing to say."""
+        """What the action does, that the targets are fixed, and which of them may not answer."""
+        console = self.action.console
         count, notes = len(self.targets), [target.note for target in self.targets if target.note]
         fixed = f"These {count}, whatever is marked or sorted later." if count > 1 else ""
-        return " ".join(filter(None, (fixed, *notes[:_MAX_NAMES_SHOWN])))
+        texts = (console.explanation if console else "", fixed, *notes[:_MAX_NAMES_SHOWN])
+        return " ".join(filter(None, texts))
 
     @property
     def consequence(self) -> str:
@@ -82,6 +84,8 @@ class Confirmation:
     def prompt(self) -> Prompt | None:
         """A value to enter, too; packages begin with those that the targets lack."""
         prompt = self.action.console.prompt if self.action.console else None
+        if prompt is not None and prompt.of_several and len(self.targets) == 1:
+            return None
         if prompt is not None and prompt.kind is Kind.PACKAGES:
             names = Counter(name for target in self.targets for name in target.packages)
             lacking = " ".join(name for name, _ in names.most_common(MAX_PACKAGES))
@@ -144,9 +148,8 @@ def skipped_text(confirmed: Sequence[ActionTarget], applicable: Sequence[ActionT
     return f"not {_join_names(skipped)}: the build has ended meanwhile" if skipped else ""
 
 
-def validation_error(action: Action, entered: str) -> str:
+def validation_error(prompt: Prompt | None, entered: str) -> str:
     """Why a prompt's value is not valid, in one line; "" when it is."""
-    prompt = action.console.prompt if action.console else None
     error = prompt.error(entered) if prompt else ""
     return f"Enter {error}." if error else ""
 
@@ -229,7 +232,7 @@ def _scope(action: Action, target: ActionTarget) -> tuple[str, str | None, str |
 
 def _join_names(labels: Sequence[str]) -> str:
     if len(labels) > _MAX_NAMES_SHOWN:
-        return f"{len(labels)} builders"
+        return pluralize(len(labels), "builder")
     return ", ".join(map(terminal_safe, labels))
 
 
@@ -242,9 +245,9 @@ def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
     if action.requires is Requirement.ALERT:
         return pluralize(len(names), "alert")
     if action.requires in _OF_BUILDERS:
-        return f"{len(names)} builders"
+        return pluralize(len(names), "builder")
     of_projects = action.console is not None and action.console.scope is Scope.PROJECT
-    return f"{len(names)} {'projects' if of_projects else 'releases'}"
+    return pluralize(len(names), "project" if of_projects else "release")
 
 
 def _target_name(action: Action, target: ActionTarget) -> str:

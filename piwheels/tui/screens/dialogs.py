@@ -145,7 +145,7 @@ class ConfirmDialog(SheetScreen):
 
     def _validation_error(self) -> str:
         confirmation = self._confirmation
-        error = validation_error(confirmation.action, self._prompt_value())
+        error = validation_error(confirmation.prompt, self._prompt_value())
         if error:
             return error
         word = confirmation.confirm_word
