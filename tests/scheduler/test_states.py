@@ -147,6 +147,7 @@ def test_a_lost_builder_is_listed_with_its_last_facts(farm: BuilderStateMachine)
     farm.handle(s.MessageReceived("b", building(7)), 5.0)
     lost = farm.handle(s.Tick(), 306.0)
     assert s.PublishBuilderLost("b", reasons.lost(300.0, job(7))) in lost
+    assert reasons.lost(300.0, None) == "lost after 300 s without a message"  # however old it is
     view = farm.view("b", 307.0)
     assert (view.state, view.build, view.board, view.since_last_message_s) == (
         S.LOST,
