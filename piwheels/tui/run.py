@@ -8,13 +8,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from textual.pilot import Pilot
-from textual.worker import Worker
+from textual.worker import Worker, WorkerCancelled
 
 from piwheels.errors import ConfigError, PiwheelsError, UsageError
 from piwheels.tui.app import Console, DisplayOptions
@@ -143,7 +144,10 @@ async def _write_snapshot(console: Console, file: Path) -> int:
         try:
             async with asyncio.timeout(_SNAPSHOT_TIMEOUT_S):
                 await console.first_frame.wait()
-                await console.workers.wait_for_complete(_requests(console))
+                while requests := _requests(console):
+                    # One that is asked for again is canceled, and another takes its place.
+                    with suppress(WorkerCancelled):
+                        await console.workers.wait_for_complete(requests)
         except TimeoutError:
             console.exit()
             return
@@ -163,7 +167,11 @@ async def _write_snapshot(console: Console, file: Path) -> int:
 
 def _requests(console: Console) -> list[Worker[Any]]:
     """What the screen has asked for and not got."""
-    return [worker for worker in console.workers if worker.node is console.current_screen]
+    return [
+        worker
+        for worker in console.workers
+        if worker.node is console.current_screen and not worker.is_finished
+    ]
 
 
 def _without_web_fonts(svg: str) -> str:

@@ -108,7 +108,7 @@ async def test_an_unknown_target(farm: Farm) -> None:
 
 async def test_a_queued_job_has_its_position(farm: Farm) -> None:
     await farm.release()
-    await farm.assert_status("queued", "number 1")
+    await farm.assert_status("queued", "position 1")
 
 
 async def test_a_job_without_a_builder(farm: Farm) -> None:

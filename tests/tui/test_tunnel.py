@@ -312,7 +312,10 @@ async def test_an_unknown_key_is_rejected_in_one_line(sshd: Sshd, farm: SimFarm)
 
 @requires_program("sshd")
 @requires_program("setpriv")
-async def test_ssh_ends_with_a_killed_console(sshd: Sshd, farm: SimFarm) -> None:
+async def test_ssh_ends_with_a_killed_console(
+    sshd: Sshd, farm: SimFarm, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_dir))
     code = (
         "import asyncio, sys\n"
         "from piwheels.tui.client.connection import MasterConnection\n"
@@ -330,7 +333,7 @@ async def test_ssh_ends_with_a_killed_console(sshd: Sshd, farm: SimFarm) -> None
     console.kill()
     await console.wait()
     await wait_until(lambda: not Path(f"/proc/{ssh}").exists())
-    [left] = sshd.folder.glob("piw-*")  # nobody was there to remove it
+    [left] = short_dir.glob("piw-*")  # nobody was there to remove it
     async with SourceProbe(MasterConnection(sshd.address)) as listener:
         await listener.next(Connected)
         assert not left.exists()
