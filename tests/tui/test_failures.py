@@ -87,6 +87,15 @@ async def test_enter_lists_the_builds_of_the_group_and_escape_returns() -> None:
         await stage.wait_for_text("by itself")
 
 
+async def test_a_group_whose_builds_are_gone_says_so() -> None:
+    source = prepared_source()
+    source.replies[BuildsReply] = BuildsReply(builds=())
+    async with run_console(source, first_screen=ScreenName.FAILURES) as stage:
+        await stage.wait_for_text("libpq-dev")
+        await stage.press("down", "enter")
+        await stage.wait_for_text("The builds of this group were built or queued again.")
+
+
 # --- commands ---
 
 

@@ -1,6 +1,7 @@
 """The finder: what it lists, what Enter does, and that a slow master delays nothing."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.app import DisplayOptions
 from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.model.finder import FinderEntry, Kind, match_rank
 from piwheels.tui.model.finder_query import FinderQuery, parse_query
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.dialogs import ConfirmDialog
@@ -74,7 +76,7 @@ async def test_projects_come_before_actions_and_enter_opens_the_project() -> Non
     async with run_console(source, size=(80, 24)) as stage:
         await open_finder(stage)
         await stage.press(*"num")
-        await stage.wait_for_text("4 of 311,000 projects")
+        await stage.wait_for_text("4 projects of 311,000")
         kinds = [entry.action is not None for entry in found(stage).entries]
         assert kinds == sorted(kinds)
         assert highlighted(stage) == "numpy"
@@ -135,8 +137,31 @@ async def test_without_results_page_keys_and_enter_do_nothing() -> None:
         await open_finder(stage)
         await stage.press("pageup", "pagedown", *"qqqqqq", "pageup", "down", "enter", "tab")
         assert isinstance(stage.console.screen, FinderScreen)
+        await stage.wait_for_text("Nothing found here, and the master does not answer.")
         await stage.press("escape")
         await stage.wait_until(lambda: stage.console.screen is stage.table, "it is closed")
+
+
+async def test_an_answer_without_a_project_is_told_and_not_confused_with_builders() -> None:
+    source = prepared_source()
+    source.replies[ProjectHits] = ProjectHits(hits=(), projects=311_000)
+    async with run_console(source, size=(80, 24)) as stage:
+        await open_finder(stage)
+        await stage.press(*"PI05")
+        await stage.wait_for_text("0 projects of 311,000")
+        labels = [entry.name for entry in found(stage).entries if entry.kind is Kind.BUILDER]
+        assert labels == ["pi5-cellar", "pi5-desk", "pi5-kitchen", "pi5-roof"]
+        assert "Nothing found" not in stage.text
+        await stage.press(*"qqqqqq")
+        await stage.wait_for_text("Nothing found.")
+
+
+@pytest.mark.parametrize("typed", ["pi-17", "pi17", "PI_017", "pi.17", "pi 17"])
+@pytest.mark.parametrize("label", ["pi-17", "pi17", "pi017", "pi_0017"])
+def test_a_builder_is_found_however_its_name_is_written(label: str, typed: str) -> None:
+    assert match_rank(FinderEntry(Kind.BUILDER, label), typed) is not None
+    assert match_rank(FinderEntry(Kind.BUILDER, label), "pi-170") is None
+    assert match_rank(FinderEntry(Kind.BUILDER, "pi1070"), typed) in {None, 4}
 
 
 async def test_in_ascii_every_cell_is_ascii() -> None:
@@ -190,9 +215,9 @@ async def test_a_slow_master_delays_no_key_and_old_answers_are_dropped() -> None
         await stage.wait_until(lambda: "nu" in source.waiting, "it was asked again")
         source.waiting["n"].set_result(ProjectHits(hits=PROJECT_HITS.hits[:1], projects=7))
         await stage.pilot.pause(0.1)
-        assert "of 7 projects" not in stage.text
+        assert " of 7 ─" not in stage.text
         source.waiting["nu"].set_result(PROJECT_HITS)
-        await stage.wait_for_text("4 of 311,000 projects")
+        await stage.wait_for_text("4 projects of 311,000")
 
 
 async def test_keys_in_quick_succession_are_one_question() -> None:
@@ -268,7 +293,7 @@ async def choose_entry(stage: AppHarness, typed: str, name: str) -> None:
     """Type a text, and choose an entry by its name."""
     await open_finder(stage)
     await stage.press(*typed)
-    await stage.wait_until(lambda: " projects" in stage.text, "the master has answered")
+    await stage.wait_until(lambda: re.search(r"projects? of \d", stage.text), "the master answers")
     for _ in range(40):
         if highlighted(stage) == name:
             break

@@ -103,7 +103,12 @@ async def test_explain_queries_the_release_of_the_row() -> None:
 async def test_a_filter_hides_rows_and_escape_shows_them() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("slash", *"pi5", "enter")
+        await stage.press("slash")
+        await stage.wait_for_text("Filter: words that rows contain")
+        assert stage.text.splitlines()[-1].strip() == "Enter Keep  Esc Clear"
+        await stage.press(*"pi5", "enter")
+        assert "Filter: " not in stage.text
+        assert "? Keys" in stage.text
         assert all(key.startswith("pi5") for key in stage.keys)
         await stage.wait_for_text("filter: pi5")
         await stage.press("slash", *" no such", "enter")

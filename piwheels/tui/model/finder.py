@@ -1,5 +1,6 @@
 """What the finder offers: places to go to, then actions, the best matches first."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_targets import running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.actions import SCREEN_ACTIONS
-from piwheels.tui.model.glyphs import STATE_ORDER, glyph
+from piwheels.tui.model.glyphs import glyph
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -33,6 +34,8 @@ class Kind(StrEnum):
     ACTION = "action"
 
 
+#: Of a builder whose name is written otherwise: after names that begin with what was typed.
+_LOOSE_RANK = 2
 _KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
@@ -60,6 +63,20 @@ class FinderEntry:
 
 def match_rank(entry: FinderEntry, typed: str) -> int | None:
     """How well an entry matches, 0 is best; None if it does not."""
+    rank = _text_rank(entry, typed)
+    if entry.kind is not Kind.BUILDER or (rank is not None and rank < _LOOSE_RANK):
+        return rank
+    name, text = _builder_name(entry.name), _builder_name(typed)
+    return _LOOSE_RANK if text and name.startswith(text) else rank
+
+
+def _builder_name(text: str) -> str:
+    """A builder's name as it is remembered: `pi-17`, `pi17` and `PI_017` are one."""
+    numbers = re.sub(r"(?<!\d)0+(?=\d)", "", text.casefold())
+    return re.sub(r"[-_.\s]", "", numbers)
+
+
+def _text_rank(entry: FinderEntry, typed: str) -> int | None:
     name, text = entry.name.casefold(), " ".join(typed.casefold().split())
     if name == text:
         return 0
@@ -113,7 +130,7 @@ def _running_release(view: BuilderView) -> str:
 def places(farm: FarmState, now: float, *, ascii_only: bool) -> Iterator[FinderEntry]:
     """Screens, builders, targets and running builds."""
     yield from screens()
-    builders = sorted(farm.builders.values(), key=lambda it: STATE_ORDER[it.view.state])
+    builders = sorted(farm.builders.values(), key=lambda it: it.view.label)
     for builder in builders:
         view = builder.view
         label = terminal_safe(view.label)

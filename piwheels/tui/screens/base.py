@@ -134,6 +134,10 @@ class FarmScreen(Screen[None]):
         """What is shown at the right of the tabs."""
         return ()
 
+    def key_words(self) -> list[Word]:
+        """The row of keys."""
+        return status_bars.key_row(self.console, self.screen_name)
+
     def place_words(self) -> list[Word]:
         """Where the operator is, for the row of messages while there is none."""
         return []
@@ -147,7 +151,7 @@ class FarmScreen(Screen[None]):
         message = self.query_one(MessageRow)
         shown = message.show(console, self.place_words()) or self.KEEPS_MESSAGE_ROW
         message.display = shown and not any(line.display for line in self.query(Input))
-        self.query_one("#keys", Bar).show(status_bars.key_row(console, self.screen_name))
+        self.query_one("#keys", Bar).show(self.key_words())
 
     def on_mount(self) -> None:
         """Show the current state at once."""

@@ -55,6 +55,7 @@ class BuildsScreen(TableScreen):
         self.failed_only = False
         self.slow_only = False
         self._older: dict[int, BuildSummary] = {}
+        self._has_answer = False  # the master told the builds of the filter
 
     def all_rows(self) -> list[Row]:
         """The builds that the toggles and the filter select."""
@@ -94,6 +95,12 @@ class BuildsScreen(TableScreen):
             words.append(Word("slow only", "accent", actions.SLOW))
         return words
 
+    def _empty_text(self) -> str:
+        """Why there are no rows: the builds of a group of failures can be gone meanwhile."""
+        if self.screen_filter.failure_class and self._has_answer and not self._older:
+            return "The builds of this group were built or queued again."
+        return super()._empty_text()
+
     def clear_last_filter(self) -> bool:
         """The toggles are cleared after the filter and the marks."""
         if super().clear_last_filter():
@@ -107,7 +114,7 @@ class BuildsScreen(TableScreen):
     def set_filter(self, screen_filter: ScreenFilter) -> None:
         """Show other builds: those of another scope are forgotten."""
         if screen_filter != self.screen_filter:
-            self._older = {}
+            self._older, self._has_answer = {}, False
         super().set_filter(screen_filter)
 
     def on_shown(self) -> None:
@@ -146,6 +153,7 @@ class BuildsScreen(TableScreen):
             self.notify(str(error), severity="warning", markup=False)
             return
         self._older = {build.build_id: build for build in reversed(reply.builds)}
+        self._has_answer = True
         self.refresh_all()
 
     def _query(self) -> ListBuilds | ListFailedBuilds:

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_count
+from piwheels.formatting import format_count, noun
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import ProjectHits, SearchProjects
 from piwheels.tui.model import finder
@@ -57,6 +57,7 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         self._reply = ProjectHits(hits=(), projects=0)
         self._hits_for = ""  # the text that `_reply` answers
         self._was_moved = False  # the highlight, by the operator
+        self._is_unanswered = False  # the master did not answer the last question
         self._opens_answer = False  # Enter was pressed before the answer came
 
     def compose(self) -> ComposeResult:
@@ -96,8 +97,16 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         highlighted = self._list.highlighted if self._was_moved else None
         if self._typed and not self._was_moved:
             highlighted = next(iter(found), None)
-        self._list.show(found, highlighted)
+        self._list.show(found, highlighted, self._nothing_text())
         self._refresh_texts()
+
+    def _nothing_text(self) -> str:
+        """What an empty list says; nothing while the master is asked."""
+        if not self._typed or self._typed != self._hits_for:
+            return ""
+        if self._is_unanswered:
+            return "Nothing found here, and the master does not answer."
+        return "Nothing found."
 
     def _found(self) -> list[FinderEntry]:
         console, typed = self.console, self._typed
@@ -162,7 +171,8 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         self.query_one("#enter", Static).update(f"{enter}Esc: close")
         reply, box = self._reply, self.query_one("#finder")
         count = f"{len(reply.hits)}{'+' if reply.more else ''}"
-        of_all = f"{count} of {format_count(reply.projects)} projects" if reply.projects else ""
+        found = f"{count} {noun(len(reply.hits), 'project')}"
+        of_all = f"{found} of {format_count(reply.projects)}" if reply.projects else ""
         box.border_title = "Find"
         box.border_subtitle = of_all
 
@@ -185,8 +195,10 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         try:
             text = self._query(typed).project
             reply = await self.console.source.request(SearchProjects(text=text), ProjectHits)
+            self._is_unanswered = False
         except PiwheelsError:  # what the console knows itself is offered without a master
             reply = ProjectHits(hits=(), projects=0)
+            self._is_unanswered = True
         if typed != self._typed or not self.is_mounted:
             return
         self._reply, self._hits_for = reply, typed

@@ -130,7 +130,7 @@ class TableScreen(FarmScreen):
         return (
             Horizontal(table, DetailPane(), id="split") if self.HAS_DETAILS else table,
             Static("", id="empty", markup=False),
-            filter_line,
+            Horizontal(Static("Filter: ", markup=False), filter_line, id="filter"),
         )
 
     def _set_columns(self) -> None:
@@ -355,9 +355,20 @@ class TableScreen(FarmScreen):
     def edit_filter(self) -> None:
         """Show and focus the input of the filter."""
         line = self.query_one(Input)
-        line.value, line.display = self.filter_text, True
+        line.value = self.filter_text
+        self._show_filter(shown=True)
         line.focus()
         self.refresh_bars()
+
+    def _show_filter(self, *, shown: bool) -> None:
+        self.query_one("#filter").display = self.query_one(Input).display = shown
+
+    def key_words(self) -> list[Word]:
+        """The row of keys: while the filter is typed, its own."""
+        if not self.query_one(Input).display:
+            return super().key_words()
+        keep = Word("Keep", key="Enter")
+        return [keep, Word("Clear", action=actions.BACK, gap_before=2, key="Esc")]
 
     @work
     async def save_filter(self) -> None:
@@ -500,6 +511,6 @@ class TableScreen(FarmScreen):
 
     def close_filter(self) -> None:
         """Return to the table; the filter stays."""
-        self.query_one(Input).display = False
+        self._show_filter(shown=False)
         self.table.focus()
         self.refresh_all()

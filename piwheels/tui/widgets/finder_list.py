@@ -36,6 +36,7 @@ class FinderList(Static):
         self._place: int | None = None
         self._top = 0
         self._longest_name = 0
+        self._nothing = ""
         self._ascii_only = ascii_only
 
     @property
@@ -43,8 +44,17 @@ class FinderList(Static):
         """The entry that Enter opens; None at first."""
         return None if self._place is None else self.entries[self._place]
 
-    def show(self, entries: Sequence[FinderEntry], highlighted: FinderEntry | None) -> None:
-        """Show these entries, with the highlight on one that is still there, or on none."""
+    def show(
+        self,
+        entries: Sequence[FinderEntry],
+        highlighted: FinderEntry | None,
+        nothing: str = "",
+    ) -> None:
+        """Show these entries, with the highlight on one that is still there, or on none.
+
+        `nothing` is what the list says without entries.
+        """
+        self._nothing = nothing
         keys = [entry.key for entry in entries]
         key = highlighted.key if highlighted else None
         self.entries = list(entries)
@@ -66,6 +76,9 @@ class FinderList(Static):
 
     def redraw(self) -> None:
         """Draw the lines that fit."""
+        if not self.entries:
+            self.update(Content.styled(f"  {self._nothing}", "$text-muted"))
+            return
         height = self.lines
         place = self._place or 0
         self._top = min(max(self._top, place - height + 1, 0), place)
