@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from piwheels.errors import RejectedError
 from piwheels.protocol.messages import (
@@ -516,6 +516,22 @@ async def test_help_names_the_former_term_for_builders_once() -> None:
         await stage.press("question_mark")
         await stage.wait_for_text("Keys of the Builders screen")
         assert stage.text.count("slaves") == 1
+
+
+async def test_pages_of_the_help_leave_no_line_out() -> None:
+    async with run_console(prepared_source(), first_screen=ScreenName.FAILURES) as stage:
+        await stage.press("question_mark")
+        await stage.wait_for_text("Keys of the Failures screen")
+        keys = stage.console.screen.query_one("#keyhelp")
+        seen = stage.text
+        while keys.scroll_target_y < keys.max_scroll_y:
+            await stage.press("pagedown")
+            await stage.wait_until(lambda: keys.scroll_y == keys.scroll_target_y, "it has scrolled")
+            await stage.pilot.pause()
+            seen += stage.text
+        content = keys.query_one(Static).render()
+        for line in filter(str.strip, str(content).splitlines()):
+            assert line.rstrip() in seen
 
 
 async def test_help_tells_how_to_scroll_and_how_to_run_what_has_no_key() -> None:

@@ -99,7 +99,7 @@ class ConfirmDialog(SheetScreen):
         if self.focused is self.query_one(f"#{_CANCEL}"):
             return f"Enter Cancel, nothing is sent  Tab Next field{more}  Esc Cancel"
         enter = "Nothing yet" if self._validation_error() else "Send"
-        return f"Enter {enter}  Tab Next field{more}  Esc Cancel, nothing is sent"
+        return f"Enter {enter}  Tab Next field{more}  Esc Cancel, sends nothing"
 
     def on_mount(self) -> None:
         """Focus the first field, so that nothing typed is lost; without one, Cancel."""

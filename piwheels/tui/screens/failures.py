@@ -1,6 +1,7 @@
 """The failures screen: what fails on the whole farm, grouped by cause, regressions first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on, work
@@ -176,5 +177,9 @@ class FailuresScreen(TableScreen):
         for group in targets:
             query = ListFailedBuilds(failure_class=group.failure_class, cause=group.cause)
             reply = await self.console.source.request(query, BuildsReply)
-            named += [ended_target(str(build.build_id), build) for build in reply.builds]
+            releases = [ended_target(str(build.build_id), build) for build in reply.builds]
+            if releases:  # the rows may have moved since the key was chosen
+                note = f"They failed as {group.failure_class}: {group.name}."
+                releases[0] = replace(releases[0], note=terminal_safe(note))
+            named += releases
         return tuple(named)

@@ -37,7 +37,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """One page of text."""
-        with Vertical(id="dialog"):
+        with Vertical(id="dialog", classes="-help"):
             yield Static(f"Keys of the {self._screen_name.capitalize()} screen", id="title")
             with VerticalScroll(id="keyhelp"):
                 yield Static(self._content(), markup=False)
