@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -285,10 +285,19 @@ def test_the_farm_and_the_screen_that_were_shown_last_are_shown_again(
             return False
 
         terminal.wait_for(is_recorded)
-        terminal.press("\x1b")
-        terminal.wait_for(lambda lines: not any("RECORDED" in line for line in lines))
-        terminal.press("4")
-        terminal.wait_for_text("4 QUEUES")
+
+        def press_until(key: str, shown: Callable[[list[str]], bool]) -> None:
+            """Press a key again with each change of the screen: an Esc may end a notice first."""
+
+            def is_shown(lines: list[str]) -> bool:
+                if not shown(lines):
+                    terminal.press(key)
+                return shown(lines)
+
+            terminal.wait_for(is_shown)
+
+        press_until("\x1b", lambda lines: not any("RECORDED" in line for line in lines))
+        press_until("4", lambda lines: any("4 QUEUES" in line for line in lines))
         terminal.press("F")
         terminal.wait_for_text("lab")
         terminal.press("\x1b[B\r")

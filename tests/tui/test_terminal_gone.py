@@ -169,8 +169,8 @@ def test_each_frame_is_complete_from_the_first_on(
 ) -> None:
     with start_console(address if has_master else f"ipc://{tmp_path}/none", tmp_path) as terminal:
         terminal.wait_for_text("Builders 5" if has_master else "Last attempt:")
+        terminal.wait_for(lambda _: bool(frames_of(terminal)))
         frames = frames_of(terminal)
-    assert frames
     for lines in frames:
         screen = "\n".join(lines)
         is_waiting = "waiting for a master" in lines[0]
@@ -188,7 +188,7 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
         terminal.wait_for_text("Builders 5")
         if over:
             terminal.press("2")
-            terminal.wait_for_text("Phase")
+            terminal.wait_for_text("Temp")
             terminal.press(over)
             terminal.wait_for_text("Cancel")
         terminal.scribble("Broadcast message from root@pi " * 20)
