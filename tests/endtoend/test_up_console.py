@@ -31,7 +31,7 @@ def up(tmp_path: Path, upstream: FakeIndex) -> Up:
 def test_quitting_the_console_can_stop_the_farm(up: Up, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     with up("alpha") as terminal:
-        terminal.wait_for_text("1 Overview", 300)
+        terminal.wait_for_text("1 OVERVIEW", 300)
         terminal.press("2")
         terminal.wait_for_text("builder-1")
         terminal.press("3")
@@ -63,7 +63,7 @@ def test_the_console_closes_when_everything_is_built_and_the_table_is_printed(
 ) -> None:
     add_release(upstream, "alpha", "time.sleep(20)")
     with up("alpha", "--exit-when-idle") as terminal:
-        terminal.wait_for_text("1 Overview", 300)
+        terminal.wait_for_text("1 OVERVIEW", 300)
         terminal.wait_for_text("wheel or reason", 300)
         assert terminal.end() == 0
         assert "alpha-1.0-py3-none-any.whl" in "\n".join(terminal.text())
