@@ -1,4 +1,4 @@
-"""Where a job stands in the queue of its target, and when it is expected to start.
+"""The position of a job in the queue of its target, and its expected start.
 
 Pure functions of what can be known without reading a long queue: its first jobs, a sample of the
 rest, how many there are, and how many builds ended lately. What is not known exactly is a range.

@@ -62,7 +62,7 @@ def test_hostile_metadata_stays_text() -> None:
     ("upstream_url", "address"),
     [
         ("https://pypi.org/simple/", "https://pypi.org/project/a%2Fb/"),
-        ("https://index.example.org/root/", "https://index.example.org/root/a%2Fb/"),
+        ("https://index.example.org/team/", "https://index.example.org/team/a%2Fb/"),
         ("https://user:password@index.example.org/simple/", ""),
         ("", ""),
     ],

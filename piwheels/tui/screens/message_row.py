@@ -1,4 +1,4 @@
-"""The row of messages: a message, else what became of the last command, else the place."""
+"""The row of messages: a message, else the result of the last command, else the place."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.cell_text import printable_text
 
-#: So long a message is shown, and what became of a command.
+#: How long a message, and the result of a command, are shown.
 MESSAGE_S = 30.0
 _MAX_LINES = 3  # one of which wrapping may waste
 _MARGIN_CELLS = 4
