@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Scope
 
@@ -41,7 +41,7 @@ _PROJECT = re.compile(
     r"/(simple|project)/([A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)(/.*)?",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
-_COMPRESSED_LOG = re.compile(r"(/logs/[0-9/]+\.txt)\.gz")
+_COMPRESSED_LOG = re.compile(r"(/logs/[0-9/]+\.(?:txt|html))\.gz")
 _IMMUTABLE_DIRS = {"packages", "static"}
 _PAGE_CACHE = "public, max-age=60"
 _FILE_CACHE = "public, max-age=31536000, immutable"
@@ -95,7 +95,8 @@ class WebRootFiles(StaticFiles):
             headers["Vary"] = "Accept-Encoding"
         if file != found and not accepts_gzip:
             # Logs are stored compressed only.
-            return PlainTextResponse(gzip.decompress(found.read_bytes()), headers=headers)
+            content = gzip.decompress(found.read_bytes())
+            return Response(content, headers=headers, media_type=_media_type(file))
         if accepts_gzip and compressed.is_file():
             headers["Content-Encoding"] = "gzip"
             found, stat_result = compressed, compressed.stat()

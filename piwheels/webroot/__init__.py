@@ -65,8 +65,11 @@ class Webroot:
 
     def log_path(self, build: int) -> Path:
         """The path of a build's log, which is compressed."""
-        digits = f"{build:08d}"
-        return self.root / "logs" / digits[:-4] / digits[-4:] / f"{build}.txt.gz"
+        return self._log_dir(build) / f"{build}.txt.gz"
+
+    def log_page_path(self, build: int) -> Path:
+        """The path of the page of a failed build's log, which is compressed."""
+        return self._log_dir(build) / f"{build}.html.gz"
 
     def write(self, path: Path, content: bytes) -> bool:
         """Write content to path, durably and atomically, unless the file has it already.
@@ -152,6 +155,10 @@ class Webroot:
             yield True
         finally:
             os.close(descriptor)
+
+    def _log_dir(self, build: int) -> Path:
+        digits = f"{build:08d}"
+        return self.root / "logs" / digits[:-4] / digits[-4:]
 
     def _remove_empty_dirs(self, folder: Path) -> None:
         while self.root in folder.parents:

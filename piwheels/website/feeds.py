@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_build, next_step
-from piwheels.model import BuildSummary, ProjectStatusRow
+from piwheels.model import BuildSummary, Outcome, ProjectStatusRow
 from piwheels.website import filters
+from piwheels.website.log_links import build_log_path
 from piwheels.website.page_data import Site
 
 _ATOM = "http://www.w3.org/2005/Atom"
@@ -78,7 +79,9 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
         entry, "title", f"{build.project} {build.version} for {build.target}: {build.outcome}"
     )
     _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
-    ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
+    kind = "text/plain" if build.outcome == Outcome.BUILT else "text/html"
+    page = f"{site.url}{build_log_path(build)}"
+    ET.SubElement(entry, "link", rel="alternate", type=kind, href=page)
     ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
     duration_text = f"Duration: {formatting.spell_duration(build.duration_s)}."
     if build.cause is not None:

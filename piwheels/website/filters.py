@@ -63,8 +63,17 @@ def _is_loopback(host: str) -> bool:
 
 def log_path(build: int) -> str:
     """The URL path of a build's log, which is stored compressed (Webroot.log_path)."""
+    return f"{_log_dir(build)}/{build}.txt"
+
+
+def log_page_path(build: int, line: int = 0) -> str:
+    """The URL path of the page of a failed build's log (Webroot.log_page_path), at a line."""
+    return f"{_log_dir(build)}/{build}.html{f'#L{line}' if line else ''}"
+
+
+def _log_dir(build: int) -> str:
     digits = f"{build:08d}"
-    return f"logs/{digits[:-4]}/{digits[-4:]}/{build}.txt"
+    return f"logs/{digits[:-4]}/{digits[-4:]}"
 
 
 def wheel_path(sha256: str, filename: str) -> str:

@@ -7,10 +7,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from piwheels import formatting
-from piwheels.causes.explanation import summarize_build
+from piwheels.causes.explanation import describe_build, summarize_build
 from piwheels.model import target_words
 from piwheels.recipes.facts import recipe_facts
 from piwheels.website import assets, filters
+from piwheels.website.log_links import build_log_path
 
 
 def render(template: str, *, root: str, **values: Any) -> bytes:
@@ -39,6 +40,7 @@ def _environment() -> Environment:
     environment.filters.update(
         path=filters.url_segment,
         log_path=filters.log_path,
+        build_log_path=build_log_path,
         moment=formatting.format_utc_minute,
         instant=formatting.format_rfc3339,
         day=formatting.format_date,
@@ -54,6 +56,7 @@ def _environment() -> Environment:
         pip_trust=filters.trusted_host,
         uv_options=filters.uv_options,
         failure_summary=summarize_build,
+        failure_text=describe_build,
         recipe_facts=recipe_facts,
     )
     return environment

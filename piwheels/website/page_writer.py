@@ -16,6 +16,7 @@ from piwheels.website import (
     assets,
     feeds,
     loaders,
+    log_page,
     project_list_files,
     search_files,
     site_pages,
@@ -42,6 +43,7 @@ def write_static(root: Path, site: Site, _: str = "") -> None:
 
 def write_home(root: Path, site: Site, content: HomeData) -> None:
     """Write the home page."""
+    log_page.write_log_pages(Webroot(root), site, log_page.failed_builds(content.recent))
     _write_pages(Webroot(root), root, site_pages.home_pages(site, content))
 
 
@@ -81,6 +83,7 @@ def write_feeds(root: Path, site: Site, content: FeedsData) -> None:
         "wheels.atom": feeds.wheels_feed(site, content.wheels),
         "failures.atom": feeds.failures_feed(site, content.failures),
     }
+    log_page.write_log_pages(Webroot(root), site, log_page.failed_builds(content.failures))
     _write_pages(Webroot(root), root, pages)
 
 
@@ -113,6 +116,7 @@ def write_projects(
             rendered[name] = {} if content is None else render_project(site, content)
         except Exception as error:  # noqa: BLE001 - one project's page must not stop others'
             problems[name] = write_errors.describe_error(error)
+    problems |= _write_log_pages(webroot, site, found)
     folders = {name: (webroot.project_dir(name), pages) for name, pages in rendered.items()}
     failed = _write_folders(webroot, folders)
     problems |= {name: write_errors.describe_error(problem) for name, problem in failed.items()}
@@ -122,6 +126,18 @@ def write_projects(
                 _remove_others(webroot, folder, "releases-*.html", pages)
             else:
                 _remove_folder(webroot, folder)
+    return problems
+
+
+def _write_log_pages(
+    webroot: Webroot, site: Site, found: Sequence[tuple[str, ProjectData | None]]
+) -> dict[str, str]:
+    """Write the pages of the failed builds that projects' pages link to; returns problems."""
+    problems: dict[str, str] = {}
+    for name, content in found:
+        if content is not None:
+            with write_errors.collecting_path_errors(problems, name):
+                log_page.write_log_pages(webroot, site, log_page.linked_builds(content))
     return problems
 
 

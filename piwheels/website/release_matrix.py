@@ -19,6 +19,7 @@ from piwheels.model import (
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.untrusted_names import parse_version
 from piwheels.website import filters
+from piwheels.website.log_links import last_log_path
 from piwheels.website.page_data import ProjectData
 from piwheels.website.platforms import targets_by_platform
 
@@ -49,6 +50,7 @@ class TargetCell(Struct, frozen=True, kw_only=True):
     note: str = ""
     file: str = ""  # the compatible wheel
     log: int | None = None  # the build whose log is linked
+    log_path: str = ""  # the URL path of that log
 
 
 class MatrixRow(Struct, frozen=True, kw_only=True):
@@ -61,7 +63,8 @@ class MatrixRow(Struct, frozen=True, kw_only=True):
     release_cell: TargetCell | None  # what prevents all its builds
     blocker_text: str  # the same as a sentence
     cells: tuple[TargetCell | None, ...]  # None is covered by `release_cell`
-    target_texts: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
+    #: Target, sentence, and the log that it is about or "", for states that need a sentence.
+    target_texts: tuple[tuple[str, str, str], ...]
     has_files: bool
 
 
@@ -114,7 +117,7 @@ def matrix_row(
         blocker_text=_sentence(blocker) if blocker else "",
         cells=tuple(cells.get(name) for name in targets),
         target_texts=tuple(
-            (str(target_words(name)), _sentence(status))
+            (str(target_words(name)), _sentence(status), _told_log(status, rows[name]))
             for name, status in statuses.items()
             if status.state not in _STATES_WITHOUT_TEXT
         ),
@@ -182,9 +185,21 @@ def _cell(
     if status.state is State.COVERED:
         return _covered_cell(status, target, files)
     label, style = _state_label(status.state)
-    log = target.last_build_id if status.state in {State.FAILED, State.DEFERRED} else None
+    log_path = _told_log(status, target)
     note = filters.truncate(_note(content, status, target), _MAX_NOTE_LENGTH)
-    return TargetCell(state=status.state, label=label, style=style, note=note, log=log)
+    return TargetCell(
+        state=status.state,
+        label=label,
+        style=style,
+        note=note,
+        log=target.last_build_id if log_path else None,
+        log_path=log_path,
+    )
+
+
+def _told_log(status: ReleaseStatus, target: TargetStatusRow) -> str:
+    """The log of the failed build that a status tells of; "" if it tells of none."""
+    return last_log_path(target) if status.state in {State.FAILED, State.DEFERRED} else ""
 
 
 def _covered_cell(
@@ -200,7 +215,13 @@ def _covered_cell(
         tags = next((file.tags for file in files if file.filename == name), "")
         note = "" if made_here else tags
     return TargetCell(
-        state=status.state, label="wheel", style=status.label, note=note, file=name, log=log
+        state=status.state,
+        label="wheel",
+        style=status.label,
+        note=note,
+        file=name,
+        log=log,
+        log_path=last_log_path(target) if log else "",
     )
 
 

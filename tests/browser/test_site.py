@@ -153,6 +153,35 @@ async def test_a_project_is_found_and_its_log_is_read(farmed: Visitors) -> None:
         assert "Successfully built alpha" in log
 
 
+@pytest.mark.parametrize("scripted", [True, False])
+async def test_a_failure_leads_to_the_line_that_tells_why_and_back(
+    farmed: Visitors, scripted: bool
+) -> None:
+    narrow = ViewportSize(width=360, height=640)
+    async with visiting(
+        farmed, "project/broken/", viewport=narrow, java_script_enabled=scripted
+    ) as visit:
+        link = visit.page.get_by_role("link", name="See it in the log")
+        await link.first.click()
+        await visit.page.wait_for_url("**/logs/**.html#L*")
+        deciding = visit.page.locator("li.deciding")
+        await expect(deciding).to_be_in_viewport()
+        await expect(deciding).to_contain_text("error: <script>alert(1)</script>")
+        number = await deciding.get_by_role("link").inner_text()
+        assert visit.page.url.endswith(f"#L{number}")
+        if scripted:
+            for scheme, size in product(SCHEMES, (NARROW, WIDE)):
+                await visit.page.emulate_media(color_scheme=scheme)
+                await visit.page.set_viewport_size(size)
+                assert await assertions.structure(visit.page) == [], (scheme, size)
+                assert await assertions.contrast(visit.page) == [], (scheme, size)
+        await visit.page.get_by_role("link", name="Whole log as text").click()
+        assert "error: <script>alert(1)</script>" in await visit.page.inner_text("body")
+        await visit.page.go_back()
+        await visit.page.get_by_role("link", name="Back to broken").first.click()
+        await expect(visit.page.get_by_role("heading", level=1)).to_have_text("broken")
+
+
 async def test_the_files_of_a_project_match_its_index_page(
     farmed: Visitors, farmed_tree: Path
 ) -> None:

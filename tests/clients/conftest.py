@@ -113,6 +113,7 @@ def tree() -> Iterator[Path]:
     write_pages(root, list(pages.items()))
     write_project_list(root, sorted(pages))
     webroot.write(webroot.log_path(1), gzip.compress(b"a log\n", mtime=0))
+    webroot.write(webroot.log_page_path(1), gzip.compress(b"<h1>a log</h1>", mtime=0))
     for path, content in SITE.items():
         webroot.write_page(root / path, content)
     yield root

@@ -124,6 +124,7 @@ def test_head_is_like_get_without_content(web: httpx.Client) -> None:
 
 
 LOG = "logs/0000/0001/1.txt"
+LOG_PAGE = "logs/0000/0001/1.html"
 
 
 @pytest.mark.parametrize(
@@ -157,10 +158,24 @@ def test_a_client_without_accept_encoding_gets_a_log_as_text(web: httpx.Client) 
     assert "content-encoding" not in response.headers
 
 
-def test_the_gz_url_of_a_log_redirects_to_the_text(web: httpx.Client) -> None:
-    response = web.get(f"{LOG}.gz")
+@pytest.mark.parametrize(("accepted", "encoding"), [("gzip", "gzip"), ("identity", None)])
+def test_the_page_of_a_log_is_html_whether_a_client_accepts_gzip_or_not(
+    web: httpx.Client, accepted: str, encoding: str | None
+) -> None:
+    response = web.get(LOG_PAGE, headers={"Accept-Encoding": accepted})
+    assert (response.status_code, response.text) == (200, "<h1>a log</h1>")
+    assert response.headers["content-type"].lower() == "text/html; charset=utf-8"
+    assert response.headers.get("content-encoding") == encoding
+    assert "accept-encoding" in response.headers["vary"].lower()
+    for name, value in SECURITY_HEADERS.items():
+        assert response.headers[name] == value
+
+
+@pytest.mark.parametrize("path", [LOG, LOG_PAGE])
+def test_the_gz_url_of_a_log_redirects_to_its_own(web: httpx.Client, path: str) -> None:
+    response = web.get(f"{path}.gz")
     assert response.status_code == 301
-    assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == f"/{LOG}"
+    assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == f"/{path}"
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from piwheels.sanitize import strip_terminal_codes
 from piwheels.tui.widgets.log_buffer import (
     MAX_LINE_CHARACTERS,
     LogBuffer,
-    strip_terminal_codes,
 )
 from piwheels.tui.widgets.log_folds import LogFolds
 from piwheels.tui.widgets.log_marks import LineKind, LogMarks, line_kind

@@ -328,7 +328,7 @@ def assert_harmless(page: bytes) -> Reader:
     reader = Reader(page)
     for attributes in reader.all("script"):
         assert (attributes["src"] or "").startswith(
-            ("static/", "../static/", "../../static/", "/static/")
+            ("static/", "../static/", "../../static/", "../../../static/", "/static/")
         )
     for tag, attributes in reader.elements:
         assert tag != "style"

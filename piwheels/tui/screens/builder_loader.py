@@ -16,9 +16,9 @@ from piwheels.protocol.messages import (
     ShowBuilder,
     TailLog,
 )
+from piwheels.sanitize import strip_terminal_codes
 from piwheels.tui.model.builder_lines import BuilderFacts
 from piwheels.tui.screens.context import ConsoleContext
-from piwheels.tui.widgets.log_buffer import strip_terminal_codes
 
 _SERIES = (
     BuilderSeries.LOAD,

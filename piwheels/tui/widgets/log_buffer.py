@@ -6,51 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
+from piwheels.sanitize import UNSAFE_CHARACTERS, strip_terminal_codes
+
 #: The limits; the oldest lines are dropped first.
 MAX_LINES = 200_000
 MAX_CHARACTERS = 24_000_000
 #: A longer line is split, so that no line is slow to draw.
 MAX_LINE_CHARACTERS = 8_192
-
-_TAB_CELLS = 8
-# Controls except the line feed, invisible characters, and directional marks.
-_UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
-_ESCAPE_SEQUENCES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, cursor movements
-    "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
-    "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x9c]*(?:\x1b\\\\|\x9c)"  # device control
-    "|\x1b[ -/]*[0-~]"
-)
-
-
-def strip_terminal_codes(line: str) -> str:
-    """The text of a line as a terminal would show it.
-
-    Escape sequences are dropped; of a progress bar that returns to the start of its line, the last
-    state stays; a backspace removes a character; other controls become the replacement character.
-    """
-    line = _ESCAPE_SEQUENCES.sub("", line)
-    if "\r" in line:
-        states = [state for state in line.split("\r") if state.strip()]
-        line = states[-1] if states else ""
-    if "\b" in line:
-        line = _apply_backspaces(line)
-    if "\t" in line:
-        line = line.expandtabs(_TAB_CELLS)
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", line)
-
-
-def _apply_backspaces(line: str) -> str:
-    letters: list[str] = []
-    for letter in line:
-        if letter != "\b":
-            letters.append(letter)
-        elif letters:
-            letters.pop()
-    return "".join(letters)
 
 
 def _drop_overwritten(raw: str) -> str:
@@ -110,8 +72,11 @@ class LogBuffer:
             self._characters -= len(self._lines.pop())
         changed = self.next_line_number
         *whole, raw = text.split("\n")
-        if _UNSAFE.search(text):
-            whole = [strip_terminal_codes(line) if _UNSAFE.search(line) else line for line in whole]
+        if UNSAFE_CHARACTERS.search(text):
+            whole = [
+                strip_terminal_codes(line) if UNSAFE_CHARACTERS.search(line) else line
+                for line in whole
+            ]
         self._add_lines(whole)
         self._set_unfinished(raw)
         self._enforce_limits()
