@@ -76,6 +76,8 @@ class _IngestService:
         self._rows_since = date.min
         self._fingerprints_since: date | None = None  # None: all fingerprints are kept
         self._reported_doubt = ""  # the last reported reason to distrust the clock
+        self._spool: Spool | None = None  # of the pipe
+        self._answered_at: float | None = None  # when the database took the last heartbeat
 
     async def run(self) -> int:
         options = self._options
@@ -92,6 +94,11 @@ class _IngestService:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
+        try:
+            metrics = asyncio.create_task(self._metrics_server())
+        except ConfigError:
+            work.close()
+            raise
         task = asyncio.create_task(work)
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,10 +107,23 @@ class _IngestService:
             await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
             task.cancel()
         stopped.cancel()
+        metrics.cancel()
         try:
             return await task
         except asyncio.CancelledError:
             return 0
+
+    def _metrics_server(self) -> Coroutine[Any, Any, None]:
+        """Answers Prometheus, if `accesslog.metrics_bind` is set."""
+        address = self._config.accesslog.metrics_bind
+        if not address:
+            return asyncio.sleep(0)
+        # Not imported where it is off.
+        from piwheels.accesslog.metrics import metrics_endpoint  # noqa: PLC0415
+
+        return metrics_endpoint(
+            address, self._counters, lambda: self._spool, lambda: self._answered_at
+        ).run()
 
     # --- files ---
 
@@ -164,6 +184,7 @@ class _IngestService:
     async def _read_pipe(self) -> int:
         section = self._config.accesslog
         spool = Spool(section.spool_dir, section.spool_max_mb * 1024 * 1024)
+        self._spool = spool
         spool.start(sys.stdin.fileno())
         try:
             database = await self._connect_with_retries(spool)
@@ -264,6 +285,7 @@ class _IngestService:
         tidied = time.monotonic()
         while True:
             await access_log_positions.heartbeat_reader(database, self._reader_name)
+            self._answered_at = time.time()
             if time.monotonic() - tidied > _CLEANUP_INTERVAL_S:
                 tidied = time.monotonic()
                 await self._delete_expired(database)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from piwheels.builder.build_counts import BuildCounts
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
 from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
@@ -79,11 +80,12 @@ async def _serve(
         other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
         runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
+        counts = BuildCounts()
         client = MasterClient(
             addresses=_master_addresses(config),
             describe=runner.describe,
             host_metrics=runner.host_metrics,
-            build=runner.run,
+            build=counts.counting(runner.run),
             job_dir=JobDir(config.work_dir / "job"),
         )
         for name, interpreter in runner.interpreters.items():
@@ -92,6 +94,12 @@ async def _serve(
         sd_notify(f"READY=1\nSTATUS={IDLE_STATUS}")
         watching = asyncio.create_task(_watch_toolchain(runner, client))
         stack.callback(watching.cancel)
+        if config.metrics_bind:
+            # Not imported where it is off.
+            from piwheels.builder.metrics import metrics_endpoint  # noqa: PLC0415
+
+            endpoint = metrics_endpoint(config.metrics_bind, counts, client)
+            stack.callback(asyncio.create_task(endpoint.run()).cancel)
         end = await client.run()
         log.info("shut down by the master: %s", end.reason)
         return 0 if end.restart else EXIT_STAYS_ENDED

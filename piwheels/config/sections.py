@@ -24,6 +24,13 @@ def _doc(description: str) -> Meta:
     return Meta(description=description)
 
 
+def _metrics_doc(whose: str) -> Meta:
+    return _doc(
+        f"Address of `/metrics` for Prometheus with the figures of {whose}; unencrypted, for "
+        "everybody who can connect. Empty: none."
+    )
+
+
 class DatabaseSection(msgspec.Struct, frozen=True):
     """The PostgreSQL database of the farm."""
 
@@ -131,6 +138,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     event_retention_days: Annotated[
         NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
     ] = 400
+    metrics_bind: Annotated[str, _metrics_doc("the farm")] = "127.0.0.1:9461"
 
 
 class UpstreamSection(msgspec.Struct, frozen=True):
@@ -272,6 +280,7 @@ class BuilderSection(msgspec.Struct, frozen=True):
             "Mirror that presets of roots take Debian from: it has `debian` and `debian-security`."
         ),
     ] = "http://deb.debian.org"
+    metrics_bind: Annotated[str, _metrics_doc("this builder")] = "127.0.0.1:9462"
 
 
 class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -335,6 +344,7 @@ class AccessLogSection(msgspec.Struct, frozen=True):
             "dropped."
         ),
     ] = 1024
+    metrics_bind: Annotated[str, _metrics_doc("this reader")] = "127.0.0.1:9463"
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -89,6 +89,10 @@ class FarmDir:
             "builder.key_dir": self.key_dir.name,
             "builder.work_dir": "builders",
             "accesslog.spool_dir": "accesslog",
+            # Several farms and builders of a machine cannot have the same ports.
+            "master.metrics_bind": "",
+            "builder.metrics_bind": "",
+            "accesslog.metrics_bind": "",
         }
         values |= self.config_values()
         values |= {key: value for key, value in overrides.items() if value is not None}

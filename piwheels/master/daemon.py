@@ -336,6 +336,7 @@ class _Master:
             group.create_task(self._recipe_watch.run())
             group.create_task(self._root_watch.run())
             group.create_task(self._notify_systemd())
+            group.create_task(self._serve_metrics())
             sd_notify("READY=1")
             log.info("ready: %s", self._config.master.control_bind)
 
@@ -349,6 +350,14 @@ class _Master:
                 f"WATCHDOG=1\nSTATUS={pluralize(len(builders), 'builder')}, {building} building"
             )
             await asyncio.sleep(every_s)
+
+    async def _serve_metrics(self) -> None:
+        """Answer Prometheus, if `master.metrics_bind` is set."""
+        if address := self._config.master.metrics_bind:
+            # Not imported where it is off.
+            from piwheels.master.metrics import serve_metrics  # noqa: PLC0415
+
+            await serve_metrics(address, self._status)
 
     async def _connect(
         self, stack: AsyncExitStack, role: str, *, exclusive: bool = False

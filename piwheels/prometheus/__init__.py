@@ -1,0 +1,1 @@
+"""Metrics in the text format of Prometheus; imported only where they are on."""
