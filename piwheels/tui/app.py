@@ -127,6 +127,7 @@ class Console(FarmApp):
         self.first_frame = asyncio.Event()  # set by the first frame that shows a farm
         self._handlers: Mapping[Action, Handler] = {
             actions.BACK: self.go_back,
+            actions.COPY: self.choose_what_to_copy,
             actions.HELP: self.show_help,
             actions.FIND: self.show_finder,
             actions.SUSPEND: self.suspend_to_shell,
@@ -578,6 +579,10 @@ class Console(FarmApp):
             self.confirm_and_send(action, entry.target, always=True)
         elif action is not None:
             self.perform(action)
+
+    def choose_what_to_copy(self) -> None:
+        """Ask what of the screen to copy."""
+        self.current_screen.choose_what_to_copy()
 
     def show_next_window(self) -> None:
         """Let graphs go back further."""

@@ -1,4 +1,4 @@
-"""Rows are copied to the clipboard, and tables are saved as CSV and JSON."""
+"""Tables are saved as CSV and JSON."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
+from piwheels.tui.model.table_export import rows_as_csv, rows_as_json
 from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from tests.tui.app_harness import run_console
 from tests.tui.sample_farm import snapshot
@@ -28,7 +28,6 @@ def test_texts_with_commas_quotes_and_formulas_stay_texts() -> None:
         "release": "b 2.0",
         "detail": "=HYPERLINK(1)",
     }
-    assert rows_as_text(rows[:1]) == 'a 1.0\terror: "x", line 2'
 
 
 @pytest.mark.farm
@@ -51,17 +50,3 @@ async def test_the_rows_that_match_the_filter_are_saved_and_no_file_is_replaced(
     (saved,) = csv.DictReader((tmp_path / "builds.csv").read_text().splitlines())
     assert (saved["release"], saved["build"]) == ("pillow 1.4.2", "4707")
     assert json.loads((tmp_path / "a.json").read_text())[0]["outcome"] == "failed"
-
-
-@pytest.mark.farm
-async def test_marked_rows_are_copied_in_the_order_of_the_table() -> None:
-    async with run_console(StaticSource(snapshot()), first_screen=ScreenName.BUILDS) as stage:
-        await stage.wait_for_text("pillow")
-        for key in ("4707", "4708"):
-            stage.table.table.move_cursor(key)
-            await stage.press("space")
-        await stage.press("c")
-        await stage.wait_for_text("2 rows copied.")
-        lines = stage.console.clipboard.splitlines()
-        assert [line.split("\t")[1] for line in lines] == ["markupsafe 1.4.2", "pillow 1.4.2"]
-        assert all(line.isprintable() for line in "".join(lines).split("\t"))

@@ -276,13 +276,12 @@ NEXT_PAGE = Action(
     Group.ROWS,
     screens=PAGES,
 )
-COPY_ROW = Action(
-    "copy_row",
+COPY = Action(
+    "copy",
     "c",
     "Copy",
-    "Copy this row, or the marked ones, to the clipboard of the terminal (OSC 52).",
+    "Choose what to copy (OSC 52): the row (cc), a cell, a log's line, the pip line, the address.",
     Group.ROWS,
-    Requirement.TABLE,
 )
 EXPORT = Action(
     "export",
@@ -449,7 +448,7 @@ _ROWS = (
     NEXT_PANE,
     PREVIOUS_PAGE,
     NEXT_PAGE,
-    COPY_ROW,
+    COPY,
     EXPORT,
 )
 _LOG = (

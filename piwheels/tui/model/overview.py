@@ -15,6 +15,7 @@ from piwheels.formatting import (
 )
 from piwheels.model import LiveDownloads
 from piwheels.protocol.messages import BuilderState, FailuresReply, StatusReply
+from piwheels.tui.model.copying import pip_line
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.model.metrics import NO_ACCESS_LOG
 from piwheels.tui.model.navigation import ScreenName
@@ -85,7 +86,7 @@ def _all_built(
         yield f"{failed} cannot be built, for {why} (5 shows them)."
     if status.index_url:
         yield "Install from this farm:"
-        yield f"  pip install --index-url {terminal_safe(status.index_url)} NAME"
+        yield f"  {pip_line(terminal_safe(status.index_url))}"
     built = (build for build in reversed(state.builds.values()) if build.outcome == "built")
     if (last := next(built, None)) is not None:
         age = format_coarse_duration(max(0.0, now - last.ended_at.timestamp()))

@@ -1,4 +1,4 @@
-"""The rows of a table as CSV, as JSON, and as text for the clipboard."""
+"""The rows of a table as CSV and as JSON."""
 
 import csv
 import io
@@ -9,11 +9,6 @@ from piwheels.tui.model.tables.table_model import Column, Row
 
 #: What spreadsheets take for the start of a formula; a build's texts are not to be calculated.
 _FORMULA_STARTS = ("=", "+", "-", "@")
-
-
-def rows_as_text(rows: Iterable[Row]) -> str:
-    """A line for each row, with tabs between its cells."""
-    return "\n".join("\t".join(cell.text for cell in row.cells) for row in rows)
 
 
 def rows_as_csv(columns: Sequence[Column], rows: Iterable[Row]) -> str:

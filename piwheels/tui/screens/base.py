@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -21,12 +21,15 @@ from piwheels.tui.model.alerts import (
     alerts_at,
     next_alert,
 )
+from piwheels.tui.model.copying import Copyable, copyable_installs, copyable_names
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.bindings import bindings_for
 from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.screens.copy_sheet import CopySheet
 from piwheels.tui.screens.message_row import MessageRow
 from piwheels.tui.widgets.bar import Bar, Word
+from piwheels.tui.widgets.mouse_buttons import RIGHT_BUTTON
 
 #: Does an action; what it returns does not count (a worker of Textual, say).
 Handler = Callable[[], object]
@@ -175,6 +178,38 @@ class FarmScreen(Screen[None]):
         if self.has_widgets:
             self.refresh_content()
             self.refresh_bars()
+
+    # --- the clipboard ---
+
+    def copyables(self) -> list[Copyable]:
+        """What of the row under the cursor, or of the page, can be copied."""
+        return copyable_names(next(iter(self.action_targets()), None))
+
+    @work
+    async def choose_what_to_copy(self, column: str = "") -> None:
+        """Ask what to copy, with the cell of a column highlighted, and copy that (OSC 52)."""
+        if isinstance(sheet := self.app.screen, CopySheet):  # the second of two fast keys
+            sheet.call_later(sheet.dismiss, "0")
+            return
+        status = self.console.farm.status
+        target = next(iter(self.action_targets()), None)
+        found = self.copyables()
+        found += copyable_installs(status.index_url if status else "", target)
+        if not found:
+            self.notify("There is nothing to copy here.")
+            return
+        places = [place for place, it in enumerate(found) if column and it.key == column]
+        keys = self.console.keys_for(actions.COPY)
+        chosen = await self.app.push_screen_wait(CopySheet(found, keys, (*places, 0)[0]))
+        if chosen is not None:
+            self.app.copy_to_clipboard(found[int(chosen)].text)
+            self.app.notify(found[int(chosen)].message, markup=False)
+
+    def on_click(self, event: events.Click) -> None:
+        """The right button asks what to copy."""
+        if event.button == RIGHT_BUTTON:
+            event.stop()
+            self.choose_what_to_copy()
 
     @on(Bar.Clicked)
     def _clicked(self, event: Bar.Clicked) -> None:

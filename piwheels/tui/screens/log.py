@@ -18,6 +18,7 @@ from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.build_page import cause_words, group_text
+from piwheels.tui.model.copying import Copyable
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables.builds import outcome_style
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -148,6 +149,12 @@ class LogScreen(FarmScreen):
             target=scope.target,
         )
         return (target,)
+
+    def copyables(self) -> list[Copyable]:
+        """The line that was gone to, else the last one in view; then the build's names."""
+        found = self.log_view.line_to_copy()
+        line = [Copyable(f"line {found[0]}", terminal_safe(found[1]))] if found else []
+        return [*line, *super().copyables()]
 
     # --- reading the log ---
 

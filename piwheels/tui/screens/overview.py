@@ -17,6 +17,7 @@ from piwheels.tui.model.action_targets import builder_target, ended_target, log_
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alert_rows import ALERT_COLUMNS, overview_alert_rows
 from piwheels.tui.model.alerts import Place, alert_place, alerts_at
+from piwheels.tui.model.copying import Copyable, copyable_cells, copyable_rows
 from piwheels.tui.model.indicators import (
     INDICATOR_SERIES,
     Indicator,
@@ -407,6 +408,20 @@ class OverviewScreen(FarmScreen):
             case "ended" if build := console.farm.builds.get(int(key)):
                 return ended_target(key, build)
         return None
+
+    def copyables(self) -> list[Copyable]:
+        """The row under the cursor and its cells."""
+        name, key = self._current()
+        if not name:
+            return []
+        row = next(row for row in self.table(name).rows if row.key == key)
+        columns = _LISTS[name]
+        return [*copyable_rows([row]), *copyable_cells(columns, range(len(columns)), row)]
+
+    @on(RowTable.CellPointed)
+    def _cell_pointed(self, event: RowTable.CellPointed) -> None:
+        event.table.focus()
+        self.choose_what_to_copy(event.column)
 
     def handlers(self) -> Mapping[Action, Handler]:
         """Enter opens a row, too."""

@@ -17,9 +17,10 @@ from piwheels.tui.atomic_file import write_new_file
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import page_filter_for
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.copying import Copyable, copyable_cells, copyable_rows
 from piwheels.tui.model.detail_lines import DetailLine
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
-from piwheels.tui.model.table_export import rows_as_csv, rows_as_json, rows_as_text
+from piwheels.tui.model.table_export import rows_as_csv, rows_as_json
 from piwheels.tui.model.tables.row_filter import row_filter
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.model.tables.table_view import TableView
@@ -343,7 +344,6 @@ class TableScreen(FarmScreen):
             actions.SAVE_FILTER: self.save_filter,
             actions.SAVED_FILTERS: self.choose_saved_filter,
             actions.REVERSE_SORT: self.reverse_sort,
-            actions.COPY_ROW: self.copy_rows,
             actions.EXPORT: self.export,
         }
 
@@ -431,13 +431,18 @@ class TableScreen(FarmScreen):
         self.change_view(reverse=not self.view.reverse)
         self.refresh_all()
 
-    def copy_rows(self) -> None:
-        """Copy the marked rows, else the one under the cursor."""
+    def copyables(self) -> list[Copyable]:
+        """The marked rows, else the one under the cursor; the cells of that."""
         table = self.table
         keys = table.marks or {table.cursor}
-        rows = [row for row in table.rows if row.key in keys]
-        self.app.copy_to_clipboard(rows_as_text(rows))
-        self.notify(f"{pluralize(len(rows), 'row')} copied.")
+        found = copyable_rows([row for row in table.rows if row.key in keys])
+        row = next((row for row in table.rows if row.key == table.cursor), None)
+        places = self.view.chosen(self.COLUMNS)
+        return found + (copyable_cells(self.COLUMNS, places, row) if row else [])
+
+    @on(RowTable.CellPointed)
+    def _cell_pointed(self, event: RowTable.CellPointed) -> None:
+        self.choose_what_to_copy(event.column)
 
     @work
     async def export(self) -> None:

@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
+from piwheels.tui.widgets.mouse_buttons import RIGHT_BUTTON
 
 #: The names of styles that a word may have.
 BAR_STYLES = (
@@ -114,6 +115,8 @@ class Bar(Widget):
 
     async def _on_click(self, event: events.Click) -> None:
         x = 0
+        if event.button == RIGHT_BUTTON:
+            return
         for text, _, action in self._laid_out():
             x += cell_len(text)
             if event.x < x:

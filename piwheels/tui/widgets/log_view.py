@@ -254,6 +254,21 @@ class LogView(ScrollView, can_focus=True):
         self.set_following(False)
         return True
 
+    def line_to_copy(self) -> tuple[int, str] | None:
+        """The line that was last gone to, else the last in view: its number from 1, its text."""
+        last_row = min(self.scroll_offset.y + self._page_rows, self._rows) - 1
+        number = self._line_at(max(0, last_row))[0] if self._current is None else self._current
+        if not self._content.has_line(number):
+            return None
+        return number + 1, self._content.buffer[number]
+
+    def on_click(self, event: events.Click) -> None:
+        """A click makes a line the current one; that of a fold opens it."""
+        offset = event.get_content_offset(self)
+        row = self.scroll_offset.y + (offset.y if offset else self._page_rows)
+        if offset is not None and offset.y < self._page_rows and row < self._rows:
+            self._go_to(self._line_at(row)[0])
+
     # -- position -----------------------------------------------------------
 
     def set_following(self, following: bool) -> None:

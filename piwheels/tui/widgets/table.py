@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from piwheels.tui.model.tables.table_model import Column, Row
+from piwheels.tui.widgets.mouse_buttons import RIGHT_BUTTON
 from piwheels.tui.widgets.table_layout import (
     FIXED_COLUMNS,
     GUTTER_CELLS,
@@ -115,6 +116,12 @@ class RowTable(ScrollView, can_focus=True):
         """Enter, or a double click on a row."""
 
         key: str
+
+    @dataclass
+    class CellPointed(_TableMessage):
+        """A click of the right button on a cell; "" where there is no column."""
+
+        column: str
 
     @dataclass
     class HeaderSelected(_TableMessage):
@@ -382,7 +389,10 @@ class RowTable(ScrollView, can_focus=True):
         if self._rows[place].is_heading:
             return
         key = self._rows[place].key
-        if offset.x < GUTTER_CELLS and self._can_mark:
+        if event.button == RIGHT_BUTTON:
+            self.move_cursor(key)
+            self.post_message(self.CellPointed(self, self._column_at(offset.x)))
+        elif offset.x < GUTTER_CELLS and self._can_mark:
             self.set_marks(self._marks ^ {key})
         else:
             self.move_cursor(key)
@@ -390,10 +400,11 @@ class RowTable(ScrollView, can_focus=True):
                 self.action_select()
 
     def _click_header(self, x: int) -> None:
-        for slot in self._slots:
-            if slot.x <= x <= slot.end:
-                self.post_message(self.HeaderSelected(self, slot.column.key))
-                return
+        if column := self._column_at(x):
+            self.post_message(self.HeaderSelected(self, column))
+
+    def _column_at(self, x: int) -> str:
+        return next((it.column.key for it in self._slots if it.x <= x <= it.end), "")
 
     # -- drawing -----------------------------------------------------------------------
 
