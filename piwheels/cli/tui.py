@@ -1,9 +1,11 @@
 """`piw tui`: the operator's console."""
 
+import gc
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from piwheels.tui.farm_contexts import ContextResolver, MasterAddress
     from piwheels.tui.settings import ContextSettings
 
+_P = ParamSpec("_P")
+
 RING_NAMES = ("bell", "notification", "title")
 
 
@@ -24,6 +28,23 @@ def _complete_context(_: click.Context, __: click.Parameter, typed: str) -> list
     from piwheels.tui.settings import context_names
 
     return [name for name in context_names() if name.startswith(typed)]
+
+
+def _starts_without_gc(command: Callable[_P, None]) -> Callable[_P, None]:
+    """What is imported stays, so that searching it for garbage only delays the first frame.
+
+    The console enables the collector again.
+    """
+
+    @wraps(command)
+    def run_command(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        gc.disable()
+        try:
+            command(*args, **kwargs)
+        finally:
+            gc.enable()
+
+    return run_command
 
 
 @cli.command()
@@ -82,6 +103,7 @@ def _complete_context(_: click.Context, __: click.Parameter, typed: str) -> list
 )
 @click.option("--run-by-up", is_flag=True, hidden=True, help="Started by `piw up`.")
 @config_option
+@_starts_without_gc
 def tui(
     address: str | None,
     context_name: str | None,

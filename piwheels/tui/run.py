@@ -1,6 +1,7 @@
 """`piw tui`: runs the console, or draws a picture of it."""
 
 import asyncio
+import gc
 import locale
 import os
 import re
@@ -32,6 +33,9 @@ from piwheels.tui.themes import PLAIN_THEME
 #: The size of a picture where no terminal reports another.
 DEFAULT_SNAPSHOT_SIZE = (120, 36)
 _SNAPSHOT_TIMEOUT_S = 20.0
+#: How long the garbage collector waits for the first frame, and for it to be drawn.
+_MAX_START_S = 10.0
+_DRAWING_S = 1.0
 #: Terminals without the glyphs, such as Linux's virtual console.
 _ASCII_TERMS = ("vt", "linux")
 
@@ -93,9 +97,11 @@ async def _run(options: Options) -> int:
     sys.stderr.reconfigure(errors="replace")  # type: ignore[union-attr]
     exit_on_hangup(sys.stdin.fileno())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, console.exit)
+    gc_task = asyncio.create_task(_enable_gc(console.first_frame))
     try:
         await console.run_async(mouse=options.mouse)
     finally:
+        gc_task.cancel()
         if console.alert_signals.changes_title:
             sys.stderr.write(RESTORE_TITLE)
             sys.stderr.flush()
@@ -104,6 +110,16 @@ async def _run(options: Options) -> int:
         ViewSettings(screen=console.last_screen, context=last_context, tables=console.table_views)
     )
     return console.return_code or 0
+
+
+async def _enable_gc(first_frame: asyncio.Event) -> None:
+    """Collect garbage from now on, but not among what the start has made."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(first_frame.wait(), _MAX_START_S)
+    await asyncio.sleep(_DRAWING_S)
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _show_problems(console: Console, problems: Iterable[str]) -> None:

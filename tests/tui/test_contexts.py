@@ -19,7 +19,7 @@ from piwheels.tui.farm_contexts import ContextResolver, MasterAddress
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from piwheels.tui.settings import ContextSettings
-from piwheels.tui.widgets.bar import BAR_STYLES
+from piwheels.tui.widgets.bar_styles import BAR_STYLES
 from tests.simfarm import FarmModel, SimFarm
 from tests.tui.app_harness import AppHarness, run_console
 from tests.tui.pty_session import PtySession

@@ -472,18 +472,25 @@ def all_actions() -> tuple[Action, ...]:
     )
 
 
+_by_name: dict[str, Action] = {}
+
+
+def find_action(name: str) -> Action | None:
+    """The action with this name; None when there is none."""
+    if name not in _by_name:  # a command may be defined after this module
+        _by_name.update({action.name: action for action in all_actions()})
+    return _by_name.get(name)
+
+
 def action_named(name: str) -> Action:
     """The action with this name.
 
     Raises:
         KeyError: there is none.
     """
-    return {action.name: action for action in all_actions()}[name]
-
-
-def find_action(name: str) -> Action | None:
-    """The action with this name; None when there is none."""
-    return next((action for action in all_actions() if action.name == name), None)
+    if (action := find_action(name)) is None:
+        raise KeyError(name)
+    return action
 
 
 #: The screens that can have what an action requires.

@@ -173,8 +173,8 @@ class OverviewScreen(FarmScreen):
         above, below = self._indicator_lines(), self._farm_lines()
         texts = notice(console.farm, console.now, self._failures)
         self._show_notice(texts)
-        self.query_one("#indicators", BarGroup).show(above)
-        self.query_one("#farm", BarGroup).show(below)
+        self.query_one("#indicators", BarGroup).show_words(above)
+        self.query_one("#farm", BarGroup).show_words(below)
         self._refresh_lists(len(texts) + len(above) + len(below))
 
     def _show_notice(self, lines: Sequence[str]) -> None:
@@ -287,7 +287,7 @@ class OverviewScreen(FarmScreen):
         heights = self._heights(counts, len(states), other_lines)
         for name, listed in rows.items():
             self._show_list(name, listed, heights[name])
-        self.query_one("#states", BarGroup).show(states[: heights["queues"]])
+        self.query_one("#states", BarGroup).show_words(states[: heights["queues"]])
         self._set_headings(counts, heights)
         self._focus_a_list()
 

@@ -122,14 +122,16 @@ class TableScreen(FarmScreen):
 
     def compose_body(self) -> Sequence[Widget]:
         """The table, the filter bar, and the input of the filter."""
+        ascii_only = self.console.ascii_only
         table = RowTable(
             (),
-            ascii_only=self.console.ascii_only,
+            ascii_only=ascii_only,
             can_mark=self.screen_name in actions.MARK.screens,
         )
         filter_line = Input(placeholder="words that rows contain", compact=True)
+        pane = DetailPane(ascii_only=ascii_only)
         return (
-            Horizontal(table, DetailPane(), id="split") if self.HAS_DETAILS else table,
+            Horizontal(table, pane, id="split") if self.HAS_DETAILS else table,
             Static("", id="empty", markup=False),
             Horizontal(Static("Filter: ", markup=False), filter_line, id="filter"),
         )
@@ -192,7 +194,7 @@ class TableScreen(FarmScreen):
         is_very_wide = self.console.size.width >= _WIDE_DETAILS_WIDTH
         pane.styles.width = (80 if is_very_wide else 50) if self._is_wide else "1fr"
         if shown and (key := self.current_row()):
-            pane.show(self.details(key, pane.line_width))
+            pane.show_details(self.details(key, pane.line_width))
 
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""

@@ -1,26 +1,22 @@
-"""A one-line bar of words; what does not fit is left out, and words can be clicked."""
+"""Lines of words; what does not fit is left out, and words can be clicked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from piwheels.tui.model.action_types import Action
+from piwheels.tui.widgets.bar_styles import bar_style
 from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
 from piwheels.tui.widgets.mouse_buttons import RIGHT_BUTTON
-
-#: The names of styles that a word may have.
-BAR_STYLES = (
-    *("muted", "strong", "success", "accent", "warning", "error", "here", "key", "dead"),
-    *("context-blue", "context-green", "context-yellow", "context-red", "context-cyan"),
-)
 
 
 class Word(NamedTuple):
@@ -47,34 +43,19 @@ class Word(NamedTuple):
 _StyledText = tuple[str, str, Action | None]
 
 
+class BarLine(NamedTuple):
+    """A line: words at the left, and words at the right."""
+
+    left: tuple[Word, ...]
+    right: tuple[Word, ...] = ()
+
+
 class Bar(Widget):
-    """One line: words at the left, and words at the right."""
+    """A line of words, or several below each other: one widget, because widgets are costly."""
 
     ALLOW_SELECT = False
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"bar--{name}" for name in BAR_STYLES}
-
-    DEFAULT_CSS = """
-    Bar {
-        height: 1;
-        background: $panel;
-        color: $foreground;
-        & > .bar--muted { color: $text-muted; }
-        & > .bar--strong { text-style: bold; }
-        & > .bar--success { color: $text-success; }
-        & > .bar--accent { color: $text-accent; }
-        & > .bar--warning { color: $text-warning; text-style: bold; }
-        & > .bar--error { color: $text-error; text-style: bold; }
-        & > .bar--here { text-style: bold reverse; }
-        & > .bar--key { text-style: bold; color: $text-accent; }
-        & > .bar--context-blue { color: $text-accent; text-style: bold reverse; }
-        & > .bar--context-green { color: $text-success; text-style: bold reverse; }
-        & > .bar--context-yellow { color: $text-warning; text-style: bold reverse; }
-        & > .bar--context-red { color: $text-error; text-style: bold reverse; }
-        & > .bar--context-cyan { color: $secondary; text-style: bold reverse; }
-        & > .bar--dead { color: $text-disabled; text-style: dim; }
-    }
-    """
+    DEFAULT_CSS = "Bar { height: 1; background: $panel; color: $foreground; }"
 
     @dataclass
     class Clicked(Message):
@@ -85,48 +66,60 @@ class Bar(Widget):
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._ascii_only = ascii_only
-        self._left: tuple[Word, ...] = ()
-        self._right: tuple[Word, ...] = ()
+        self._lines: list[BarLine] = []
         self._styles_by_name: dict[str, Style] = {}
 
     @property
     def text(self) -> str:
-        """The text of the line."""
-        return "".join(text for text, _, _ in self._laid_out()).rstrip()
+        """The text of the lines."""
+        texts = ("".join(text for text, _, _ in self._laid_out(line)) for line in self._lines)
+        return "\n".join(text.rstrip() for text in texts)
 
     def show(self, left: Sequence[Word], right: Sequence[Word] = ()) -> None:
         """Show these words; nothing is drawn when they are shown already."""
-        shown = (tuple(left), tuple(right))
-        if shown != (self._left, self._right):
-            self._left, self._right = shown
-            self.refresh()
+        self.show_lines([BarLine(tuple(left), tuple(right))])
+
+    def show_lines(self, lines: list[BarLine]) -> None:
+        """Show these lines; nothing is drawn when they are shown already."""
+        before, self._lines = self._lines, lines
+        if len(before) != len(lines):
+            self.refresh(layout=self.styles.auto_dimensions)
+            return
+        for y, (old, new) in enumerate(zip(before, lines, strict=True)):
+            if old != new:
+                self.refresh(Region(0, y + self.gutter.top, self.outer_size.width, 1))
 
     def notify_style_update(self) -> None:
         """Called by Textual when the theme has changed."""
         super().notify_style_update()
         self._styles_by_name.clear()
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        """As many lines as are shown."""
+        return len(self._lines)
+
     def render_line(self, y: int) -> Strip:
-        """The only line."""
-        if y:
+        """One of the lines."""
+        if y >= len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
-        segments = [Segment(text, self._style_for(style)) for text, style, _ in self._laid_out()]
+        words = self._laid_out(self._lines[y])
+        segments = [Segment(text, self._style_for(style)) for text, style, _ in words]
         return Strip(segments).adjust_cell_length(self.size.width, self._style_for(""))
 
     async def _on_click(self, event: events.Click) -> None:
-        x = 0
-        if event.button == RIGHT_BUTTON:
+        if event.button == RIGHT_BUTTON or event.y >= len(self._lines):
             return
-        for text, _, action in self._laid_out():
+        x = 0
+        for text, _, action in self._laid_out(self._lines[event.y]):
             x += cell_len(text)
             if event.x < x:
                 if action:
                     self.post_message(self.Clicked(action))
                 return
 
-    def _laid_out(self) -> list[_StyledText]:
+    def _laid_out(self, line: BarLine) -> list[_StyledText]:
         width = self.size.width
-        left, right = _drop_to_fit(self._left, self._right, width)
+        left, right = _drop_to_fit(*line, width)
         placed = [*self._styled_texts(left)]
         spare = width - _width_of(left) - _width_of(right)
         if right:
@@ -151,7 +144,7 @@ class Bar(Widget):
         if look is None:
             look = self.rich_style
             if style:
-                look += self.get_component_rich_style(f"bar--{style}", partial=True)
+                look += bar_style(style, self.app.theme_variables)
             self._styles_by_name[style] = look
         return look
 

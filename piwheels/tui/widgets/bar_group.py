@@ -1,30 +1,22 @@
 """Several bars below each other, as many as there are lines to show."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
 
-from textual.containers import Vertical
-
-from piwheels.tui.widgets.bar import Bar, Word
+from piwheels.tui.widgets.bar import Bar, BarLine, Word
 
 
-class BarGroup(Vertical):
-    """Bars below each other; they are made as they are needed, and hidden when they are not."""
+class BarGroup(Bar):
+    """Lines of words, each cut to the width; hidden while there are none."""
 
-    DEFAULT_CSS = "BarGroup { height: auto; }"
+    DEFAULT_CSS = "BarGroup { width: 1fr; height: auto; }"
 
     def __init__(self, most: int, *, ascii_only: bool, id: str | None = None) -> None:  # noqa: A002
         """most: so many lines can be shown."""
-        self._bars = [Bar(ascii_only=ascii_only) for _ in range(most)]
-        super().__init__(*self._bars, id=id)
+        super().__init__(ascii_only=ascii_only, id=id)
+        self._most = most
+        self.display = False
 
-    def show(self, lines: Sequence[Sequence[Word]]) -> None:
-        """Show a bar for each line."""
-        for bar, line in zip_longest(self._bars, lines[: len(self._bars)]):
-            bar.display = line is not None
-            bar.show(line or ())
-
-    @property
-    def text(self) -> str:
-        """The text of all lines."""
-        return "\n".join(bar.text for bar in self._bars if bar.display)
+    def show_words(self, lines: Sequence[Sequence[Word]]) -> None:
+        """Show a line for each of these."""
+        self.show_lines([BarLine(tuple(words)) for words in lines[: self._most]])
+        self.display = bool(lines)
