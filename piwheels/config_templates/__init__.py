@@ -29,6 +29,8 @@ _FILE_MAX_AGE_S = 31_536_000
 #: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
 _NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
 _ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+#: A query of find.html that is a project's name in any spelling, perhaps between spaces.
+_NAME_QUERY = rf"[+]*({_ANY_NAME})[+]*"
 _UNNORMALIZED_NAME = "(?=[^/]*(?:[A-Z._]|--))"
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
 #: Characters that one of the formats interprets even between double quotes.
@@ -95,6 +97,7 @@ def render_web_server_config(
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
         respelled=_UNNORMALIZED_NAME,
+        name_query=_NAME_QUERY,
         letters=string.ascii_uppercase,
         json_accept=JSON_ACCEPT,
         page_max_age_s=_PAGE_MAX_AGE_S,

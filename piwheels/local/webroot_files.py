@@ -9,7 +9,7 @@ import gzip
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from packaging.utils import canonicalize_name
 from starlette.concurrency import run_in_threadpool
@@ -37,9 +37,10 @@ _TYPES = {
     ".atom": "application/atom+xml",
 }
 #: The page of a project, with the name in any spelling.
+_ANY_NAME = "[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?"
+_NAME = re.compile(_ANY_NAME, re.IGNORECASE | re.ASCII)
 _PROJECT = re.compile(
-    r"/(simple|project)/([A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)(/.*)?",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
+    rf"/(simple|project)/({_ANY_NAME})(/.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
 _COMPRESSED_LOG = re.compile(r"(/logs/[0-9/]+\.(?:txt|html))\.gz")
 _IMMUTABLE_DIRS = {"packages", "static"}
@@ -61,7 +62,8 @@ class WebRootFiles(StaticFiles):
             HTTPException: there is no such file, or the method is not GET or HEAD.
         """
         url_path: str = scope["path"]
-        if location := _redirect_of(url_path):
+        asked = url_path == "/find.html" and _asked_project(scope["query_string"])
+        if location := asked or _redirect_of(url_path):
             return RedirectResponse(location, status_code=301)
         parts = path.split("/")
         is_dir = await run_in_threadpool(os.path.isdir, self._root / path)
@@ -121,6 +123,12 @@ def _redirect_of(url_path: str) -> str:
         return ""
     name = canonicalize_name(project[2])
     return f"/{project[1]}/{name}{quote(project[3] or '/')}" if name != project[2] else ""
+
+
+def _asked_project(query: bytes) -> str:
+    """The page of the project that the search form asks for without JavaScript; "" if none."""
+    (name,) = parse_qs(query.decode("ascii", "replace")).get("q", [""])[:1]
+    return f"/project/{canonicalize_name(name.strip())}/" if _NAME.fullmatch(name.strip()) else ""
 
 
 def _index_name(folder: str, scope: Scope) -> str:

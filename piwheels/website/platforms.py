@@ -8,10 +8,10 @@ from piwheels.release_status import platform_of
 
 
 class PlatformRow(Struct, frozen=True, kw_only=True):
-    """A platform, and whether the farm builds for each Python of the matrix there."""
+    """A platform, and the target for each Python of the matrix if the farm builds for it."""
 
     platform: str  # in words
-    served: tuple[bool, ...]
+    targets: tuple[str, ...]  # "" if it does not
 
 
 class PlatformMatrix(Struct, frozen=True, kw_only=True):
@@ -34,11 +34,11 @@ def platform_matrix(targets: Sequence[str]) -> PlatformMatrix:
     pythons = tuple(dict.fromkeys(target_words(target).python for target in targets))
     rows = []
     for platform, names in targets_by_platform(targets):
-        there = {target_words(name).python for name in names}
+        there = {target_words(name).python: name for name in names}
         rows.append(
             PlatformRow(
                 platform=platform_words(platform),
-                served=tuple(python in there for python in pythons),
+                targets=tuple(there.get(python, "") for python in pythons),
             )
         )
     return PlatformMatrix(pythons=pythons, rows=tuple(rows))

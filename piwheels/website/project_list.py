@@ -3,7 +3,8 @@
 An added project changes the pages of its letter that follow it, and no others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from string import ascii_lowercase
 
 from piwheels.model import ListedProject
@@ -26,11 +27,23 @@ def page_file(group: str, number: int) -> str:
     return f"{group}.html" if number == 1 else f"{group}-{number}.html"
 
 
+def list_files(names: Iterable[str]) -> Iterator[str]:
+    """The names of all pages of the list of some projects."""
+    counts = Counter(map(group_of, names))
+    for group in GROUPS:
+        for number in range(1, _page_count(counts[group]) + 1):
+            yield page_file(group, number)
+
+
+def _page_count(projects: int) -> int:
+    return max(1, -(-projects // PAGE_PROJECTS))
+
+
 def group_pages(
     site: Site, group: str, projects: Sequence[ListedProject]
 ) -> Iterator[tuple[str, bytes]]:
     """The pages of a group by file name; there is at least one."""
-    count = max(1, -(-len(projects) // PAGE_PROJECTS))
+    count = _page_count(len(projects))
     for number in range(1, count + 1):
         start = (number - 1) * PAGE_PROJECTS
         page = html.render(

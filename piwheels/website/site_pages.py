@@ -53,9 +53,14 @@ def packages_pages(
             root="",
             site=site,
             content=content,
-            groups=[(name, page_file(name, 1)) for name in GROUPS],
+            groups=_group_files(),
         ),
     }
+
+
+def _group_files() -> list[tuple[str, str]]:
+    """The groups of the list of all projects, and the first page of each."""
+    return [(name, page_file(name, 1)) for name in GROUPS]
 
 
 def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
@@ -98,6 +103,7 @@ def static_pages(site: Site) -> dict[str, bytes]:
         "robots.txt": robots_txt(site),
         # It is served at any URL.
         "404.html": html.render("404.html", root=urlsplit(site.url).path or "/", site=site),
+        "find.html": html.render("find.html", root="", site=site, groups=_group_files()),
         "faq.html": html.render("faq.html", root="", site=site),
         **{
             _schema_file(name): msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"

@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from piwheels.website import filters
 from piwheels.website.page_data import Site
+from piwheels.website.project_list import list_files
 
 #: URLs per file; the protocol allows 50,000.
 MAX_URLS = 20_000
@@ -16,6 +17,7 @@ _STATIC_PATHS = ("", "packages.html", "stats.html", "faq.html", "json.html")
 def sitemap_files(site: Site, projects: Sequence[str]) -> dict[str, bytes]:
     """The sitemaps by file name; the last is sitemap.xml, which lists the others."""
     pages = [f"{site.url}{page}" for page in _STATIC_PATHS]
+    pages += [f"{site.url}projects/{page}" for page in list_files(projects)]
     pages += [f"{site.url}project/{filters.url_segment(name)}/" for name in projects]
     parts = {
         f"sitemap-{number}.xml": _document("urlset", "url", part)

@@ -4,9 +4,18 @@ from pathlib import Path
 
 from piwheels.model import Outcome, ReleaseStatusRow
 from piwheels.webroot import Webroot
-from piwheels.website import assets, site_pages
+from piwheels.website import assets, search_files, site_pages
 from piwheels.website.project_page import render_project
-from tests.website.factories import SITE, a_home, a_project, a_release, a_target, a_wheel
+from tests.website.factories import (
+    SITE,
+    a_home,
+    a_listing,
+    a_project,
+    a_release,
+    a_target,
+    a_wheel,
+    some_packages,
+)
 
 BULLSEYE, BOOKWORM, TRIXIE = (
     "cp39-bullseye-armv7l",
@@ -35,9 +44,12 @@ def write_platform_pages(root: Path) -> Path:
         },
         **site_pages.home_pages(SITE, a_home(targets=TARGETS)),
         **site_pages.static_pages(SITE),
+        **site_pages.packages_pages(SITE, some_packages(), [a_listing()]),
     }
     for name, content in pages.items():
         webroot.write_page(root / name, content)
+    search_files.write_search_files(webroot, [("demo", 5)])
+    search_files.write_word_files(webroot, [])
     return root
 
 

@@ -55,6 +55,25 @@ async def test_the_address_picks_a_platform(visitors: Visitors) -> None:
         assert visit.complaints == []
 
 
+async def test_a_platform_picked_on_the_home_page_is_kept_by_links(visitors: Visitors) -> None:
+    async with visitors.visit() as visit:
+        page = await visit.open("")
+        await page.get_by_label("Your platform").select_option(TRIXIE)
+        await page.get_by_role("navigation", name="Site").get_by_role("link", name="FAQ").click()
+        assert page.url.endswith(f"faq.html?platform={TRIXIE}")
+        await page.go_back()
+        assert page.url.endswith(f"/?platform={TRIXIE}")
+        await page.get_by_role("combobox", name="Find a project").fill("demo")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/project/demo/?platform={TRIXIE}")
+        await expect(page.get_by_label("Your platform")).to_have_value(TRIXIE)
+        assert await page.evaluate("document.cookie + Object.keys({...localStorage})") == ""
+        await visit.open("")
+        await page.get_by_role("link", name=f"find projects for {WORDS}").click()
+        assert page.url.endswith(f"packages.html?platform={TRIXIE}")
+        assert visit.complaints == []
+
+
 async def test_a_choice_is_kept_in_the_address_alone(visitors: Visitors) -> None:
     async with visitors.visit() as visit:
         page = await visit.open("project/demo/")
@@ -84,7 +103,7 @@ async def test_a_failed_cell_leads_to_its_log(visitors: Visitors) -> None:
         page = await visit.open("project/demo/")
         link = page.locator(".matrix a.failed").first
         await expect(link).to_have_text("failed, log of build 5")
-        assert await link.get_attribute("href") == "../../logs/0000/0005/5.txt"
+        assert await link.get_attribute("href") == "../../logs/0000/0005/5.html"
 
 
 async def test_the_whole_matrix_is_shown_without_javascript(visitors: Visitors) -> None:

@@ -69,6 +69,35 @@ async def test_no_results_are_reported(visit: Visit) -> None:
     assert await results(visit.page) == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("nunpy", "numpy"), ("numppy", "numpy"), ("umpy", "numpy"), ("pandsa", "pandas"),
+        ("dajngo", "django"), ("jdango", "django"), ("Reqeusts", "requests"),
+        ("opencv_pyton", "opencv-python"), ("python dateutli", "python-dateutil"),
+    ],
+)  # fmt: skip
+async def test_a_typing_error_is_corrected(visit: Visit, typed: str, name: str) -> None:
+    box = visit.page.get_by_role("combobox")
+    await type_in(visit.page, typed)
+    await expect(visit.page.get_by_role("status")).to_contain_text("These names are similar")
+    await expect(visit.page.get_by_role("option").first).to_have_text(name)
+    assert len(await results(visit.page)) <= 8
+    await box.press("Enter")  # opens nothing that was not selected
+    await expect(visit.page.get_by_role("option", selected=True)).to_have_text(name)
+    await box.press("Enter")
+    await visit.page.wait_for_url(f"**/project/{name}/")
+
+
+async def test_the_form_opens_a_project_without_javascript(many: Visitors) -> None:
+    async with many.visit(java_script_enabled=False) as visit:
+        await visit.open()
+        await visit.page.get_by_role("combobox", name="Find a project").fill("Python_DateUtil")
+        await visit.page.get_by_role("button", name="Open").click()
+        await visit.page.wait_for_url("**/project/python-dateutil/")
+        await expect(visit.page.get_by_role("heading")).to_have_text("python-dateutil")
+
+
 @pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "../../etc", "a" * 200, "é"])
 async def test_any_text_can_be_typed(visit: Visit, typed: str) -> None:
     await visit.page.get_by_role("combobox").fill(typed)
@@ -213,7 +242,7 @@ async def test_missing_shards_are_reported(many: Visitors) -> None:
 async def test_without_javascript_the_list_is_linked(many: Visitors) -> None:
     async with many.visit(java_script_enabled=False) as visit:
         await visit.open()
-        await expect(visit.page.get_by_role("combobox")).to_be_hidden()
+        await expect(visit.page.get_by_role("combobox")).to_be_visible()
         link = visit.page.get_by_role("link", name="Projects are also listed")
         await expect(link).to_have_attribute("href", "packages.html")
         await expect(visit.page.get_by_role("button", name="Copy")).to_be_hidden()

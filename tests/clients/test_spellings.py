@@ -21,6 +21,7 @@ SERVERS = ("nginx", "apache", "caddy", "own")
 FILES = {
     "index.html": "home",
     "404.html": "not here",
+    "find.html": "find",
     "simple/index.html": "all",
     "simple/flask-sqlalchemy/index.html": "the index page",
     "simple/flask-sqlalchemy/index.v1_json": "{}",
@@ -111,6 +112,20 @@ def test_any_spelling_of_a_name_redirects_to_the_project(farm: Farm, spelling: s
         assert farm.led_to(f"/{part}/{spelling}") == page
     data = f"/project/{spelling}/json"
     assert farm.led_to(data) == "/project/flask-sqlalchemy/json"
+
+
+@pytest.mark.parametrize("query", ["flask-sqlalchemy", "Flask_SQLAlchemy", "+flask.sqlalchemy+"])
+def test_the_search_form_leads_to_the_project_without_javascript(farm: Farm, query: str) -> None:
+    path = f"/find.html?q={query}"
+    assert farm.led_to(path).partition("?")[0] == "/project/flask-sqlalchemy/"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?q=", "?q=%0d%0aX-Evil:y", "?q=../simple", "?q=//e.org", "?q=a%2fb", "?q=%c3%a4"]
+)
+def test_the_search_form_leads_to_its_own_page_with_other_text(farm: Farm, query: str) -> None:
+    reply = farm.get(f"/find.html{query}")
+    assert (reply.status, reply.location, reply.text) == (200, "", "find")
 
 
 def test_a_name_of_any_length_and_case_is_normalized(farm: Farm) -> None:

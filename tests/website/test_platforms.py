@@ -1,11 +1,13 @@
 """Platforms in words, and the matrix of what a farm builds for."""
 
+import gzip
+
 import pytest
 
 from piwheels.model import target_words
-from piwheels.website import loaders, site_pages
+from piwheels.website import assets, loaders, site_pages
 from piwheels.website.platforms import platform_matrix
-from tests.website.factories import SITE, a_home, assert_harmless
+from tests.website.factories import SITE, a_home, an_ended_build, assert_harmless
 
 
 @pytest.mark.parametrize(
@@ -31,17 +33,17 @@ def test_the_matrix_has_a_row_for_each_platform() -> None:
         ["cp311-bookworm-aarch64", "cp311-bookworm-armv7l", "cp313-trixie-aarch64"]
     )
     assert matrix.pythons == ("Python 3.11", "Python 3.13")
-    assert [(row.platform, row.served) for row in matrix.rows] == [
-        ("Raspberry Pi OS 13 (trixie), 64-bit", (False, True)),
-        ("Raspberry Pi OS 12 (bookworm), 32-bit", (True, False)),
-        ("Raspberry Pi OS 12 (bookworm), 64-bit", (True, False)),
+    assert [(row.platform, row.targets) for row in matrix.rows] == [
+        ("Raspberry Pi OS 13 (trixie), 64-bit", ("", "cp313-trixie-aarch64")),
+        ("Raspberry Pi OS 12 (bookworm), 32-bit", ("cp311-bookworm-armv7l", "")),
+        ("Raspberry Pi OS 12 (bookworm), 64-bit", ("cp311-bookworm-aarch64", "")),
     ]
 
 
 def test_the_home_page_shows_what_the_farm_builds_for() -> None:
     home = a_home(targets=("cp311-bookworm-aarch64", "cp313-trixie-aarch64"))
     reader = assert_harmless(site_pages.home_pages(SITE, home)["index.html"])
-    assert "Raspberry Pi OS 13 (trixie), 64-bitnoyes" in reader.text
+    assert "Raspberry Pi OS 13 (trixie), 64-bitnoyes: find projects for" in reader.text
     assert "faq.html#platform" in reader.links()
     assert "What this farm builds for" not in (
         assert_harmless(site_pages.home_pages(SITE, a_home())["index.html"]).text
@@ -58,3 +60,17 @@ def test_the_home_page_shows_what_the_farm_builds_for() -> None:
 )
 def test_charts_name_targets_in_few_words(target: str, label: str) -> None:
     assert loaders.target_label(target) == label
+
+
+def test_the_first_paint_of_the_home_page_costs_less_than_20_kb() -> None:
+    """The page and what it loads before it is painted, and the scripts, compressed."""
+    systems = ("buster", "bullseye", "bookworm", "trixie")
+    machines = ("armv6l", "armv7l", "aarch64")
+    targets = tuple(f"cp3{n}-{s}-{m}" for n in (7, 9, 11, 13) for s in systems for m in machines)
+    builds = tuple(
+        an_ended_build(build_id=n, project=f"project-{n}", reason=f"line {n}: error " * 10)
+        for n in range(12)
+    )
+    page = site_pages.home_pages(SITE, a_home(targets=targets, recent=builds))["index.html"]
+    loaded = [page, *(assets.static_files()[n] for n in ("style.css", "site.js", "search.js"))]
+    assert sum(len(gzip.compress(content, 3)) for content in loaded) < 20_000

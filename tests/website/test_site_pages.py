@@ -10,7 +10,15 @@ import pytest
 
 from piwheels import formatting
 from piwheels.model import NamedCount
-from piwheels.website import assets, feeds, filters, json_documents, site_pages, sitemaps
+from piwheels.website import (
+    assets,
+    feeds,
+    filters,
+    json_documents,
+    project_list,
+    site_pages,
+    sitemaps,
+)
 from piwheels.website.page_data import Site
 from tests.website.factories import (
     HOSTILE,
@@ -247,7 +255,9 @@ def test_sitemaps_list_every_page_once(count: int) -> None:
         assert 0 < len(part) <= 50_000
         assert len(content) <= 50 * 2**20
         addresses += part
-    assert len(addresses) == len(set(addresses)) == count + 5
+    lists = list(project_list.list_files(names))
+    assert len(addresses) == len(set(addresses)) == count + 5 + len(lists)
+    assert "https://wheels.example.org/projects/p.html" in addresses
     if names:
         assert "https://wheels.example.org/project/project-0/" in addresses
 

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const select = document.getElementById("platform");
+  const select = document.querySelector("select#platform");
   if (!select) return;
 
   function matches(target, platform) {
@@ -40,18 +40,9 @@
       choice.hidden = !is_shown(choice.dataset.target);
       choice.open = is_known;
     }
-    for (const link of document.querySelectorAll(".pages a")) {
-      link.search = is_known ? new URLSearchParams({ platform }) : "";
-    }
   }
 
-  select.addEventListener("change", () => {
-    const address = new URL(location);
-    if (select.value) address.searchParams.set("platform", select.value);
-    else address.searchParams.delete("platform");
-    history.replaceState(null, "", address);
-    show(select.value);
-  });
+  select.addEventListener("change", () => show(select.value));
   const platform = new URLSearchParams(location.search).get("platform");
   if (platform) show(platform);
 })();

@@ -4,6 +4,9 @@
 (() => {
   const SHOWN = 20;
   const START_BONUS = 3;
+  const MOST_SIMILAR = 8;
+  const RESPELLED = 3;
+  const PAUSE_MS = 200;
   const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
   const box = document.querySelector(".search");
@@ -18,6 +21,7 @@
   let query = "";
   let following = Promise.resolve(); // resolves when all results of `query` are loaded
   let chosen = -1;
+  let is_guess = false; // the list has similar names only: Enter opens none that was not selected
   let closed = false; // by the reader: results that arrive later do not open the list again
 
   // --- shards ---
@@ -141,6 +145,64 @@
       .map((name) => ({ name, at: -1, isOther: true }));
   }
 
+  // --- typing errors ---
+
+  // The text with one of its first characters left out, or two of them exchanged: their shards have
+  // the names that the shards of the text itself lack.
+  function respelled(typed) {
+    const found = [];
+    for (let at = 0; at < Math.min(RESPELLED, typed.length - 1); at++) {
+      const [before, after] = [typed.slice(0, at), typed.slice(at + 2)];
+      found.push(before + typed[at + 1] + typed[at] + after, before + typed[at + 1] + after);
+    }
+    return found;
+  }
+
+  // The shards on the path of a text, loaded if need be.
+  async function walk(typed) {
+    for (;;) {
+      const { found, file } = path(typed);
+      if (file === null) return found;
+      await load(file);
+    }
+  }
+
+  // How many characters are missing, added, changed or exchanged in the text, compared with a
+  // name; with what only starts like it, one more.
+  function errors(typed, name) {
+    let earlier = [], before = [], row = Array.from({ length: name.length + 1 }, (_, at) => at);
+    for (let i = 1; i <= typed.length; i++) {
+      [earlier, before, row] = [before, row, [i]];
+      for (let j = 1; j <= name.length; j++) {
+        const is_same = typed[i - 1] === name[j - 1];
+        row[j] = Math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + !is_same);
+        if (i > 1 && j > 1 && typed[i - 1] === name[j - 2] && typed[i - 2] === name[j - 1]) {
+          row[j] = Math.min(row[j], earlier[j - 2] + 1);
+        }
+      }
+    }
+    return Math.min(row.at(-1), Math.min(...row) + 1);
+  }
+
+  // Projects whose names are nearly the text; waits until nobody types.
+  async function similar(typed) {
+    await new Promise((done) => { setTimeout(done, PAUSE_MS); });
+    const levels = new Map();
+    for (const text of ["", typed, ...respelled(typed)]) {
+      if (query !== typed) return [];
+      for (const shard of await walk(text)) {
+        for (const { name, level } of shard.projects) levels.set(name, level);
+      }
+    }
+    const limit = typed.length < 5 ? 1 : 2;
+    return [...levels]
+      .filter(([name]) => name.length >= typed.length - limit)
+      .map(([name, level]) => ({ name, level, at: -1, errors: errors(typed, name) }))
+      .filter((project) => project.errors <= limit)
+      .sort((a, b) => a.errors - b.errors || b.level - a.level || (a.name < b.name ? -1 : 1))
+      .slice(0, MOST_SIMILAR);
+  }
+
   // --- display ---
 
   function option({ name, at }, index, typed) {
@@ -202,6 +264,7 @@
     const typed = normalised(input.value);
     if (typed === query) return;
     query = typed;
+    is_guess = false;
     closed = false;
     abandon(typed);
     if (typed) {
@@ -223,6 +286,16 @@
         const complete = !deepest.packs.length || found.length <= typed.length;
         const others = await extend(results, typed).catch(() => []);
         if (query !== typed) return;
+        if (!results.length && !others.length && typed.length > 2) {
+          const guesses = await similar(typed).catch(() => []);
+          if (query !== typed) return;
+          is_guess = guesses.length > 0;
+          if (is_guess) {
+            show(guesses, typed);
+            status.textContent = "No project has this name. These names are similar.";
+            return;
+          }
+        }
         if (others.length) show([...results, ...others], typed);
         status.textContent = others.length
           ? `${summary(results, complete)} ${others.length} more by their description or spelling.`
@@ -249,7 +322,8 @@
   // --- keyboard and pointer ---
 
   function address(name) {
-    return `${box.dataset.projects}${encodeURIComponent(name)}/`;
+    // The platform that the visitor picked stays in the address.
+    return `${box.dataset.projects}${encodeURIComponent(name)}/${site.platformQuery()}`;
   }
 
   function visit(item) {
@@ -264,7 +338,9 @@
     update(); // retry what failed
     const typed = query;
     await following;
-    if (typed && query === typed && list.firstChild) visit(list.firstChild);
+    if (!typed || query !== typed || !list.firstChild) return;
+    if (is_guess) step(1);
+    else visit(list.firstChild);
   }
 
   function step(by) {
@@ -308,5 +384,7 @@
   list.addEventListener("click", pick);
   list.addEventListener("auxclick", pick);
 
+  // A name that was looked for without JavaScript, or that has no page.
+  input.value ||= new URLSearchParams(location.search).get("q") ?? site.missingProject();
   if (input.value) update(); // restored by the browser
 })();
