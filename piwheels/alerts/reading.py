@@ -10,7 +10,7 @@ from piwheels.alerts import rules
 from piwheels.alerts.growth import Growth
 from piwheels.formatting import format_short_duration, format_size, format_temperature
 from piwheels.model import AlertRule, HostMetrics, Severity, TargetResults
-from piwheels.protocol.messages import StatusReply
+from piwheels.protocol.messages import BuilderState, StatusReply
 from piwheels.protocol.refused_keys import RefusedKey
 from piwheels.sanitize import truncate_line
 
@@ -65,7 +65,8 @@ class Facts:
     @property
     def builders(self) -> frozenset[str]:
         """The builders that are connected, or were lost a while ago."""
-        return frozenset(view.label for view in self.status.builders)
+        views = self.status.builders
+        return frozenset(it.label for it in views if it.state is not BuilderState.ENDED)
 
     @property
     def targets(self) -> frozenset[str]:

@@ -28,6 +28,8 @@ _STALE_STATES = frozenset({BuilderState.LOST, BuilderState.SILENT})
 def read(facts: Facts, now: datetime) -> Iterator[Reading]:
     """What all rules say now."""
     for view in facts.status.builders:
+        if view.state is BuilderState.ENDED:
+            continue
         yield from _builder_readings(view, facts.full_in_s.get(view.label))
     yield from target_readings(facts)
     yield from farm_readings(facts, now)

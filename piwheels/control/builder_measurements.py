@@ -11,7 +11,7 @@ from piwheels.protocol.messages import BuilderState, BuilderView
 
 _MINUTE = timedelta(minutes=1)
 #: What these builders reported last is of another minute.
-_STALE_STATES = frozenset({BuilderState.SILENT, BuilderState.LOST})
+_STALE_STATES = frozenset({BuilderState.SILENT, BuilderState.LOST, BuilderState.ENDED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.errors import RejectedError
 from piwheels.model import BuilderPage
-from piwheels.protocol.messages import BuilderView
+from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.sanitize import truncate_line
 from piwheels.scheduler.dispatcher import Dispatcher
 
@@ -27,7 +27,7 @@ class BuilderPages:
     dispatcher: Dispatcher
 
     async def page(self, label: str) -> BuilderPage:
-        """The page of a builder that is connected, or was lost a while ago.
+        """The page of a builder that is connected, or was lost or ended a while ago.
 
         Raises:
             RejectedError: there is no such builder.
@@ -63,7 +63,9 @@ def _peers(view: BuilderView, others: Collection[BuilderView]) -> list[str]:
     return [
         other.label
         for other in others
-        if other.label != view.label and not served.isdisjoint(other.targets)
+        if other.label != view.label
+        and other.state is not BuilderState.ENDED
+        and not served.isdisjoint(other.targets)
     ]
 
 

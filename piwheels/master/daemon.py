@@ -41,6 +41,7 @@ from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     PROTOCOL,
+    BuilderState,
     CommandFailed,
     FromBuilder,
     FromUploader,
@@ -344,7 +345,8 @@ class _Master:
         """Notify systemd's watchdog, with a status line."""
         every_s = min(watchdog_interval_s() or _STATUS_INTERVAL_S, _STATUS_INTERVAL_S)
         while True:
-            builders = self._dispatcher.builder_views()
+            views = self._dispatcher.builder_views()
+            builders = [view for view in views if view.state is not BuilderState.ENDED]
             building = sum(view.build is not None for view in builders)
             sd_notify(
                 f"WATCHDOG=1\nSTATUS={pluralize(len(builders), 'builder')}, {building} building"

@@ -35,7 +35,7 @@ from piwheels.protocol.messages import (
     Welcome,
 )
 from piwheels.sanitize import truncate_line
-from piwheels.scheduler import build_results, reasons
+from piwheels.scheduler import build_results, ended_builders, reasons
 from piwheels.scheduler.build_results import publish_all
 from piwheels.scheduler.builder_record import (
     SILENT_AFTER_S,
@@ -43,6 +43,7 @@ from piwheels.scheduler.builder_record import (
     LostBuilder,
     Session,
 )
+from piwheels.scheduler.ended_builders import EndedBuilder
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.scheduler.invariants import violations
 from piwheels.scheduler.rolling_restart import RollingRestart
@@ -69,7 +70,9 @@ from piwheels.scheduler.state_machine_events import (
     KeyRevoked,
     MessageReceived,
     PauseChanged,
+    PersistEndedBuilder,
     PublishBuilder,
+    PublishBuilderEnded,
     PublishBuilderLost,
     PublishBuilderRemoved,
     SendMessage,
@@ -113,7 +116,9 @@ class BuilderStateMachine(FarmState):
         for label in affected:
             self._log_transition(label, event_name(event), always=isinstance(event, KeyRevoked))
         if self.check_invariants:
-            broken = list(violations(self.sessions, self.lost, self.orphans, self.records))
+            broken = list(
+                violations(self.sessions, self.lost, self.ended, self.orphans, self.records)
+            )
             if broken:
                 raise InvariantError(f"after {event}: {'; '.join(broken)}")
         return instructions
@@ -179,6 +184,9 @@ class BuilderStateMachine(FarmState):
             state = session.state(self.now, paused=self.paused)
             build = session.job.build_id if session.job else None
             transition = Transition(self.now, event, state, build, session.reason)
+        elif label in self.ended:
+            reason = self.ended[label].last_view.reason
+            transition = Transition(self.now, event, BuilderState.ENDED, reason=reason)
         else:
             transition = Transition(self.now, event, DISCONNECTED)
         self.transitions.observe(label, transition, always=always)
@@ -238,6 +246,7 @@ class BuilderStateMachine(FarmState):
     ) -> tuple[Session, list[Instruction]]:
         """A session for a builder that had none, with the job that it had claimed before."""
         self.lost.pop(label, None)
+        instructions = ended_builders.forget(self.ended, label)
         record = self.records.setdefault(label, BuilderRecord())
         session = Session(
             label, hello, last_message_at=now, host=hello.host, record=record, state_since=now
@@ -248,10 +257,10 @@ class BuilderStateMachine(FarmState):
             restart.on_returned(label)
         orphan = self.orphans.pop(label, None)
         if orphan is None:
-            return session, []
+            return session, instructions
         since = now if orphan.claimed_at is None else orphan.claimed_at
         session.start_job(orphan.job, since, "building", now)
-        return session, [EstimateDuration(label, orphan.job)]
+        return session, [*instructions, EstimateDuration(label, orphan.job)]
 
     def _on_idle(self, session: Session, idle: IdleHeartbeat, now: float) -> list[Instruction]:
         session.finishing = False
@@ -297,7 +306,15 @@ class BuilderStateMachine(FarmState):
         del self.sessions[session.label]
         for restart in self.rolling_restarts:
             restart.on_left(session.label, now)
-        return [PublishBuilderRemoved(session.label, reason), *self._continue_rolling_restarts(now)]
+        return [*self._publish_left(session, reason, now), *self._continue_rolling_restarts(now)]
+
+    def _publish_left(self, session: Session, reason: str, now: float) -> list[Instruction]:
+        label, shutdown = session.label, session.shutdown
+        if shutdown is None or shutdown.restart:
+            return [PublishBuilderRemoved(label, reason)]
+        self.ended[label] = EndedBuilder.of(session, shutdown.reason, now)
+        persist = PersistEndedBuilder(label, self.ended[label].last_view)
+        return [persist, PublishBuilderEnded(label, reason)]
 
     # --- answers of the database ---
 
@@ -347,6 +364,7 @@ class BuilderStateMachine(FarmState):
             if now - gone.lost_at > LOST_BUILDER_RETENTION_S:
                 del self.lost[label]
                 instructions.append(PublishBuilderRemoved(label, ""))
+        instructions += ended_builders.forget_old(self.ended, now)
         self._sample_loads(now)
         instructions += self._drop_old_results(now)
         return [*instructions, *self._continue_rolling_restarts(now)]
@@ -431,11 +449,14 @@ class BuilderStateMachine(FarmState):
     def _on_key_revoked(self, label: str, now: float) -> list[Instruction]:
         if self.lost.pop(label, None) is not None:
             return [PublishBuilderRemoved(label, reasons.KEY_REVOKED)]
+        if forgotten := ended_builders.forget(self.ended, label):
+            return [PublishBuilderRemoved(label, reasons.KEY_REVOKED), *forgotten]
         session = self.sessions.get(label)
         if session is None:
             return []
         canceled = cancel_build(session, reasons.KEY_REVOKED, now)
         rejected = Rejected(reason=reasons.YOUR_KEY_REVOKED, permanent=True)
+        session.shutdown = None
         removed = self._remove_session(session, reasons.KEY_REVOKED, now)
         return [*canceled, SendMessage(label, rejected), *removed]
 

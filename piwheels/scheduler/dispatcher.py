@@ -58,8 +58,10 @@ from piwheels.scheduler.state_machine_events import (
     KeyRevoked,
     MessageReceived,
     PauseChanged,
+    PersistEndedBuilder,
     PersistSuspension,
     PublishBuilder,
+    PublishBuilderEnded,
     PublishBuilderLost,
     PublishBuilderRemoved,
     SendMessage,
@@ -124,6 +126,7 @@ _DatabaseWork = (
     | UnclaimJob
     | CompleteBuild
     | PersistSuspension
+    | PersistEndedBuilder
     | WheelNotStored
     | PendingHello
     | AuditNote
@@ -339,7 +342,13 @@ class Dispatcher:
         match instruction:
             case SendMessage(label, message):
                 await self.connections.send(label, message)
-            case ClaimJob() | UnclaimJob() | CompleteBuild() | PersistSuspension():
+            case (
+                ClaimJob()
+                | UnclaimJob()
+                | CompleteBuild()
+                | PersistSuspension()
+                | PersistEndedBuilder()
+            ):
                 self._database_work.put(instruction.label, instruction)
             case EstimateDuration():
                 await self._estimates.put(instruction)
@@ -356,14 +365,20 @@ class Dispatcher:
             case PublishBuilderLost(label, reason):
                 self._publish_builder(label, now)
                 self._note(f"builder {label} is lost: {reason}")
+            case PublishBuilderEnded(label, reason):
+                self._publish_builder(label, now)
+                self._note_left(label, reason)
             case PublishBuilderRemoved(label, reason):
                 self.event_publisher.publish_builder_removed(label)
-                if reason and self._may_record_presence(label):
-                    self._note(f"builder {label} left: {reason}")
+                self._note_left(label, reason)
 
     def _publish_builder(self, label: str, now: float) -> None:
         if self.state_machine.is_known(label):
             self.event_publisher.publish_builder(self.state_machine.view(label, now), now)
+
+    def _note_left(self, label: str, reason: str) -> None:
+        if reason and self._may_record_presence(label):
+            self._note(f"builder {label} left: {reason}")
 
     def _note(self, text: str) -> None:
         self._database_work.put(_NO_BUILDER, AuditNote(text))
@@ -378,6 +393,8 @@ class Dispatcher:
                 await self.event_publisher.record(text)
             case PersistSuspension():
                 await self._persist_suspension(work)
+            case PersistEndedBuilder(label, view):
+                await self.jobs.store_ended_builder(label, view)
             case ClaimJob(label):
                 await self._apply(JobClaimed(label, await self.jobs.claim(work)))
             case UnclaimJob(label, build):

@@ -9,6 +9,7 @@ from piwheels.model import BuilderCapability
 from piwheels.protocol.messages import BuilderCommand, BuilderView
 from piwheels.scheduler import builder_capabilities, reasons
 from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
+from piwheels.scheduler.ended_builders import EndedBuilder
 from piwheels.scheduler.index_outage import IndexOutage
 
 
@@ -34,6 +35,7 @@ class FarmState:
     records: dict[str, BuilderRecord] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     lost: dict[str, LostBuilder] = field(default_factory=dict)
+    ended: dict[str, EndedBuilder] = field(default_factory=dict)
     web_root_fault: str = ""
     outage: IndexOutage = field(default_factory=IndexOutage)
     required_packages: frozenset[str] = frozenset()
@@ -43,6 +45,8 @@ class FarmState:
         """Why a command does not apply to a builder; "" when it does."""
         if label in self.lost:
             return reasons.IS_LOST
+        if label in self.ended:
+            return reasons.HAS_ENDED
         session = self.sessions.get(label)
         if session is None:
             return reasons.NOT_CONNECTED
@@ -51,17 +55,19 @@ class FarmState:
         return ""
 
     def labels(self) -> list[str]:
-        """Every builder that is connected, or was lost a while ago, in order."""
-        return sorted(self.sessions.keys() | self.lost.keys())
+        """Every builder that is connected, or was lost or ended a while ago, in order."""
+        return sorted(self.sessions.keys() | self.lost.keys() | self.ended.keys())
 
     def is_known(self, label: str) -> bool:
-        """Whether a builder is connected, or was lost a while ago."""
-        return label in self.sessions or label in self.lost
+        """Whether a builder is connected, or was lost or ended a while ago."""
+        return label in self.sessions or label in self.lost or label in self.ended
 
     def view(self, label: str, now: float, *, load_history: bool = False) -> BuilderView:
         """How a known builder is shown to operators."""
         if label in self.lost:
             return self.lost[label].view(now)
+        if label in self.ended:
+            return self.ended[label].view(now)
         return self.sessions[label].view(now, paused=self.paused, load_history=load_history)
 
     @property

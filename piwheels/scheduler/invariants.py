@@ -8,17 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from piwheels.model import Job
 from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
+from piwheels.scheduler.ended_builders import EndedBuilder
 
 
 def violations(
     sessions: Mapping[str, Session],
     lost: Mapping[str, LostBuilder],
+    ended: Mapping[str, EndedBuilder],
     orphans: Mapping[str, OrphanedClaim],
     records: Mapping[str, BuilderRecord],
 ) -> Iterator[str]:
     """What does not hold, a line each."""
-    for label in sessions.keys() & (lost.keys() | orphans.keys()):
-        yield f"{label} is connected, and lost or awaited too"
+    for label in sessions.keys() & (lost.keys() | ended.keys() | orphans.keys()):
+        yield f"{label} is connected, and lost, ended or awaited too"
+    for label in lost.keys() & ended.keys():
+        yield f"{label} is lost and ended"
     for label, session in sessions.items():
         if session.label != label or records.get(label) is not session.record:
             yield f"{label} has the session or the record of another builder"

@@ -24,8 +24,9 @@ from piwheels.model import (
     RetryDecision,
     projection,
 )
-from piwheels.protocol.messages import BuilderState
+from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.sanitize import truncate_line
+from piwheels.scheduler import ended_builders
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.build_results import MAX_REASON_CHARS
 from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
@@ -35,6 +36,8 @@ from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, Per
 _PAUSED_KEY, _PAUSED_BY_KEY = "paused", "paused/by"
 #: Before the label of a builder that is asleep or quarantined.
 _SUSPENSION_PREFIX = "quarantine/"
+#: Before the label of a builder that an operator ended.
+_ENDED_PREFIX = "ended/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class JobStore:
             for claim in claims
         }
         await self._restore_records(now)
+        stored = await key_values.get_values(self.db, _ENDED_PREFIX)
+        self.farm.ended = ended_builders.from_texts(stored, clock, now)
         return {claim.job.build_id for claim in claims}
 
     async def _restore_records(self, now: float) -> None:
@@ -113,6 +118,11 @@ class JobStore:
         key = f"{_SUSPENSION_PREFIX}{suspension.label}"
         value = f"{suspension.suspension} {suspension.reason}" if suspension.suspension else None
         await key_values.set_value(self.db, key, value)
+
+    async def store_ended_builder(self, label: str, view: BuilderView | None) -> None:
+        """Keep across restarts how a builder was shown that an operator ended; None: it was not."""
+        text = ended_builders.to_text(view, datetime.now(UTC)) if view else None
+        await key_values.set_value(self.db, f"{_ENDED_PREFIX}{label}", text)
 
     async def claim(self, claim: ClaimJob) -> Job | None:
         """A job for a builder, if one is queued for its targets."""

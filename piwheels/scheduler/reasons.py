@@ -18,6 +18,7 @@ UNHANDLED_MESSAGE = "a message of %s could not be handled"
 
 # Why a command does not apply to a builder.
 IS_LOST = "is lost"
+HAS_ENDED = "has ended"
 NOT_CONNECTED = "is not connected"
 NO_RUNNING_BUILD = "has no running build"
 

@@ -6,6 +6,7 @@ from piwheels.model import Job, Outcome, WheelFile
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuilderState,
+    BuilderView,
     BuildFinished,
     FromBuilder,
     ToBuilder,
@@ -192,6 +193,13 @@ class PersistSuspension(StateMachineStruct, frozen=True):
     reason: str
 
 
+class PersistEndedBuilder(StateMachineStruct, frozen=True):
+    """Keep across restarts how a builder was shown that an operator ended; None: it was not."""
+
+    label: str
+    view: BuilderView | None
+
+
 class PublishBuilder(StateMachineStruct, frozen=True):
     """Publish a builder if it changed."""
 
@@ -211,8 +219,15 @@ class PublishBuilderLost(StateMachineStruct, frozen=True):
     reason: str
 
 
+class PublishBuilderEnded(StateMachineStruct, frozen=True):
+    """Publish that a builder left because an operator ended it; it is shown for a while."""
+
+    label: str
+    reason: str
+
+
 class PublishBuilderRemoved(StateMachineStruct, frozen=True):
-    """Publish that a builder left; without a reason, one that was lost long ago."""
+    """Publish that a builder left; without a reason, one that was lost or ended long ago."""
 
     label: str
     reason: str
@@ -228,8 +243,10 @@ Instruction = (
     | CancelUpload
     | AppendLog
     | PersistSuspension
+    | PersistEndedBuilder
     | PublishBuilder
     | CreateLog
     | PublishBuilderLost
+    | PublishBuilderEnded
     | PublishBuilderRemoved
 )

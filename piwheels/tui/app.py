@@ -508,7 +508,7 @@ class Console(FarmApp):
             action,
             targets,
             hidden_count=screen.hidden_mark_count() if targets else 0,
-            all_builders=frozenset(self.farm.builders),
+            all_builders=frozenset(it.view.label for it in self.farm.present_builders),
             always=always,
         )
         answer: str | None = ""

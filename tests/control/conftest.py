@@ -384,7 +384,11 @@ async def shared(module_master: Master) -> AsyncIterator[Master]:
         yield master
         await master.ask(m.Resume(), m.CommandSucceeded)
         async with asyncio.timeout(WAIT_S):
-            while (await master.ask(m.Status(), m.StatusReply)).builders:  # noqa: ASYNC110
+            while views := (await master.ask(m.Status(), m.StatusReply)).builders:
+                for view in views:
+                    if view.state is m.BuilderState.ENDED:
+                        async with master.builder(view.label):
+                            pass  # it is back, and says goodbye
                 await asyncio.sleep(0.02)
         await db.execute("DELETE FROM projects")
         await db.execute("DELETE FROM events")

@@ -5,7 +5,7 @@ import pytest
 from piwheels.errors import RejectedError
 from piwheels.model import AuditEvent, Outcome
 from piwheels.protocol import messages as m
-from piwheels.scheduler.reasons import FARM_PAUSED, NO_RUNNING_BUILD, NOT_CONNECTED
+from piwheels.scheduler.reasons import FARM_PAUSED, HAS_ENDED, NO_RUNNING_BUILD, NOT_CONNECTED
 from tests.control.conftest import TARGET, Master
 from tests.db.scenario import TARGETS
 
@@ -97,9 +97,31 @@ async def test_a_drained_builder_ends_after_its_build(shared: Master) -> None:
         await pi1.send_idle()
         assert not (await pi1.receive_type(m.Shutdown)).after_build
         await pi1.say_goodbye()
-        await watcher.wait_for_event(m.BuilderRemoved, lambda event: event.label == "pi1")
+        ended = await watcher.wait_for_state("pi1", S.ENDED)
+        assert (ended.reason, ended.build) == ("drained by ann@desk", None)
     (build,) = await shared.builds()
     assert build["outcome"] == "failed", "the running build was not lost"
+
+
+async def test_a_drained_builder_is_listed_as_ended_until_it_is_back(master: Master) -> None:
+    async with master.builder() as pi1:
+        await master.command_builders(O.DRAIN, "pi1")
+        await pi1.receive_type(m.Shutdown)
+        await pi1.say_goodbye()
+        await master.wait_for_query("SELECT count(*) = 1 FROM key_values WHERE key = 'ended/pi1'")
+        master.stop()
+        await master.start()
+        (view,) = (await master.ask(m.Status(), m.StatusReply)).builders
+        assert (view.label, view.state, view.reason) == ("pi1", S.ENDED, "drained by ann@desk")
+        assert (view.targets, view.board) == ((TARGET.name,), "Pi")
+        page = await master.ask(m.ShowBuilder(builder="pi1"), m.BuilderReply)
+        assert page.page.builds == ()
+        with pytest.raises(RejectedError, match=HAS_ENDED):
+            await master.command_builders(O.WAKE, "pi1")
+        await pi1.say_hello()
+        await master.wait_for_query("SELECT count(*) = 0 FROM key_values WHERE key = 'ended/pi1'")
+        (view,) = (await master.ask(m.Status(), m.StatusReply)).builders
+        assert view.state is S.IDLE
 
 
 async def test_a_rolling_restart_continues_when_a_builder_reconnects(shared: Master) -> None:

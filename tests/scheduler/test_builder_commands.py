@@ -1,13 +1,17 @@
 """Operators' commands, and what the state machine does with them."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
-from piwheels.scheduler import reasons
+from piwheels.scheduler import ended_builders, reasons
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import SILENT_AFTER_S
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
+from piwheels.scheduler.ended_builders import ENDED_BUILDER_RETENTION_S
 from tests.scheduler.message_factories import (
     build_finished,
     hello,
@@ -146,18 +150,78 @@ def test_a_drained_builder_ends_after_its_build(farm: BuilderStateMachine) -> No
     farm.handle(s.BuildCompleted("b", 7, Outcome.FAILED, stored=True), 2.0)
     instructions = farm.handle(s.MessageReceived("b", idle(7)), 3.0)
     assert replies(instructions) == [m.Shutdown(reason="drained by ann")]
-    farm.handle(s.MessageReceived("b", m.Goodbye(reason="drained by ann")), 3.0)
-    assert farm.labels() == []
+    left = farm.handle(s.MessageReceived("b", m.Goodbye(reason="drained by ann")), 3.0)
+    assert s.PublishBuilderEnded("b", "drained by ann") in left
+    view = farm.view("b", 63.0)
+    assert (view.state, view.reason, view.state_s) == (S.ENDED, "drained by ann", 60.0)
+    assert view.build is None
+    assert farm.rejection_reason(C.WAKE, "b") == reasons.HAS_ENDED
 
 
-def test_a_drained_builder_that_disconnects_without_goodbye_is_removed_and_not_lost(
+def test_a_drained_builder_that_disconnects_without_goodbye_has_ended_and_is_not_lost(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 0.0)
     gone = farm.handle(s.Tick(), SILENT_AFTER_S + 1)
-    assert s.PublishBuilderRemoved("b", "drained by ann") in gone
+    assert s.PublishBuilderEnded("b", "drained by ann") in gone
+    assert farm.view("b", SILENT_AFTER_S + 1).state is S.ENDED
+
+
+def test_a_builder_that_has_ended_is_listed_until_it_is_back(farm: BuilderStateMachine) -> None:
+    end_builder(farm, C.KILL)
+    back = farm.handle(s.MessageReceived("b", hello()), 9.0)
+    assert s.PersistEndedBuilder("b", None) in back
+    assert farm.view("b", 9.0).state is S.IDLE
+
+
+def test_a_builder_that_has_ended_is_listed_for_some_days(farm: BuilderStateMachine) -> None:
+    end_builder(farm, C.DRAIN)
+    assert farm.handle(s.Tick(), ENDED_BUILDER_RETENTION_S) == []
+    assert farm.handle(s.Tick(), ENDED_BUILDER_RETENTION_S + 2.0) == [
+        s.PublishBuilderRemoved("b", ""),
+        s.PersistEndedBuilder("b", None),
+    ]
     assert farm.labels() == []
+
+
+def test_a_builder_that_restarts_or_whose_key_is_revoked_is_not_listed_as_ended(
+    farm: BuilderStateMachine,
+) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(C.RESTART, ("b",), "ann"), 0.0)
+    farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
+    assert farm.labels() == []
+    end_builder(farm, C.DRAIN)
+    gone = farm.handle(s.KeyRevoked("b"), 2.0)
+    assert s.PublishBuilderRemoved("b", reasons.KEY_REVOKED) in gone
+    assert s.PersistEndedBuilder("b", None) in gone
+    farm.handle(s.MessageReceived("b", hello()), 3.0)
+    farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 3.0)
+    assert s.PublishBuilderEnded not in types_of(farm.handle(s.KeyRevoked("b"), 4.0))
+    assert farm.labels() == []
+
+
+def test_what_is_stored_of_a_builder_that_has_ended_is_shown_after_a_restart(
+    farm: BuilderStateMachine,
+) -> None:
+    end_builder(farm, C.DRAIN)
+    view, at = farm.view("b", 1.0), datetime(2026, 11, 27, 12, tzinfo=UTC)
+    texts = {"b": ended_builders.to_text(view, at), "c": "{}"}
+    restored = ended_builders.from_texts(texts, at + timedelta(hours=1), now=50.0)
+    assert list(restored) == ["b"], "what cannot be read is left out"
+    assert restored["b"].view(50.0) == replace(view, state_s=3600.0)
+    (earlier,) = ended_builders.from_texts(
+        {"b": texts["b"]}, at - timedelta(hours=1), 50.0
+    ).values()
+    assert earlier.ended_at == 50.0, "the clock was set back"
+
+
+def end_builder(farm: BuilderStateMachine, command: m.BuilderCommand) -> None:
+    """A builder without a job is ended by an operator, one second after it connected."""
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(command, ("b",), "ann"), 0.0)
+    farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
 
 
 def test_a_job_claimed_for_a_builder_that_is_being_drained_is_requeued(

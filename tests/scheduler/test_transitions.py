@@ -50,7 +50,7 @@ def test_commands_are_recorded_with_their_operator_even_if_they_change_nothing(
     assert steps(farm)[1:] == [
         ("wake by ann", "idle", "idle", None),
         ("drain by ann", "idle", "draining", None),
-        ("Goodbye", "draining", "disconnected", None),
+        ("Goodbye", "draining", "ended", None),
     ]
 
 

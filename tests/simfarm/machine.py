@@ -62,6 +62,7 @@ class SimBuilder:
     draining: bool = False
     restarts: bool = False  # after it was drained
     away_s: float | None = None  # has left, and comes back after so long
+    ended: str = ""  # by whom it was ended; it does not come back
     silent_s: float = 0.0
     load: float = 1.0
     loads: deque[float] = field(default_factory=lambda: deque(maxlen=LOADS))
@@ -95,6 +96,8 @@ class SimBuilder:
 
     def state(self, paused: bool) -> BuilderState:
         """Its state as operators see it."""
+        if self.ended:
+            return BuilderState.ENDED
         if self.fixed_state is not None:
             return self.fixed_state
         if self.draining:
@@ -112,7 +115,7 @@ class SimBuilder:
         return BuilderView(
             label=self.label,
             state=state,
-            reason=_REASONS.get(state, ""),
+            reason=self.ended or _REASONS.get(state, ""),
             targets=tuple(stage.target for stage in self.targets),
             platform=f"linux {self.targets[0].arch}",
             board=self.board,

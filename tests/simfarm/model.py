@@ -176,7 +176,8 @@ class FarmModel:
 
     def status(self, *, builders: bool = True) -> StatusReply:
         """The status of the farm."""
-        there = self.present() if builders else ()
+        there = [it for it in self.machines.values() if it.away_s is None or it.ended]
+        there = there if builders else []
         return StatusReply(
             version="1.0 (simulated)",
             instance=self.instance,
@@ -311,13 +312,16 @@ class FarmModel:
             if machine.idle_s <= 0 and not self.paused:
                 self._start(machine)
 
-    def _leave(self, machine: SimBuilder, reason: str) -> tuple[Event, Event]:
-        """As the master does: it is not listed any more, and an event says why."""
+    def _leave(self, machine: SimBuilder, what: str) -> tuple[Event, Event]:
+        """As the master does: one that restarts is not listed, any other as ended."""
         machine.away_s = RESTART_S if machine.restarts else math.inf
         machine.build = None
-        operator = scenario_builders.OPERATORS[0]
-        left = self.note("master", f"builder {machine.label} left: {reason} by {operator}")
-        return BuilderRemoved(label=machine.label), left
+        reason = f"{what} by {scenario_builders.OPERATORS[0]}"
+        left = self.note("master", f"builder {machine.label} left: {reason}")
+        if machine.restarts:
+            return BuilderRemoved(label=machine.label), left
+        machine.ended, machine.state_s = reason, 0.0
+        return self._changed(machine), left
 
     def _start(self, machine: SimBuilder) -> None:
         open_ones = [stage.target for stage in machine.targets if self.pending[stage.target]]

@@ -161,6 +161,21 @@ def test_problems_come_first_then_labels_in_natural_order() -> None:
     assert cell(rows[1], BUILDER_COLUMNS, "release").text == "bwrap is missing"
 
 
+def test_a_builder_that_has_ended_comes_last_and_does_not_count() -> None:
+    state = farm(
+        BuilderView(label="pi1", state=BuilderState.ENDED, reason="drained by ada@here"),
+        BuilderView(label="pi2", state=BuilderState.IDLE),
+    )
+    rows = builder_rows(state, NOW)
+    assert keys(rows) == ["pi2", "pi1"]
+    assert not rows[1].has_alert
+    looks = {name: cell(rows[1], BUILDER_COLUMNS, name) for name in ("state", "release", "load")}
+    assert (looks["state"].shown, looks["state"].style) == ("■ ended", "muted")
+    assert (looks["release"].text, looks["release"].style) == ("drained by ada@here", "muted")
+    assert looks["load"].text == "", "nothing is measured any more"
+    assert [it.view.label for it in state.present_builders] == ["pi2"]
+
+
 def test_an_alert_about_a_machine_ranks_after_overdue_and_is_its_state() -> None:
     hot = BuilderState.BUILDING
     state = farm(

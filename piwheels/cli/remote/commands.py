@@ -29,6 +29,9 @@ from piwheels.protocol.messages import (
 )
 from piwheels.sanitize import strip_controls
 
+#: The states of builders that a command to all does not name.
+_ABSENT_STATES = frozenset({BuilderState.LOST, BuilderState.ENDED})
+
 
 async def run_command(
     config: Config, definition: CommandDefinition[Any], values: Mapping[str, Any]
@@ -120,7 +123,7 @@ def _number(parameter: Parameter, value: str) -> float:
 def _labels(views: Sequence[BuilderView], values: Mapping[str, Any]) -> tuple[str, ...]:
     if not values.get("all_builders"):
         return tuple(dict.fromkeys(values["labels"]))
-    connected = tuple(view.label for view in views if view.state is not BuilderState.LOST)
+    connected = tuple(view.label for view in views if view.state not in _ABSENT_STATES)
     if not connected:
         raise RejectedError("no builder is connected")
     return connected

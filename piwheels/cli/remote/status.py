@@ -33,6 +33,7 @@ _COLORS = {
     BuilderState.SILENT: "red",
     BuilderState.LOST: "red",
     BuilderState.QUARANTINED: "red",
+    BuilderState.ENDED: "bright_black",
 }
 _LAG_WARNING_S = 3600.0
 
@@ -57,7 +58,7 @@ async def status(config: Config, *, as_json: bool) -> int:
 
 
 async def list_builders(config: Config, *, as_json: bool) -> int:
-    """Print the connected builders."""
+    """Print the builders that are connected, or were lost or ended a while ago."""
     async with connect(config) as client:
         reply = await client.request(Status(), StatusReply)
     if as_json:
@@ -119,10 +120,7 @@ def _print_builders(reply: StatusReply) -> None:
             _colored_state(view.state),
             ", ".join(short_target_name(target, farm) for target in view.targets),
             _activity(view, farm),
-            f"{view.host.load:.1f}",
-            format_size(view.host.memory_free),
-            format_size(view.host.disk_free),
-            f"{view.built_last_hour}/{view.failed_last_hour}",
+            *_measured(view),
         )
         for view in reply.builders
     ]
@@ -144,13 +142,27 @@ def _print_builders(reply: StatusReply) -> None:
     )
 
 
+def _measured(view: BuilderView) -> tuple[str, str, str, str]:
+    """Load, free memory and disk, and results; of one that has ended, nothing."""
+    if view.state is BuilderState.ENDED:
+        return ("-", "-", "-", "-")
+    return (
+        f"{view.host.load:.1f}",
+        format_size(view.host.memory_free),
+        format_size(view.host.disk_free),
+        f"{view.built_last_hour}/{view.failed_last_hour}",
+    )
+
+
 def _targets(reply: StatusReply) -> list[str]:
     return [queue.target for queue in reply.queues]
 
 
 def _activity(view: BuilderView, farm: list[str]) -> str:
     if view.build is None:
-        return strip_controls(view.reason)
+        ended = view.state is BuilderState.ENDED
+        ago = f", {format_duration(view.state_s)} ago" if ended else ""
+        return strip_controls(f"{view.reason}{ago}")
     limit = f" of {format_duration(view.limit_s)}" if view.limit_s else ""
     spent = f"{format_duration(view.build_s)}{limit}"
     reason = f"; {view.reason}" if view.reason else ""

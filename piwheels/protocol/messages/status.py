@@ -36,6 +36,7 @@ class BuilderState(StrEnum):
     OVERDUE = "overdue"  # building for longer than expected
     SILENT = "silent"  # no message for half a minute
     LOST = "lost"  # no message for so long that its job was requeued
+    ENDED = "ended"  # an operator ended its process; shown until it is back, or for three days
     QUARANTINED = "quarantined"  # its builds fail because of it; gets one now and then, as a test
 
 

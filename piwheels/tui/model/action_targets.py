@@ -67,6 +67,8 @@ def builder_target(key: str, view: BuilderView) -> ActionTarget:
 
 
 def _silence(view: BuilderView) -> str:
+    if view.state is BuilderState.ENDED:
+        return f"{terminal_safe(view.label)} has ended; start its process on its machine."
     if view.state not in {BuilderState.SILENT, BuilderState.LOST}:
         return ""
     return f"{terminal_safe(view.label)}: {view.state}, may not answer."

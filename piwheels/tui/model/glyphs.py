@@ -23,6 +23,7 @@ _GLYPHS: dict[str, tuple[str, str]] = {
     "uploading": ("↑", "^"),
     "building": ("●", "*"),
     "idle": ("·", "."),
+    "ended": ("■", "o"),
     "unknown": ("·", "."),
     # results
     "good": ("+", "+"),
@@ -49,6 +50,7 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.PAUSED: 10,
     BuilderState.ASLEEP: 11,
     BuilderState.IDLE: 12,
+    BuilderState.ENDED: 13,
 }
 #: The position of builders whose machine has an alert: after overdue.
 MACHINE_ALERT_ORDER = 3
@@ -76,6 +78,7 @@ STATE_STYLE: dict[str, str] = {
     BuilderState.PAUSED: "accent",
     BuilderState.ASLEEP: "muted",
     BuilderState.IDLE: "muted",
+    BuilderState.ENDED: "muted",
 }
 
 COMMAND_STYLE: dict[CommandState, tuple[str, str]] = {

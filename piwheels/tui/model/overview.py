@@ -64,7 +64,7 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
     status = state.status
     if status is None:
         return []
-    if not state.builders:
+    if not state.present_builders:
         jobs = sum(queue.pending for queue in status.queues)
         waiting = f"; {pluralize(jobs, 'job')} queued" if jobs else ""
         return [

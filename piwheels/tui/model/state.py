@@ -13,6 +13,7 @@ from piwheels.protocol.messages import (
     AlertsChanged,
     BuilderChanged,
     BuilderRemoved,
+    BuilderState,
     BuilderView,
     EventBatch,
     OperatorsChanged,
@@ -179,6 +180,12 @@ class FarmState:
     def queues(self) -> tuple[QueueStatus, ...]:
         """The queues, in the farm's order of targets."""
         return self.status.queues if self.status else ()
+
+    @property
+    def present_builders(self) -> tuple[Builder, ...]:
+        """All builders but those that an operator ended."""
+        builders = self.builders.values()
+        return tuple(it for it in builders if it.view.state is not BuilderState.ENDED)
 
     @property
     def other_operators(self) -> tuple[OperatorSession, ...]:

@@ -180,7 +180,7 @@ class OverviewScreen(FarmScreen):
     def _show_notice(self, lines: Sequence[str]) -> None:
         text = self.query_one("#notice", Static)
         text.display = bool(lines)
-        text.set_class(bool(self.console.farm.builders), "-good")
+        text.set_class(bool(self.console.farm.present_builders), "-good")
         text.update("\n".join(lines))
 
     def _indicator_lines(self) -> list[list[Word]]:
@@ -218,7 +218,7 @@ class OverviewScreen(FarmScreen):
 
     def _busy(self) -> tuple[int, int]:
         """How many builders have a build, and how many there are."""
-        builders = self.console.farm.builders.values()
+        builders = self.console.farm.present_builders
         return sum(builder.view.build is not None for builder in builders), len(builders)
 
     def _farm_lines(self) -> list[list[Word]]:

@@ -88,11 +88,12 @@ def _summary_words(console: ConsoleContext) -> Iterator[Word]:
     if status is None or not _is_from(console, _NORMAL_WIDTH):
         return
     is_wide = _is_from(console, _WIDE_WIDTH)
-    busy = sum(builder.view.build is not None for builder in farm.builders.values())
+    builders = farm.present_builders
+    busy = sum(builder.view.build is not None for builder in builders)
     of = " of " if is_wide else "/"
     waiting = format_count(waiting_jobs(status.queues))
     good = good_last_hour(status)
-    yield Word(f"{busy}{of}{len(farm.builders)} busy", drop_order=2, gap_before=2)
+    yield Word(f"{busy}{of}{len(builders)} busy", drop_order=2, gap_before=2)
     yield Word(f"{waiting} waiting{_count_age(farm)}", drop_order=3, gap_before=2)
     if is_wide:
         built = format_count(status.last_hour.get("built", 0))

@@ -102,7 +102,7 @@ def builder_row(
 
     Cells are cached by what they show: most of a farm looks as it did a moment ago.
     """
-    view, host = builder.view, builder.view.host
+    view = builder.view
     state = view.state
     busy = view.build is not None
     if state not in _REPLACED_STATES:
@@ -119,13 +119,7 @@ def builder_row(
         release,
         _word_cell(view.phase) if busy else _EMPTY,
         _time_cell(builder, now) if busy else _EMPTY,
-        _load_cell(host.load),
-        temperature_cell(host.temperature, ascii_only),
-        _count_cell(view.built_last_hour),
-        _memory_cell(host.memory_total, host.memory_free),
-        _disk_cell(host.disk_total, host.disk_free, ascii_only),
-        _failed_cell(view.failed_last_hour, ascii_only),
-        _load_chart_cell(builder.load_samples, ascii_only),
+        *_measured_cells(builder, ascii_only),
         targets,
         _word_cell(view.platform),
         _word_cell(view.board),
@@ -137,6 +131,22 @@ def builder_row(
     default = (rank, natural_sort_key(view.label))
     age_s = builder.build_s(now) if busy else None
     return Row(view.label, cells, trouble, haystack, default, age_s)
+
+
+def _measured_cells(builder: Builder, ascii_only: bool) -> tuple[Cell, ...]:
+    """What was measured and counted; of one that has ended, nothing."""
+    view, host = builder.view, builder.view.host
+    if view.state is BuilderState.ENDED:
+        return (_EMPTY,) * 7
+    return (
+        _load_cell(host.load),
+        temperature_cell(host.temperature, ascii_only),
+        _count_cell(view.built_last_hour),
+        _memory_cell(host.memory_total, host.memory_free),
+        _disk_cell(host.disk_total, host.disk_free, ascii_only),
+        _failed_cell(view.failed_last_hour, ascii_only),
+        _load_chart_cell(builder.load_samples, ascii_only),
+    )
 
 
 @_cached
