@@ -1,4 +1,4 @@
-"""`piw config`: settings, and the configuration of systemd and web servers."""
+"""`piw config`: settings, and the configuration of systemd, web servers and monitoring."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from piwheels.cli.options import (
 
 @cli.group("config")
 def config() -> None:
-    """Show and change settings; print configuration for systemd and web servers.
+    """Show and change settings; print configuration for systemd, web servers and monitoring.
 
     \b
     Examples:
@@ -136,6 +136,55 @@ def config_systemd(config_file: Path | None, user: str, role: str | None, access
 
     loaded, roles = load_config_with_origins(config_file), [role] if role else ROLES
     click.echo(render_units(loaded, user=user, roles=roles, access_log=access_log))
+
+
+@config.command("prometheus")
+@config_option
+@click.option(
+    "--builder",
+    "builders",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Where a builder serves its metrics; repeatable. Default: builder.metrics_bind.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["scrape", "rules"]),
+    help="Print only the scrape configuration, or only the alert rules.",
+)
+def config_prometheus(
+    config_file: Path | None, builders: tuple[str, ...], only: str | None
+) -> None:
+    """Print a scrape configuration and alert rules for Prometheus.
+
+    \b
+    Examples:
+      piw config prometheus --only scrape --builder 10.0.0.17:9462
+      piw config prometheus --only rules > /etc/prometheus/piwheels.rules.yml
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.config_templates.monitoring import render_alert_rules, render_scrape_config
+
+    texts = []
+    if only != "rules":
+        texts.append(render_scrape_config(load_config(config_file), builders))
+    if only != "scrape":
+        texts.append(render_alert_rules())
+    click.echo("\n\n".join(texts))
+
+
+@config.command("grafana")
+@config_option
+def config_grafana(config_file: Path | None) -> None:
+    """Print a Grafana dashboard, as JSON to import, for what Prometheus collects.
+
+    \b
+    Example:
+      piw config grafana > piwheels-dashboard.json
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.config_templates.monitoring import render_dashboard
+
+    load_config(config_file)
+    click.echo(render_dashboard())
 
 
 def _web_server(name: str, title: str, directory: str) -> None:

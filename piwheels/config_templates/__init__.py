@@ -56,10 +56,10 @@ def render_units(
         ConfigError: a path or the user name cannot be written in a unit.
     """
     return "\n\n".join(
-        _render(
+        render(
             f"{role}.service",
             command=_exec_start(loaded, *_service_command(role, access_log)),
-            user=_unquoted_word("user", user),
+            user=unquoted_word("user", user),
             writable=[
                 _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
@@ -86,10 +86,10 @@ def render_web_server_config(
     Raises:
         ConfigError: a path, the name or the URL cannot be written in a configuration.
     """
-    return _render(
+    return render(
         name,
         root=_quotable_path("webroot.root", root),
-        server_name=_unquoted_word("server name", server_name),
+        server_name=unquoted_word("server name", server_name),
         port=port,
         access_log=_quotable_path("access log", access_log),
         prefix=_url_path(url),
@@ -134,7 +134,7 @@ def _quotable_path(what: str, path: Path) -> str:
     return text
 
 
-def _unquoted_word(what: str, text: str) -> str:
+def unquoted_word(what: str, text: str) -> str:
     """A name that is safe without quotes in every format."""
     if not text.isprintable() or (_UNQUOTABLE | {";"}) & set(text):
         raise ConfigError(f"{text!r} cannot be written as the {what} in a configuration")
@@ -157,7 +157,7 @@ def _url_origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.hostname in {None, "localhost"}:
         return ""
-    return _unquoted_word("webroot.url", f"{parts.scheme}://{parts.netloc}")
+    return unquoted_word("webroot.url", f"{parts.scheme}://{parts.netloc}")
 
 
 def _service_command(role: str, access_log: Path) -> list[str]:
@@ -178,7 +178,8 @@ def _exec_start(loaded: LoadedConfig, *verb: str) -> str:
     return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
-def _render(name: str, **values: Any) -> str:
+def render(name: str, **values: Any) -> str:
+    """A template of this package with these values."""
     return _templates().get_template(f"{name}.j2").render(**values).rstrip("\n")
 
 
