@@ -175,7 +175,7 @@ def config_prometheus(
 @config.command("grafana")
 @config_option
 def config_grafana(config_file: Path | None) -> None:
-    """Print a Grafana dashboard, as JSON to import, for what Prometheus collects.
+    """Print a Grafana dashboard as JSON, to import.
 
     \b
     Example:
