@@ -124,6 +124,8 @@ CREATE TABLE projects (
                        CHECK (status IN ('active', 'archived', 'quarantined', 'deprecated')),
     status_reason      text NOT NULL DEFAULT '',
     skip_reason        text,
+    is_named           boolean NOT NULL DEFAULT false,  -- by an operator
+    is_popular         boolean NOT NULL DEFAULT false,  -- one of those that are downloaded most
     is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
     min_memory_bytes   bigint NOT NULL DEFAULT 0,       -- of its builds: by its recipe, or learned
     next_poll_at       timestamptz NOT NULL DEFAULT now(),
@@ -140,6 +142,9 @@ CREATE TABLE projects (
 
 -- Which projects are due for polling?
 CREATE INDEX projects_next_poll ON projects (next_poll_at) WHERE follow_since IS NOT NULL;
+
+-- Which are downloaded most?
+CREATE INDEX projects_popular ON projects (project) WHERE is_popular;
 
 -- Which other names lead to a project?
 CREATE TABLE project_aliases (
@@ -312,7 +317,7 @@ CREATE TABLE file_deletions (
 
 -- What is to be built? The view wanted_jobs, materialized, with what scheduling needs.
 --
--- retry_delay bounds the wait until retry_at, whatever happens to the clock. hold_reason: a person
+-- priority_class is as in model.JobPriority. retry_delay bounds the wait until retry_at, whatever happens to the clock. hold_reason: a person
 -- has to decide. avoid_builder to awaited_project are as in model.RetryDecision. parked: no builder
 -- has the required packages or can add them. last_build_id and last_builder: whose result would still
 -- be accepted, as long as nobody else claims the job.
@@ -321,7 +326,8 @@ CREATE TABLE jobs (
     version         text NOT NULL,
     target          text NOT NULL REFERENCES targets ON DELETE CASCADE,
     queued_at       timestamptz NOT NULL DEFAULT now(),
-    priority_time   timestamptz NOT NULL DEFAULT now(),  -- queued_at minus its priority
+    priority_class  smallint NOT NULL DEFAULT 3 CHECK (priority_class BETWEEN 0 AND 3),
+    priority_time   timestamptz NOT NULL DEFAULT now(),  -- queued_at, less what it was moved ahead
     attempts        integer NOT NULL DEFAULT 0,
     retry_at        timestamptz,
     retry_delay     interval,
@@ -351,10 +357,10 @@ CREATE TABLE jobs (
 );
 
 -- Which job of a target is next?
-CREATE INDEX jobs_claimable ON jobs (target, priority_time)
+CREATE INDEX jobs_claimable ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked;
 -- And which that needs no compiler?
-CREATE INDEX jobs_claimable_pure ON jobs (target, priority_time)
+CREATE INDEX jobs_claimable_pure ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
 -- Which jobs wait for a retry?
 CREATE INDEX jobs_deferred ON jobs (retry_at) WHERE retry_at IS NOT NULL;
@@ -714,6 +720,15 @@ BEGIN
     SELECT project FROM projects WHERE project = ANY (names) ORDER BY project FOR NO KEY UPDATE;
 END $$;
 
+-- In which class of priority is a new job of a release? The numbers are those of model.JobPriority.
+CREATE FUNCTION job_priority(project projects, release releases) RETURNS smallint
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN project.is_named THEN 0
+                WHEN project.is_popular THEN 1
+                WHEN release.released_at > now() - interval '14 days' THEN 2
+                ELSE 3 END::smallint
+$$;
+
 -- Make jobs agree with wanted_jobs for these releases; nothing else inserts or deletes jobs.
 --
 -- Planning takes many times as long as running, and PostgreSQL would plan again at each call,
@@ -738,10 +753,12 @@ BEGIN
                 WHERE w.project = j.project AND w.version = j.version AND w.target = j.target
            )
     )
-    INSERT INTO jobs (project, version, target, is_pure, memory_over_bytes)
-    SELECT w.project, w.version, w.target, p.is_pure, greatest(p.min_memory_bytes - 1, 0)
+    INSERT INTO jobs (project, version, target, priority_class, is_pure, memory_over_bytes)
+    SELECT w.project, w.version, w.target, job_priority(p, r), p.is_pure,
+           greatest(p.min_memory_bytes - 1, 0)
       FROM wanted w
       JOIN projects p ON p.project = w.project
+      JOIN releases r ON r.project = w.project AND r.version = w.version
      ORDER BY w.project, w.version, w.target
         ON CONFLICT DO NOTHING;
 END $$;
@@ -804,6 +821,19 @@ BEGIN
     IF projects IS NOT NULL THEN
         PERFORM recompute_jobs(projects, versions);
     END IF;
+    RETURN NULL;
+END $$;
+
+-- The jobs of a project change their class with it; a job that was moved ahead keeps its place.
+CREATE FUNCTION set_job_priorities() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE jobs SET priority_class = job_priority(NEW, r)
+      FROM releases r
+     WHERE jobs.project = NEW.project
+       AND r.project = jobs.project AND r.version = jobs.version
+       AND jobs.claimed_by IS NULL
+       AND jobs.priority_time = jobs.queued_at
+       AND jobs.priority_class <> job_priority(NEW, r);
     RETURN NULL;
 END $$;
 
@@ -910,6 +940,10 @@ CREATE TRIGGER files_deleted AFTER DELETE ON files
 CREATE TRIGGER projects_updated AFTER UPDATE ON projects
     REFERENCING OLD TABLE AS before NEW TABLE AS after
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_projects();
+CREATE TRIGGER projects_prioritized AFTER UPDATE OF is_named, is_popular ON projects
+    FOR EACH ROW
+    WHEN ((NEW.is_named, NEW.is_popular) IS DISTINCT FROM (OLD.is_named, OLD.is_popular))
+    EXECUTE FUNCTION set_job_priorities();
 CREATE TRIGGER target_skips_inserted AFTER INSERT ON target_skips
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_target_skips();

@@ -232,6 +232,7 @@ CREATE TABLE jobs (
     version text NOT NULL,
     target text NOT NULL,
     queued_at timestamp with time zone NOT NULL DEFAULT now(),
+    priority_class smallint NOT NULL DEFAULT 3,
     priority_time timestamp with time zone NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
     retry_at timestamp with time zone,
@@ -251,12 +252,13 @@ CREATE TABLE jobs (
     last_build_id bigint,
     last_builder text,
     CONSTRAINT jobs_pkey PRIMARY KEY (project, version, target),
+    CONSTRAINT jobs_priority_class_check CHECK (((priority_class >= 0) AND (priority_class <= 3))),
     CONSTRAINT jobs_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE,
     CONSTRAINT jobs_target_fkey FOREIGN KEY (target) REFERENCES targets(target) ON DELETE CASCADE
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=200, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.05, fillfactor=70)
 CREATE INDEX jobs_awaiting_project ON jobs USING btree (awaited_project) WHERE (awaited_project <> ''::text)
-CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked))
-CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_pure)
+CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked))
+CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_pure)
 CREATE INDEX jobs_claimed ON jobs USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
 CREATE INDEX jobs_deferred ON jobs USING btree (retry_at) WHERE (retry_at IS NOT NULL)
 CREATE INDEX jobs_requiring_packages ON jobs USING btree (target) WHERE (required_packages <> '{}'::text[])
@@ -347,6 +349,8 @@ CREATE TABLE projects (
     status text NOT NULL DEFAULT 'active'::text,
     status_reason text NOT NULL DEFAULT ''::text,
     skip_reason text,
+    is_named boolean NOT NULL DEFAULT false,
+    is_popular boolean NOT NULL DEFAULT false,
     is_pure boolean NOT NULL DEFAULT false,
     min_memory_bytes bigint NOT NULL DEFAULT 0,
     next_poll_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -362,11 +366,13 @@ CREATE TABLE projects (
     CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'quarantined'::text, 'deprecated'::text])))
 )
 CREATE INDEX projects_next_poll ON projects USING btree (next_poll_at) WHERE (follow_since IS NOT NULL)
+CREATE INDEX projects_popular ON projects USING btree (project) WHERE is_popular
 CREATE TRIGGER projects_deleted_counts AFTER DELETE ON projects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER projects_deleted_pages AFTER DELETE ON projects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER projects_inserted_aliases AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias()
 CREATE TRIGGER projects_inserted_counts AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows()
 CREATE TRIGGER projects_inserted_pages AFTER INSERT ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+CREATE TRIGGER projects_prioritized AFTER UPDATE OF is_named, is_popular ON projects FOR EACH ROW WHEN (((new.is_named IS DISTINCT FROM old.is_named) OR (new.is_popular IS DISTINCT FROM old.is_popular))) EXECUTE FUNCTION set_job_priorities()
 CREATE TRIGGER projects_updated AFTER UPDATE ON projects REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_projects()
 CREATE TRIGGER projects_updated_aliases AFTER UPDATE ON projects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias()
 CREATE TRIGGER projects_updated_pages AFTER UPDATE ON projects REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_projects()
@@ -583,6 +589,7 @@ FUNCTION invalidate_pages_of_releases() RETURNS trigger
 FUNCTION invalidate_pages_of_targets() RETURNS trigger
 FUNCTION invalidate_project_pages() RETURNS trigger
 FUNCTION is_sdist_replaced(old releases, new releases) RETURNS boolean
+FUNCTION job_priority(project projects, release releases) RETURNS smallint
 FUNCTION job_state(claimed_by text, parked boolean, retry_at timestamp with time zone, hold_reason text) RETURNS text
 FUNCTION lock_projects(names text[]) RETURNS SETOF text
 FUNCTION merge_sdist(old releases, new releases, OUT filename text, OUT url text, OUT sha256 text, OUT size bigint, OUT digest text) RETURNS record
@@ -596,3 +603,4 @@ FUNCTION recompute_jobs_of_releases() RETURNS trigger
 FUNCTION recompute_jobs_of_target_skips() RETURNS trigger
 FUNCTION record_job_changes() RETURNS trigger
 FUNCTION requeue_awaiting_jobs() RETURNS trigger
+FUNCTION set_job_priorities() RETURNS trigger

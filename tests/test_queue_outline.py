@@ -5,25 +5,28 @@ import random
 import pytest
 
 from piwheels.formatting import format_queue_position, format_wait_range
-from piwheels.model import JobsAhead, QueueOutline
+from piwheels.model import JobPriority, JobsAhead, QueueKey, QueueOutline
 
 _QUEUE = 50_000
 _PAGE = 25
 
 
-def _outline(chance: random.Random, times: list[float], pages: int) -> QueueOutline:
-    """An outline of a queue whose jobs lie in the order of their times, by some of its pages."""
-    sampled: list[float] = []
-    for page in chance.sample(range(len(times) // _PAGE), pages):
-        sampled += times[page * _PAGE : (page + 1) * _PAGE]
-    return QueueOutline(
-        waiting=len(times), sampled_times=tuple(sorted(sampled)), sampled_pages=pages
-    )
+def _keys(*times: float) -> list[QueueKey]:
+    """The places of jobs of one class."""
+    return [(JobPriority.NEW, time) for time in times]
+
+
+def _outline(chance: random.Random, jobs: list[QueueKey], pages: int) -> QueueOutline:
+    """An outline of a queue whose jobs lie in their order, by some of its pages."""
+    sampled: list[QueueKey] = []
+    for page in chance.sample(range(len(jobs) // _PAGE), pages):
+        sampled += jobs[page * _PAGE : (page + 1) * _PAGE]
+    return QueueOutline(waiting=len(jobs), sampled_jobs=tuple(sorted(sampled)), sampled_pages=pages)
 
 
 def test_a_place_lies_in_its_range_in_most_cases() -> None:
     chance = random.Random(3)
-    times = sorted(chance.expovariate(1.0) for _ in range(_QUEUE))
+    times = _keys(*sorted(chance.expovariate(1.0) for _ in range(_QUEUE)))
     hits, widths = 0, []
     for _ in range(200):
         outline = _outline(chance, times, pages=200)
@@ -37,15 +40,40 @@ def test_a_place_lies_in_its_range_in_most_cases() -> None:
 
 @pytest.mark.parametrize(("place", "has_more"), [(0, True), (3, True), (4, False), (5, False)])
 def test_the_first_places_are_exact(place: int, has_more: bool) -> None:
-    first_times = [10.0, 20.0, 30.0, 40.0, 50.0]
-    ahead = QueueOutline(waiting=900).jobs_ahead(10.0 * (place + 1), first_times, has_more=has_more)
+    first, job = _keys(10.0, 20.0, 30.0, 40.0, 50.0), (JobPriority.NEW, 10.0 * (place + 1))
+    ahead = QueueOutline(waiting=900).jobs_ahead(job, first, has_more=has_more)
     assert ahead == JobsAhead(least=place, most=place)
 
 
 def test_without_a_sample_a_far_place_is_between_the_known_jobs_and_the_end() -> None:
-    ahead = QueueOutline(waiting=900).jobs_ahead(99.0, [10.0, 20.0], has_more=True)
+    job, first = (JobPriority.NEW, 99.0), _keys(10.0, 20.0)
+    ahead = QueueOutline(waiting=900).jobs_ahead(job, first, has_more=True)
     assert ahead == JobsAhead(least=2, most=900)
-    assert QueueOutline().jobs_ahead(99.0, [10.0, 20.0], has_more=True).most == 2
+    assert QueueOutline().jobs_ahead(job, first, has_more=True).most == 2
+
+
+def test_a_job_of_a_lower_class_gets_its_turns_before_those_of_a_higher_one_are_done() -> None:
+    named: list[QueueKey] = [(JobPriority.NAMED, float(time)) for time in range(150)]
+    backlog: list[QueueKey] = [(JobPriority.BACKLOG, float(time)) for time in range(1, 50)]
+    queue, job = [*named, *backlog], (JobPriority.BACKLOG, 10.0)
+    ahead = QueueOutline().jobs_ahead(job, queue, has_more=False)
+    assert 9 <= ahead.least <= 9 * 8 / 3 <= ahead.most < 50
+    listed = QueueOutline().listed_ahead([each for each, _ in queue])
+    assert listed[queue.index(job)] == ahead
+
+
+def test_the_share_of_higher_classes_in_a_long_queue_is_estimated() -> None:
+    chance = random.Random(4)
+    jobs: list[QueueKey] = sorted(
+        (chance.choice((JobPriority.NAMED, JobPriority.BACKLOG)), chance.random())
+        for _ in range(_QUEUE)
+    )
+    outline = _outline(chance, jobs, pages=200)
+    job = (JobPriority.BACKLOG, 0.5)
+    ahead = outline.jobs_ahead(job, jobs[:200], has_more=True)
+    # A quarter of them is before it in its class, and five turns of eight are of the other one.
+    assert ahead.least < _QUEUE / 4 * 8 / 3 < ahead.most
+    assert ahead.most - ahead.least < _QUEUE / 2
 
 
 @pytest.mark.parametrize("builds", [1, 4, 100, 6700])

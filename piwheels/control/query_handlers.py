@@ -16,7 +16,6 @@ from piwheels.db.database_clock import database_time
 from piwheels.errors import RejectedError
 from piwheels.model import (
     BuildDetails,
-    JobsAhead,
     ProjectStatusRow,
     QueueOutline,
     SeriesWindow,
@@ -187,7 +186,7 @@ class QueryHandlers:
         jobs = await status_queries.next_jobs(self.db, target, MAX_QUEUED_JOBS)
         outline = (await self.overviews.outlines()).get(target) or QueueOutline()
         if target in self.dispatcher.targets.served and not self.dispatcher.paused:
-            places = (JobsAhead(least=place, most=place) for place in range(len(jobs)))
+            places = outline.listed_ahead([job.priority for job in jobs])
             jobs = [
                 replace(job, expected=outline.expected_wait(place))
                 for job, place in zip(jobs, places, strict=True)

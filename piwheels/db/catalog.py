@@ -59,6 +59,7 @@ async def add_project(
     *,
     follow_since: datetime | None = None,
     existing: Sequence[str] | None = None,
+    named: bool = True,
 ) -> bool:
     """Add a project, and follow its new releases: see upstream.selection.is_new().
 
@@ -68,6 +69,7 @@ async def add_project(
         display_name: its name as upstream spells it.
         follow_since: releases uploaded before are not new; None does not follow it.
         existing: versions that upstream has already, which are not new either.
+        named: an operator named it, so that its jobs come first.
 
     Returns:
         Whether it is new. A project that is already followed keeps its `follow_since` and
@@ -75,10 +77,11 @@ async def add_project(
     """
     row = await db.row(
         """
-        INSERT INTO projects (project, display_name, follow_since, existing_versions)
-        VALUES (%(project)s, %(display)s, %(since)s, %(existing)s)
+        INSERT INTO projects (project, display_name, follow_since, existing_versions, is_named)
+        VALUES (%(project)s, %(display)s, %(since)s, %(existing)s, %(named)s)
             ON CONFLICT (project) DO UPDATE
            SET display_name = excluded.display_name,
+               is_named = projects.is_named OR excluded.is_named,
                follow_since = coalesce(projects.follow_since, excluded.follow_since),
                existing_versions = CASE WHEN projects.follow_since IS NULL
                                THEN excluded.existing_versions ELSE projects.existing_versions END,
@@ -89,6 +92,7 @@ async def add_project(
             "project": project,
             "display": display_name,
             "since": follow_since,
+            "named": named,
             "existing": None if existing is None else list(existing),
         },
     )

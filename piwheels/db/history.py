@@ -7,7 +7,14 @@ from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
-from piwheels.model import AuditEvent, BuildSummary, FailureCause, Struct, TargetResults
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    FailureCause,
+    JobPriority,
+    Struct,
+    TargetResults,
+)
 
 #: So many builds of others are compared with one, the last first.
 _MAX_COMPARED = 30
@@ -170,7 +177,9 @@ async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]
         """
         SELECT t.target,
                -- By the indexes of claimable and of claimed jobs: none has the time of queuing.
-               ((SELECT count(*) FROM jobs j
+               ((SELECT count(*)
+                   FROM unnest(%(classes)s::smallint[]) AS class (priority)
+                   JOIN jobs j ON j.priority_class = class.priority
                   WHERE j.target = t.target
                     AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
                     AND j.priority_time >= %(minute)s AND j.queued_at >= %(minute)s
@@ -187,7 +196,7 @@ async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]
          WHERE t.skip_reason IS NULL
          GROUP BY t.target
         """,
-        {"minute": minute},
+        {"minute": minute, "classes": [int(each) for each in JobPriority]},
     )
     return [MinuteCounts(**row) for row in rows]
 

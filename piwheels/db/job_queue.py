@@ -13,6 +13,7 @@ from piwheels.db.rows import from_row, to_parameters
 from piwheels.model import (
     BuilderCapability,
     Job,
+    JobPriority,
     Recipe,
     RecipeOrigin,
     Struct,
@@ -52,22 +53,23 @@ _JOB_COLUMNS = """
 
 
 def _claim_sql(which: str) -> str:
-    """One index probe per target, and the job with the earliest priority time."""
+    """One index probe per target, and the first job of the highest class (see `JobPriority`)."""
     return f"""
     WITH candidate AS MATERIALIZED (
         SELECT first.project, first.version, first.target
           FROM unnest(%(targets)s::text[]) AS served (target)
          CROSS JOIN LATERAL (
-             SELECT project, version, jobs.target, priority_time
+             SELECT project, version, jobs.target, priority_class, priority_time
                FROM jobs
               WHERE jobs.target = served.target
+                AND priority_class >= %(first)s
                 AND {which}
                 AND {_BUILDER_SUITS}
-              ORDER BY priority_time
+              ORDER BY priority_class, priority_time
               LIMIT 1
                 FOR UPDATE SKIP LOCKED
          ) first
-         ORDER BY first.priority_time
+         ORDER BY first.priority_class, first.priority_time
          LIMIT 1
     )
     UPDATE jobs
@@ -106,6 +108,8 @@ async def claim(
     targets: Sequence[str],
     targets_without_compiler: Sequence[str] = (),
     capability: BuilderCapability = _DEFAULT_CAPABILITY,
+    *,
+    first: JobPriority = JobPriority.NAMED,
 ) -> Job | None:
     """Claim the first job for these targets, or None.
 
@@ -119,6 +123,8 @@ async def claim(
             builder has one, it gets only jobs of projects without compiled code.
         capability: what else it can do. A job that wants a fitter builder is left to one that is
             there.
+        first: at which class of priority the claim begins; without a job from there on it begins
+            at the highest.
     """
     facts = to_parameters(capability) | {"builder": builder}
     bound = (
@@ -126,12 +132,15 @@ async def claim(
         if targets_without_compiler
         else set()
     )
-    row = await db.row(
-        CLAIM_SQL, facts | {"targets": [name for name in targets if name not in bound]}
-    )
-    if row is None and bound:
-        row = await db.row(_CLAIM_PURE_SQL, facts | {"targets": sorted(bound)})
-    return _job_of_row(row) if row else None
+    free = [name for name in targets if name not in bound]
+    for begins_at in dict.fromkeys((first, JobPriority.NAMED)):
+        facts["first"] = int(begins_at)
+        row = await db.row(CLAIM_SQL, facts | {"targets": free})
+        if row is None and bound:
+            row = await db.row(_CLAIM_PURE_SQL, facts | {"targets": sorted(bound)})
+        if row is not None:
+            return _job_of_row(row)
+    return None
 
 
 def _job_of_row(row: Mapping[str, Any]) -> Job:
@@ -372,14 +381,29 @@ async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
 async def prioritize(
     db: Database, project: str, version: str | None, advance: timedelta, target: str | None = None
 ) -> int:
-    """Advance the priority time of jobs relative to when they were queued; returns how many."""
+    """Advance the priority time of jobs relative to when they were queued; returns how many.
+
+    Those that are advanced are in the highest class, the others in the one that they had at first.
+    """
     await lock_projects(db, [project])
     return await db.execute(
         f"""
-        UPDATE jobs SET priority_time = queued_at - %(by)s
+        UPDATE jobs
+           SET priority_time = queued_at - %(by)s,
+               priority_class = CASE WHEN %(by)s > interval '0' THEN %(named)s ELSE (
+                   SELECT job_priority(p, r)
+                     FROM projects p
+                     JOIN releases r ON r.project = p.project
+                    WHERE r.project = jobs.project AND r.version = jobs.version) END
          WHERE {_SELECTED}
         """,  # noqa: S608 - of constants alone
-        {"project": project, "version": version, "by": advance, "target": target},
+        {
+            "project": project,
+            "version": version,
+            "by": advance,
+            "target": target,
+            "named": int(JobPriority.NAMED),
+        },
     )
 
 

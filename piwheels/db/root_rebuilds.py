@@ -9,7 +9,7 @@ from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
 from piwheels.db.job_queue import NAMED_RELEASES, release_parameters, retry_where
-from piwheels.model import FailureClass, RootHistory, Struct
+from piwheels.model import FailureClass, JobPriority, RootHistory, Struct
 
 _PREFIX = "root/"
 #: How many projects one step looks at, and of how many it queues builds.
@@ -92,11 +92,12 @@ async def count_waiting_rebuilds(db: Database, most: int) -> int:
              CROSS JOIN LATERAL (
                  SELECT FROM jobs j
                   WHERE j.target = t.target AND j.claimed_by IS NULL AND j.retry_at IS NULL
-                    AND NOT j.parked AND j.priority_time > now() + interval '1 day'
+                    AND NOT j.parked AND j.priority_class = %(backlog)s
+                    AND j.priority_time > now() + interval '1 day'
                   LIMIT %(most)s
              ) waiting
             """,
-            {"most": most},
+            {"most": most, "backlog": int(JobPriority.BACKLOG)},
         )
     )
 
@@ -165,10 +166,11 @@ async def _queue(db: Database, projects: Sequence[str], facts: dict[str, object]
         await retry_where(db, NAMED_RELEASES, release_parameters(failures))
     await db.execute(
         """
-        UPDATE jobs SET priority_time = queued_at + make_interval(days => %(days)s)
+        UPDATE jobs SET priority_time = queued_at + make_interval(days => %(days)s),
+                        priority_class = %(backlog)s
          WHERE project = ANY (%(projects)s) AND claimed_by IS NULL
            AND queued_at = now() -- by this transaction
         """,
-        {"days": _DELAY_DAYS, "projects": list(projects)},
+        {"days": _DELAY_DAYS, "projects": list(projects), "backlog": int(JobPriority.BACKLOG)},
     )
     return queued + len(failures)

@@ -319,7 +319,7 @@ async def invalidate_queue_heads(db: Database, per_target: int) -> None:
          CROSS JOIN LATERAL (
              SELECT project FROM jobs
               WHERE target = t.target AND claimed_by IS NULL AND retry_at IS NULL
-              ORDER BY priority_time LIMIT %(per_target)s
+              ORDER BY priority_class, priority_time LIMIT %(per_target)s
          ) j
         """,
         {"per_target": per_target},

@@ -9,13 +9,14 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
-from piwheels.db.queue_outlines import FIRST_JOBS, first_priority_times
+from piwheels.db.queue_outlines import FIRST_JOBS, first_queue_keys
 from piwheels.db.row_counts import row_counts
 from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.debian_index.runtime import translate_packages
 from piwheels.model import (
     FarmTotals,
+    JobPriority,
     LastCheck,
     ProjectStatusRow,
     QueuedJob,
@@ -31,8 +32,8 @@ from piwheels.model import (
 #: The oldest job of a target is looked for among so many that are next.
 _MAX_OLDEST_CANDIDATES = 1000
 
-#: A job has a later place than its age gives it only behind prioritized ones: the oldest is the
-#: first that is not prioritized, or one before it.
+#: Within a class, a job has a later place than its age gives it only behind prioritized ones: the
+#: oldest is the first that is not prioritized, or one before it.
 _QUEUE_STATUSES_SQL = """
     SELECT t.target, t.abi, t.os || ' ' || t.arch AS platform,
            coalesce(b.built, 0) AS built_last_hour,
@@ -45,15 +46,16 @@ _QUEUE_STATUSES_SQL = """
       ) b ON b.target = t.target
       LEFT JOIN LATERAL (
           SELECT min(next.queued_at) AS queued_at
-            FROM (
+            FROM unnest(%(classes)s::smallint[]) AS class (priority)
+           CROSS JOIN LATERAL (
                 SELECT j.queued_at FROM jobs j
-                 WHERE j.target = t.target
+                 WHERE j.target = t.target AND j.priority_class = class.priority
                    AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
                    AND j.priority_time <= coalesce((
                        SELECT first.priority_time
                          FROM (
                              SELECT f.priority_time, f.queued_at FROM jobs f
-                              WHERE f.target = t.target
+                              WHERE f.target = t.target AND f.priority_class = class.priority
                                 AND f.claimed_by IS NULL AND f.retry_at IS NULL AND NOT f.parked
                               ORDER BY f.priority_time LIMIT %(candidates)s
                          ) first
@@ -68,7 +70,10 @@ _QUEUE_STATUSES_SQL = """
 
 async def queue_statuses(db: Database) -> list[QueueStatus]:
     """The queue of each active target, in sort order."""
-    rows = await db.rows(_QUEUE_STATUSES_SQL, {"candidates": _MAX_OLDEST_CANDIDATES})
+    rows = await db.rows(
+        _QUEUE_STATUSES_SQL,
+        {"candidates": _MAX_OLDEST_CANDIDATES, "classes": [int(each) for each in JobPriority]},
+    )
     counts = await row_counts(db)
     no_jobs = {"pending": 0, "claimed": 0, "deferred": 0}
     return [
@@ -81,18 +86,18 @@ async def next_jobs(db: Database, target: str, limit: int) -> list[QueuedJob]:
     """The jobs of a target that builders take next, in this order."""
     rows = await db.rows(
         """
-        SELECT j.project, j.version, j.queued_at, j.attempts,
+        SELECT j.project, j.version, j.queued_at, j.attempts, j.priority_class AS priority,
                t.has_compiler AND NOT j.is_pure AS needs_compiler
           FROM jobs j
           JOIN targets t ON t.target = j.target
          WHERE j.target = %(target)s
            AND j.claimed_by IS NULL AND j.retry_at IS NULL AND NOT j.parked
-         ORDER BY j.priority_time
+         ORDER BY j.priority_class, j.priority_time
          LIMIT %(limit)s
         """,
         {"target": target, "limit": limit},
     )
-    return [QueuedJob(**row) for row in rows]
+    return [from_row(QueuedJob, row) for row in rows]
 
 
 async def farm_totals(db: Database) -> FarmTotals:
@@ -128,6 +133,7 @@ _TARGET_STATUS_SQL = """
            j.target IS NOT NULL AS queued,
            CASE WHEN j.claimed_by IS NULL AND j.retry_at IS NULL
                 THEN extract(epoch FROM j.priority_time)::float8 END AS priority_s,
+           j.priority_class,
            j.claimed_by, j.claimed_at, j.build_id AS current_build_id,
            j.retry_at, j.hold_reason,
            CASE WHEN j.parked THEN j.required_packages ELSE '{}' END AS awaited_packages,
@@ -230,7 +236,7 @@ async def project_status(
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
         extra = needs.get((row["covered_by"], row["os"]), {}) | {
-            **places(row["target"], row.pop("priority_s")),
+            **places(row["target"], row.pop("priority_class"), row.pop("priority_s")),
             "sdist_replaced": row["to_be_rebuilt"] in outdated,
             "last_cause": failure_cause(row.pop("failure_class"), row.pop("evidence")),
         }
@@ -248,17 +254,18 @@ async def project_status(
 
 async def _places_in_queues(
     db: Database, target_rows: Sequence[dict[str, Any]], outlines: Mapping[str, QueueOutline]
-) -> Callable[[str, float | None], dict[str, Any]]:
-    """Finds the place of a job by its target and priority time, and its expected start."""
+) -> Callable[[str, int | None, float | None], dict[str, Any]]:
+    """Finds the place of a job by its target, class and time, and its expected start."""
     queued = {row["target"] for row in target_rows if row["priority_s"] is not None}
-    first_times = await first_priority_times(db, sorted(queued)) if queued else {}
+    first_keys = await first_queue_keys(db, sorted(queued)) if queued else {}
 
-    def place(target: str, priority_s: float | None) -> dict[str, Any]:
-        if priority_s is None:
+    def place(target: str, priority: int | None, priority_s: float | None) -> dict[str, Any]:
+        if priority is None or priority_s is None:
             return {}
         outline = outlines.get(target) or QueueOutline()
-        times = first_times[target]
-        ahead = outline.jobs_ahead(priority_s, times, has_more=len(times) == FIRST_JOBS)
+        first = first_keys[target]
+        key = (priority, priority_s)
+        ahead = outline.jobs_ahead(key, first, has_more=len(first) == FIRST_JOBS)
         return {"jobs_ahead": ahead, "expected": outline.expected_wait(ahead)}
 
     return place

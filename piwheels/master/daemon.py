@@ -31,6 +31,7 @@ from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.loop_delay import LoopDelay
+from piwheels.master.popularity import Popularity
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.master.retention import EventRetention
 from piwheels.master.root_watch import RootWatch
@@ -176,6 +177,7 @@ class _Master:
         farm = FarmMeasurements(series_db, self._status.status, self._loop_delay.take)
         builders = BuilderMeasurements(series_db, self._dispatcher.builder_views)
         self._series = SeriesRecorder(series_db, [farm.measure, builders.measure])
+        self._popularity = Popularity(series_db)
         self._row_count_folding = RowCountFolding(self._status.counts_db)
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         queries_db = await self._connect(stack, "queries")
@@ -332,6 +334,7 @@ class _Master:
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())
             group.create_task(self._row_count_folding.run())
+            group.create_task(self._popularity.run())
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
             group.create_task(self._recipe_watch.run())

@@ -33,6 +33,8 @@ from piwheels.model.files import IndexEntry as IndexEntry
 from piwheels.model.files import IndexPage as IndexPage
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
+from piwheels.model.job_priority import JobPriority as JobPriority
+from piwheels.model.job_priority import first_priority as first_priority
 from piwheels.model.metrics import BUILD_HISTORY_HOURS as BUILD_HISTORY_HOURS
 from piwheels.model.metrics import AwaitedPackage as AwaitedPackage
 from piwheels.model.metrics import BuildHistory as BuildHistory
@@ -56,6 +58,7 @@ from piwheels.model.project_overview import ProjectOverview as ProjectOverview
 from piwheels.model.project_overview import TargetProgress as TargetProgress
 from piwheels.model.queue_outline import ExpectedWait as ExpectedWait
 from piwheels.model.queue_outline import JobsAhead as JobsAhead
+from piwheels.model.queue_outline import QueueKey as QueueKey
 from piwheels.model.queue_outline import QueueOutline as QueueOutline
 from piwheels.model.recipes import MemoryClass as MemoryClass
 from piwheels.model.recipes import Patch as Patch

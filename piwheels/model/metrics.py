@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from piwheels.model.base import Struct
 from piwheels.model.builds import _Bytes
+from piwheels.model.job_priority import JobPriority
 from piwheels.model.queue_outline import ExpectedWait
 
 _Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
@@ -57,6 +58,7 @@ class QueuedJob(Struct, frozen=True, kw_only=True):
     version: str
     queued_at: datetime
     attempts: int = 0  # that failed
+    priority: JobPriority = JobPriority.NAMED
     needs_compiler: bool = False  # only builders with a C compiler take it
     expected: ExpectedWait | None = None  # until it starts; None: unknown
 

@@ -6,10 +6,16 @@ rest, how many there are, and how many builds ended lately. What is not known ex
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 from piwheels.model.base import Struct
 from piwheels.model.builds import _Figure
+from piwheels.model.job_priority import TURNS, JobPriority, claims_before
+
+#: The place of a job in the order of its queue: its class of priority, its priority time (s since
+#: 1970).
+QueueKey = tuple[int, float]
 
 #: So many standard deviations around an estimate: the range holds in 19 of 20 cases.
 _DEVIATIONS = 2.0
@@ -17,7 +23,7 @@ _MAX_WAIT_S = 1e9
 
 
 class JobsAhead(Struct, frozen=True, kw_only=True):
-    """How many jobs are before one in its queue; exactly known where both are equal."""
+    """How many jobs builders take before one from its queue; exactly known where both are equal."""
 
     least: int = 0
     most: int = 0
@@ -34,13 +40,13 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
     """What is known of the queue of a target.
 
     waiting: jobs that builders can claim, and those that an operator has to look at.
-    sampled_times: priority times (s since 1970) of jobs in random pages of the table, ascending.
+    sampled_jobs: of jobs in random pages of the table, ascending.
     sampled_pages: how many pages those come from.
     builds: how many ended in the last `builds_hours`.
     """
 
     waiting: int = 0
-    sampled_times: tuple[float, ...] = ()
+    sampled_jobs: tuple[QueueKey, ...] = ()
     sampled_pages: int = 0
     builds: int = 0
     builds_hours: float = 0.0
@@ -51,35 +57,65 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
         return self.builds / self.builds_hours if self.builds else 0.0
 
     def jobs_ahead(
-        self, priority_time: float, first_times: Sequence[float], *, has_more: bool
+        self, job: QueueKey, first_jobs: Sequence[QueueKey], *, has_more: bool
     ) -> JobsAhead:
-        """How many jobs are ahead of one.
+        """How many jobs builders take before one.
 
         Args:
-            priority_time: of the job (s since 1970).
-            first_times: the priority times of the first jobs of the queue, ascending.
+            job: its place in the order.
+            first_jobs: those of the first jobs of the queue, ascending.
             has_more: whether there may be more jobs than those.
         """
-        first = bisect_left(first_times, priority_time)
-        if first < len(first_times) or not has_more:
-            return JobsAhead(least=first, most=first)
-        low, high = self._share_before(priority_time)
-        least = max(first, math.floor(low * self.waiting))
-        return JobsAhead(least=least, most=max(least, math.ceil(high * self.waiting)))
+        own = job[0]
+        lower = {each for each, _ in (*first_jobs, *self.sampled_jobs) if each > own}
+        first = bisect_left(first_jobs, job)
+        counts = Counter(each for each, _ in first_jobs[:first])
+        if first < len(first_jobs) or not has_more:
+            return _in_turns([(counts[each], counts[each]) for each in range(own + 1)], lower)
+        last = first_jobs[-1][0] if first_jobs else 0  # all jobs of higher classes are known
+        return _in_turns(
+            [
+                (counts[each], counts[each])
+                if each < last
+                else self._estimate(counts[each], self._earlier(each, job))
+                for each in range(own + 1)
+            ],
+            lower,
+        )
 
-    def _share_before(self, priority_time: float) -> tuple[float, float]:
-        """The share of jobs with earlier times: Wilson's interval.
+    def listed_ahead(self, classes: Sequence[int]) -> list[JobsAhead]:
+        """How many jobs builders take before each of the first of the queue, by their classes."""
+        later = {each for each, _ in self.sampled_jobs}
+        return [
+            _in_turns(
+                [(count, count) for count in _counts(classes[:place], own)],
+                {each for each in (*classes, *later) if each > own},
+            )
+            for place, own in enumerate(classes)
+        ]
 
-        Jobs of a page were queued together, so that a page counts as one observation.
+    def _earlier(self, each: int, job: QueueKey) -> int:
+        """How many of the sampled jobs of a class are ahead of one."""
+        start, end = (
+            bisect_left(self.sampled_jobs, (number, -math.inf)) for number in (each, each + 1)
+        )
+        return bisect_left(self.sampled_jobs, job, start, end) - start
+
+    def _estimate(self, known: int, sampled: int) -> tuple[int, int]:
+        """How many jobs there are, of which so many are known and so many were sampled.
+
+        Wilson's interval. Jobs of a page were queued together: a page counts as one observation.
         """
         observed, squared = self.sampled_pages, _DEVIATIONS**2
         if not observed:
-            return 0.0, 1.0
-        share = bisect_left(self.sampled_times, priority_time) / len(self.sampled_times)
+            return known, max(known, self.waiting)
+        share = sampled / len(self.sampled_jobs)
         center = (share * observed + squared / 2) / (observed + squared)
         spread = math.sqrt(share * (1 - share) * observed + squared / 4)
         half = _DEVIATIONS * spread / (observed + squared)
-        return max(0.0, center - half), min(1.0, center + half)
+        low, high = max(0.0, center - half), min(1.0, center + half)
+        least = max(known, math.floor(low * self.waiting))
+        return least, max(least, math.ceil(high * self.waiting))
 
     def expected_wait(self, ahead: JobsAhead) -> ExpectedWait | None:
         """How long a job with so many others ahead waits until it starts; None if no builds ended.
@@ -95,3 +131,24 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
             soonest_s=min(ahead.least * period_s / (center + half), _MAX_WAIT_S),
             latest_s=min((ahead.most + 1) * period_s / (center - half), _MAX_WAIT_S),
         )
+
+
+def _counts(classes: Iterable[int], own: int) -> list[int]:
+    """How many jobs there are of each class down to one."""
+    counts = Counter(classes)
+    return [counts[each] for each in range(own + 1)]
+
+
+def _in_turns(ahead: Sequence[tuple[int, int]], lower: Collection[int]) -> JobsAhead:
+    """How many jobs are taken before one, of which there are at least and at most so many ahead.
+
+    Args:
+        ahead: of each class down to its own.
+        lower: the lower classes of which jobs wait.
+    """
+    least, most = (claims_before([pair[side] for pair in ahead], lower) for side in (0, 1))
+    if not lower and not any(most for _, most in ahead[:-1]):
+        return JobsAhead(least=ahead[-1][0], most=ahead[-1][1])
+    # It is not known whose turn is next.
+    wait = math.ceil(len(TURNS) / TURNS.count(JobPriority(len(ahead) - 1)))
+    return JobsAhead(least=max(ahead[-1][0], math.floor(least) - wait), most=math.ceil(most) + wait)

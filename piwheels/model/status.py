@@ -80,7 +80,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     covered_by: str | None  # a file that installers accept there, and that loads
     to_be_rebuilt: str | None  # such a file that is to be rebuilt
     queued: bool
-    jobs_ahead: JobsAhead = JobsAhead()  # jobs for this target with an earlier priority time
+    jobs_ahead: JobsAhead = JobsAhead()  # that builders of this target take before its job
     expected: ExpectedWait | None = None  # until a queued job starts; None: unknown
     claimed_by: str | None
     claimed_at: datetime | None

@@ -1,6 +1,7 @@
 """Claims and results of builds in the database, and what a failure means for its job."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from piwheels.model import (
     Outcome,
     PastFailure,
     RetryDecision,
+    first_priority,
     projection,
 )
 from piwheels.protocol.messages import BuilderState, BuilderView
@@ -66,6 +68,8 @@ class JobStore:
     farm: FarmState
     retry_options: retry_policy.RetryOptions = field(default_factory=retry_policy.RetryOptions)
     pause: FarmPause = field(default_factory=FarmPause)
+    #: How many jobs each builder got since the master started.
+    _claims: Counter[str] = field(default_factory=Counter)
 
     async def restore(self, now: float) -> set[int]:
         """Fill the farm's state from the database; returns the builds that are claimed.
@@ -127,7 +131,9 @@ class JobStore:
     async def claim(self, claim: ClaimJob) -> Job | None:
         """A job for a builder, if one is queued for its targets."""
         # As one, because the answer to an earlier attempt can have been lost with the connection.
-        return await self.db.in_transaction(lambda: self._claim_once(claim))
+        job = await self.db.in_transaction(lambda: self._claim_once(claim))
+        self._claims[claim.label] += job is not None
+        return job
 
     async def _claim_once(self, claim: ClaimJob) -> Job | None:
         await job_queue.unclaim_all(self.db, claim.label)
@@ -137,6 +143,7 @@ class JobStore:
             claim.targets,
             claim.targets_without_compiler,
             self.farm.fitness(claim.label),
+            first=first_priority(self._claims[claim.label]),
         )
 
     async def reclaim(self, label: str, build: int) -> Job | None:

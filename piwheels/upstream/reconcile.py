@@ -50,7 +50,9 @@ class Reconciler:
         db, project = self.db, page.project
         if follow:
             display = page.display_name
-            await catalog.add_project(db, project, display, follow_since=_EPOCH, existing=())
+            await catalog.add_project(
+                db, project, display, follow_since=_EPOCH, existing=(), named=False
+            )
         there = await catalog.stored_releases(db, project)
         known = {item.version for item in there}
         fresh = await self._new_versions(page, releases, now)

@@ -98,6 +98,11 @@ ALTER TABLE projects RENAME COLUMN existing TO existing_versions;
 ALTER TABLE projects RENAME COLUMN skip TO skip_reason;
 ALTER TABLE projects RENAME COLUMN pure TO is_pure;
 ALTER TABLE projects ADD COLUMN min_memory_bytes bigint NOT NULL DEFAULT 0;
+-- Who added a project was not recorded.
+ALTER TABLE projects ADD COLUMN is_named boolean NOT NULL DEFAULT true;
+ALTER TABLE projects ALTER COLUMN is_named SET DEFAULT false;
+ALTER TABLE projects ADD COLUMN is_popular boolean NOT NULL DEFAULT false;
+CREATE INDEX projects_popular ON projects (project) WHERE is_popular;
 ALTER TABLE projects RENAME COLUMN next_poll TO next_poll_at;
 ALTER TABLE projects RENAME COLUMN modified TO last_modified;
 ALTER TABLE projects RENAME COLUMN looked_at TO checked_at;
@@ -152,10 +157,13 @@ ALTER TABLE jobs RENAME COLUMN last_build TO last_build_id;
 ALTER TABLE jobs ADD COLUMN required_packages text[] NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN awaited_project text NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN parked boolean NOT NULL DEFAULT false;
+ALTER TABLE jobs ADD COLUMN priority_class smallint NOT NULL DEFAULT 0;
+ALTER TABLE jobs ALTER COLUMN priority_class SET DEFAULT 3,
+    ADD CONSTRAINT jobs_priority_class_check CHECK (priority_class BETWEEN 0 AND 3);
 DROP INDEX jobs_claimable, jobs_claimable_pure;
-CREATE INDEX jobs_claimable ON jobs (target, priority_time)
+CREATE INDEX jobs_claimable ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked;
-CREATE INDEX jobs_claimable_pure ON jobs (target, priority_time)
+CREATE INDEX jobs_claimable_pure ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
 CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <> '{}';
 CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';

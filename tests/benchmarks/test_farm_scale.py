@@ -24,7 +24,12 @@ async def _claim_plan(db: Database) -> str:
     await db.execute("SET plan_cache_mode = force_custom_plan")
     rows = await db.rows(
         "EXPLAIN " + job_queue.CLAIM_SQL,
-        {"builder": "builder", "targets": TARGET_NAMES, **to_parameters(BuilderCapability())},
+        {
+            "builder": "builder",
+            "targets": TARGET_NAMES,
+            "first": 0,
+            **to_parameters(BuilderCapability()),
+        },
     )
     return "\n".join(row["QUERY PLAN"] for row in rows)
 

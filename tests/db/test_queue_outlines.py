@@ -22,7 +22,7 @@ async def farm(database: Database) -> Database:
         " SELECT 'p' || n, 'p' || n FROM generate_series(1, %(count)s) n",
         {"count": _QUEUED},
     )
-    await catalog.add_project(database, "first", "first")
+    await catalog.add_project(database, "first", "first", named=False)
     await catalog.add_releases(database, [make_release("first")], RULES)
     await database.execute(
         """
@@ -32,6 +32,7 @@ async def farm(database: Database) -> Database:
           FROM projects WHERE project <> 'first'
         """
     )
+    await database.execute("UPDATE jobs SET priority_class = 2")
     await database.execute(
         "UPDATE jobs SET queued_at = now() - interval '1 day' + substr(project, 2)::int * interval '1 s',"
         " priority_time = now() - interval '1 day' + substr(project, 2)::int * interval '1 s'"
