@@ -4,11 +4,12 @@ The oracle of `db.job_queue.claim`, and the scheduler of the simulation in tests
 and turns are those of the product (`model.job_priority`).
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from piwheels.model import BuilderCapability, JobPriority
-from piwheels.model.job_priority import chosen_priority
+from piwheels.model.job_priority import search_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,6 @@ class WaitingJob:
     priority: JobPriority
     priority_time: float
     is_held: bool = False
-    is_pure: bool = False
     avoid_builder: str = ""
     memory_over_bytes: int = 0
     min_speed: float = 0.0
@@ -53,19 +53,37 @@ class WaitingJob:
         )
 
 
-def choose(
-    jobs: Iterable[WaitingJob],
-    builder: str,
-    targets: Iterable[str],
-    capability: BuilderCapability,
-    first: JobPriority,
-) -> WaitingJob | None:
-    """The job that a builder gets: of the class whose turn it is, the one that was queued first."""
-    served = set(targets)
-    fitting = [job for job in jobs if job.target in served and job.suits(builder, capability)]
-    if not fitting:
+@dataclass(slots=True)
+class JobQueue:
+    """The jobs that wait, by target and class, each in the order of their priority times."""
+
+    _jobs: dict[tuple[str, JobPriority], list[WaitingJob]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._jobs.values()))
+
+    def add(self, job: WaitingJob) -> None:
+        """Queue a job."""
+        jobs = self._jobs.setdefault((job.target, job.priority), [])
+        insort(jobs, job, key=lambda each: each.priority_time)
+
+    def take(
+        self,
+        builder: str,
+        targets: Iterable[str],
+        capability: BuilderCapability,
+        first: JobPriority,
+    ) -> WaitingJob | None:
+        """The job that a builder gets: of the class whose turn it is, the one queued first."""
+        for priority in search_order(first):
+            queues = (self._jobs.get((target, priority), ()) for target in targets)
+            heads = [
+                next((job for job in jobs if job.suits(builder, capability)), None)
+                for jobs in queues
+            ]
+            found = [job for job in heads if job is not None]
+            if found:
+                job = min(found, key=lambda each: each.priority_time)
+                self._jobs[job.target, priority].remove(job)
+                return job
         return None
-    chosen = chosen_priority({job.priority for job in fitting}, first)
-    return min(
-        (job for job in fitting if job.priority == chosen), key=lambda job: job.priority_time
-    )

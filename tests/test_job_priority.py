@@ -13,7 +13,7 @@ from piwheels.model.job_priority import TURNS, chosen_priority, claims_before
 def _take(queue: dict[JobPriority, int], claims: int) -> JobPriority:
     """The class of the job that the next claim takes from a queue, which loses it."""
     waiting = {each for each, count in queue.items() if count}
-    chosen = JobPriority(chosen_priority(waiting, first_priority(claims)))
+    chosen = chosen_priority(waiting, first_priority(claims))
     queue[chosen] -= 1
     return chosen
 

@@ -38,12 +38,14 @@ def first_priority(claims: int) -> JobPriority:
     return TURNS[claims % len(TURNS)]
 
 
-def chosen_priority(waiting: Collection[int], first: JobPriority) -> int:
-    """The class of which a claim that begins at `first` takes a job: the next, else the highest.
+def search_order(first: JobPriority) -> tuple[JobPriority, ...]:
+    """The classes in which a claim that begins at `first` looks for a job: lower ones before higher."""
+    return (*(each for each in JobPriority if each >= first), *JobPriority)
 
-    `waiting` are the classes of the jobs that the builder can take; at least one.
-    """
-    return min((each for each in waiting if each >= first), default=min(waiting))
+
+def chosen_priority(waiting: Collection[int], first: JobPriority) -> JobPriority:
+    """The class of which such a claim takes a job, if jobs of these classes wait; at least one."""
+    return next(each for each in search_order(first) if each in waiting)
 
 
 def claims_before(ahead: Sequence[float], lower: Collection[int] = ()) -> float:

@@ -11,7 +11,7 @@ from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.db.popular_projects import MIN_DOWNLOADS, update_popular_projects
 from piwheels.model import BuilderCapability, JobPriority
-from tests.claim_rule import WaitingJob, choose
+from tests.claim_rule import JobQueue, WaitingJob
 from tests.db.scenario import RULES, TARGETS, make_release
 
 NAMES = [target.name for target in TARGETS]
@@ -164,30 +164,29 @@ async def _store(db: Database, jobs: Sequence[WaitingJob]) -> None:
 
 async def _walk(db: Database, seed: int, steps: int) -> int:
     """Queue and claim at random, and compare each claim with the rule; returns how many."""
-    chance, waiting, claims = random.Random(seed), dict[str, WaitingJob](), 0
+    chance, waiting, claims = random.Random(seed), JobQueue(), 0
     for step in range(steps):
-        if chance.random() < 0.35 or not waiting:
+        if chance.random() < 0.35:
             jobs = [_random_job(chance, f"p{seed}-{step}-{n}") for n in range(chance.randrange(4))]
             await _store(db, jobs)
-            waiting |= {job.name: job for job in jobs}
+            for each in jobs:
+                waiting.add(each)
             continue
         builder = chance.choice(("pi", "other"))
         targets = chance.sample(NAMES, chance.randrange(1, len(NAMES) + 1))
         capability, first = _random_capability(chance), chance.choice(list(JobPriority))
-        expected = choose(waiting.values(), builder, targets, capability, first)
+        expected = waiting.take(builder, targets, capability, first)
         job = await job_queue.claim(db, builder, targets, (), capability, first=first)
         assert (job and job.project) == (expected and expected.name), (step, expected)
-        claims += 1
-        if job is not None:
-            del waiting[job.project]
+        claims += expected is not None
     return claims
 
 
 async def test_each_claim_takes_the_job_of_the_rule(farm: Database) -> None:
-    assert await _walk(farm, seed=1, steps=300) > 100
+    assert await _walk(farm, seed=1, steps=300) > 80
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 7))
 async def test_thousands_of_claims_take_the_jobs_of_the_rule(farm: Database, seed: int) -> None:
-    assert await _walk(farm, seed, steps=2_000) > 1_000
+    assert await _walk(farm, seed, steps=2_000) > 500
