@@ -39,7 +39,7 @@ def first_priority(claims: int) -> JobPriority:
 
 
 def search_order(first: JobPriority) -> tuple[JobPriority, ...]:
-    """The classes in which a claim that begins at `first` looks for a job: lower ones before higher."""
+    """Where a claim that begins at `first` looks for a job: lower classes before higher ones."""
     return (*(each for each in JobPriority if each >= first), *JobPriority)
 
 
