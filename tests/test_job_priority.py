@@ -54,7 +54,7 @@ def test_the_number_of_claims_before_a_job_is_that_of_a_simulated_queue() -> Non
         own = chance.choice(list(JobPriority))
         queue = {each: chance.choice((0, 0, 3, 40, 300)) for each in JobPriority}
         lower = [each for each in JobPriority if each > own and queue[each]]
-        expected = claims_before([queue[each] for each in range(own + 1)], lower)
+        expected = claims_before([queue[each] for each in JobPriority if each <= own], lower)
         queue |= {own: queue[own] + 1, **dict.fromkeys(lower, 10**6)}
         claims = 0
         while queue[own]:
