@@ -59,7 +59,7 @@ def claims_before(ahead: Sequence[float], lower: Collection[int] = ()) -> float:
     left = [*ahead[:own], ahead[own] + 1.0]
     while left[own] > 0:
         waiting = {own, *lower, *(each for each in range(own) if left[each] > 0)}
-        shares = Counter(chosen_priority(waiting, first) for first in TURNS)
+        shares = Counter(int(chosen_priority(waiting, first)) for first in TURNS)
         # Until the first of these classes has none left.
         cycles = min(left[each] / shares[each] for each in waiting if each <= own)
         left = [_rest(left[each], cycles * shares[each]) for each in range(own + 1)]
