@@ -455,6 +455,17 @@ CREATE TABLE access_records (
     status       smallint NOT NULL
 ) PARTITION BY RANGE (at);
 
+-- Which files have accesses that were moved out of access_records? A file that is not listed does
+-- not count.
+CREATE TABLE exported_accesses (
+    file        text PRIMARY KEY,          -- relative to [accesslog] parquet_dir
+    day         date NOT NULL,
+    accesses    bigint NOT NULL,
+    downloads   bigint NOT NULL,
+    bytes       bigint NOT NULL,           -- of all accesses
+    exported_at timestamptz NOT NULL DEFAULT now()
+);
+
 -- Which wheels were downloaded? Deleted ones are kept.
 CREATE TABLE downloaded_wheels (
     wheel_id bigint PRIMARY KEY,

@@ -163,6 +163,16 @@ CREATE TABLE events (
     CONSTRAINT events_pkey PRIMARY KEY (event_id)
 )
 
+CREATE TABLE exported_accesses (
+    file text NOT NULL,
+    day date NOT NULL,
+    accesses bigint NOT NULL,
+    downloads bigint NOT NULL,
+    bytes bigint NOT NULL,
+    exported_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT exported_accesses_pkey PRIMARY KEY (file)
+)
+
 CREATE TABLE file_deletions (
     filename text NOT NULL,
     sha256 text NOT NULL,

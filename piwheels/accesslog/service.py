@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from piwheels.accesslog import parquet_files
 from piwheels.accesslog.context import Counters, IngestContext
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain
 from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
 from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.parquet_export import delete_expired_files, export_accesses
 from piwheels.accesslog.reader import LogReader, today, verify
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.spool import Segments, Spool, orphaned_streams
@@ -40,6 +42,7 @@ _POLL_S = 0.5
 _FIRST_MONTH = date.min.year * 12
 _HEARTBEAT_INTERVAL_S = 5.0
 _CLEANUP_INTERVAL_S = 600.0
+_EXPORT_INTERVAL_S = 3600.0
 _FIRST_DELAY_S = 0.5
 _MAX_DELAY_S = 10.0
 _STOP_TIMEOUT_S = 3.0
@@ -74,6 +77,7 @@ class _IngestService:
         self._counters = Counters()
         self._stopped = asyncio.Event()
         self._rows_since = date.min
+        self._newest_day = date.min  # that accesses confirm
         self._fingerprints_since: date | None = None  # None: all fingerprints are kept
         self._reported_doubt = ""  # the last reported reason to distrust the clock
         self._spool: Spool | None = None  # of the pipe
@@ -270,9 +274,13 @@ class _IngestService:
         async with database:
             await self._delete_expired(database)
             keeping = asyncio.create_task(self._heartbeat(database)) if with_heartbeat else None
+            exporting = asyncio.create_task(self._export(forever=with_heartbeat))
             try:
                 yield context
             finally:
+                exporting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await exporting
                 if keeping is not None:
                     keeping.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
@@ -291,12 +299,34 @@ class _IngestService:
                 await self._delete_expired(database)
             await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
 
+    async def _export(self, *, forever: bool) -> None:
+        """Move old accesses to files, on a connection of its own, while this reads on."""
+        section = self._config.accesslog
+        if not forever or not section.parquet_after_days:
+            return
+        if reason := parquet_files.missing_reason():
+            log.warning("single accesses stay in the database: %s", reason)
+            return
+        async with await Database.connect(self._config.database.dsn, role="export") as database:
+            while True:
+                if (self._newest_day - date.min).days > section.parquet_after_days:
+                    before = self._newest_day - timedelta(section.parquet_after_days)
+                    try:
+                        await export_accesses(database, section.parquet_dir, before)
+                    except ConfigError as error:
+                        log.warning("%s", error)
+                await asyncio.sleep(_EXPORT_INTERVAL_S)
+
     async def _delete_expired(self, database: Database) -> None:
         """Delete expired access records, address keys and fingerprints."""
         await self._set_retention(database)
         before = self._rows_since
         for name in await access_log_positions.drop_partitions(database, before):
             log.info("dropped %s", name)
+        try:
+            await delete_expired_files(database, self._config.accesslog.parquet_dir, before)
+        except OSError as error:
+            log.warning("files of single accesses cannot be deleted: %s", error)
         await access_log_positions.delete_expired_keys(database)
         hour_ago = int(time.time()) // 60 - 60
         await access_log_positions.compact_fingerprints(database, hour_ago)
@@ -311,7 +341,7 @@ class _IngestService:
         """
         months, clock = self._config.accesslog.retention_months, today()
         confirmed = await access_log_positions.confirmed_day(database)
-        newest = min(confirmed or date.min, clock)
+        newest = self._newest_day = min(confirmed or date.min, clock)
         kept, oldest = timedelta(RETENTION_DAYS), newest - date.min
         self._fingerprints_since = newest - kept if oldest >= kept else None
         trusted_day = clock if months <= 0 else newest

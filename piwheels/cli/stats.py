@@ -1,6 +1,7 @@
 """Commands about download statistics."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -60,10 +61,11 @@ def accesslog(
 
 @cli.group()
 def stats() -> None:
-    """Manage download statistics.
+    """Ask and manage download statistics.
 
     \b
-    Example:
+    Examples:
+      piw stats count python --since 2026-01-01
       piw stats import history.csv
     """  # noqa: D301 - \b is click's mark for lines to keep
 
@@ -86,3 +88,69 @@ def stats_import(file: Path, config_file: Path | None, as_json: bool) -> None:
     from piwheels.accesslog.csv_import import run
 
     sys.exit(run(load_config(config_file), file, as_json=as_json))
+
+
+@stats.command("count")
+@click.argument(
+    "key", type=click.Choice(["day", "project", "file", "python", "arch", "installer", "os"])
+)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The first day (UTC).")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day (UTC).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Print at most this many lines; 0 is all.",
+)
+@config_option
+@json_option
+def stats_count(
+    key: str,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Count accesses and downloads by day, project or client.
+
+    The answer has those in the database and those that were moved to Parquet files
+    (accesslog.parquet_after_days); what is older than accesslog.retention_months is deleted.
+
+    \b
+    Examples:
+      piw stats count day --since 2026-11-01
+      piw stats count project --since 2026-11-01 --until 2026-11-30 --limit 100
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.accesslog.access_questions import run
+
+    sys.exit(run(load_config(config_file), key, since, until, limit=limit, as_json=as_json))
+
+
+@stats.command("export")
+@click.option(
+    "--older-than",
+    "days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Default: accesslog.parquet_after_days.",
+)
+@config_option
+def stats_export(days: int | None, config_file: Path | None) -> None:
+    """Move single accesses of old months to Parquet files.
+
+    `piw accesslog --follow` does so every hour if accesslog.parquet_after_days is set.
+
+    \b
+    Example:
+      piw stats export --older-than 90
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.accesslog.parquet_export import run
+
+    loaded = load_config(config_file)
+    days = days or loaded.accesslog.parquet_after_days
+    if not days:
+        raise click.UsageError("accesslog.parquet_after_days is 0: use --older-than DAYS")
+    sys.exit(run(loaded, days))

@@ -334,6 +334,16 @@ class AccessLogSection(msgspec.Struct, frozen=True):
             "forever. 0: single accesses are not kept."
         ),
     ] = 13
+    parquet_after_days: Annotated[
+        NonNegativeInt,
+        _doc(
+            "After how many days the single accesses of a whole month are moved from the database "
+            "to Parquet files, a file for each day; needs the extra `stats`. 0: never."
+        ),
+    ] = 0
+    parquet_dir: Annotated[Path, _doc("Directory of these files.")] = Path(
+        "/var/lib/piwheels/accesses"
+    )
     spool_dir: Annotated[
         Path, _doc("Directory for lines read from a pipe that are not in the database yet.")
     ] = Path("/var/lib/piwheels/accesslog")

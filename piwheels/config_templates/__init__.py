@@ -111,7 +111,10 @@ def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
     if role == "builder":
         return [("builder.work_dir", config.builder.work_dir)]
     if role == "accesslog":
-        return [("accesslog.spool_dir", config.accesslog.spool_dir)]
+        return [
+            ("accesslog.spool_dir", config.accesslog.spool_dir),
+            ("accesslog.parquet_dir", config.accesslog.parquet_dir),
+        ]
     folders = [
         ("webroot.root", config.webroot.root),
         ("master.spool_dir", config.master.spool_dir),

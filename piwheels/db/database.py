@@ -14,6 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
@@ -214,6 +215,25 @@ class Database:
         async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             for piece in pieces:
                 await copy.write(piece)
+
+    async def copy_to_file(self, statement: str, path: Path) -> None:
+        """Write what a COPY ... TO STDOUT gives to a file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+
+        async def attempt() -> None:
+            with path.open("wb") as file:
+                async with (
+                    self.transaction(),
+                    self._connection.cursor() as cursor,
+                    cursor.copy(statement.encode()) as copy,
+                ):
+                    async for piece in copy:
+                        file.write(piece)
+
+        await self._retry(attempt)
 
     async def _retry(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Run a statement or a transaction, and again after each error that is transient.

@@ -89,6 +89,7 @@ class FarmDir:
             "builder.key_dir": self.key_dir.name,
             "builder.work_dir": "builders",
             "accesslog.spool_dir": "accesslog",
+            "accesslog.parquet_dir": "accesses",
             # Several farms and builders of a machine cannot have the same ports.
             "master.metrics_bind": "",
             "builder.metrics_bind": "",

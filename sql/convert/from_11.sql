@@ -306,6 +306,17 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Which files have accesses that were moved out of access_records? A file that is not listed does
+-- not count.
+CREATE TABLE exported_accesses (
+    file        text PRIMARY KEY,          -- relative to [accesslog] parquet_dir
+    day         date NOT NULL,
+    accesses    bigint NOT NULL,
+    downloads   bigint NOT NULL,
+    bytes       bigint NOT NULL,           -- of all accesses
+    exported_at timestamptz NOT NULL DEFAULT now()
+);
+
 -- How many rows does a table have, by category and state? The sum of these rows: statement triggers
 -- append what each statement changed, so that no writer waits for another, and fold_row_counts()
 -- merges them. The view counted_rows counts the same, for checks.

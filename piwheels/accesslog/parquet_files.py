@@ -1,0 +1,146 @@
+"""Parquet files with the accesses of a day: written from CSV, and asked, by DuckDB.
+
+DuckDB is in the extra `stats`, and is imported where it is needed: 32-bit ARM has none.
+"""
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piwheels.db.exported_accesses import AccessCount, AccessTotals, counting_query
+from piwheels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_MEMORY_LIMIT = "256MB"
+#: Times are differences of whole seconds in it, in half the space.
+_FORMAT = (
+    "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 12, "
+    "ROW_GROUP_SIZE 500000"
+)
+_TOTALS = """
+    SELECT count(*), count(*) FILTER (WHERE kind = 1), coalesce(sum(bytes), 0),
+           count(*) FILTER (
+               WHERE CAST(make_timestamp(accessed_s * 1000000) AS DATE) <> CAST(? AS DATE))
+      FROM read_parquet(?)
+"""
+_ACCESSES = """
+    (SELECT *, make_timestamp(accessed_s * 1000000) AS accessed_at
+       FROM read_parquet(?)
+      WHERE accessed_s >= ? AND accessed_s < ?)
+"""
+#: Sorted by client, so that what a client says is stored once; the hash becomes a number within
+#: the day, which counts clients as well and needs a third of the space.
+_SORTED = """
+    SELECT epoch_us(accessed_at) // 1000000 AS accessed_s,
+           CAST(dense_rank() OVER (ORDER BY client_hash) AS INTEGER) AS client,
+           kind, status, bytes, filename, project, client_type, installer, installer_version,
+           arch, os, os_release, python
+      FROM read_csv(?, header = true, nullstr = '\\N', columns = {
+           'accessed_at': 'TIMESTAMP', 'client_hash': 'VARCHAR', 'kind': 'UTINYINT',
+           'status': 'USMALLINT', 'bytes': 'BIGINT', 'filename': 'VARCHAR', 'project': 'VARCHAR',
+           'client_type': 'VARCHAR', 'installer': 'VARCHAR', 'installer_version': 'VARCHAR',
+           'arch': 'VARCHAR', 'os': 'VARCHAR', 'os_release': 'VARCHAR', 'python': 'VARCHAR'})
+     ORDER BY client, accessed_s
+"""
+
+
+def missing_reason() -> str:
+    """Why there can be no Parquet files here; "" if there can."""
+    if importlib.util.find_spec("duckdb") is not None:
+        return ""
+    return "DuckDB is not installed: pip install 'piwheels[stats]' (there is none for 32-bit ARM)"
+
+
+def write_day(csv: Path, target: Path, temporary_dir: Path) -> None:
+    """Write a day's accesses; the file is there whole or not at all.
+
+    Raises:
+        ConfigError: DuckDB is missing, or the file cannot be written.
+    """
+    with _connect(temporary_dir) as connection:
+        partial = target.with_suffix(f".{os.getpid()}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(
+            connection,
+            f"COPY ({_SORTED}) TO '{_quoted(partial)}' ({_FORMAT})",
+            [str(csv)],
+        )
+    _sync(partial)
+    partial.replace(target)
+    _sync(target.parent)
+
+
+def read_totals(file: Path, day: date, temporary_dir: Path) -> AccessTotals:
+    """What a file adds up to.
+
+    Raises:
+        ConfigError: DuckDB is missing, or the file cannot be read.
+    """
+    with _connect(temporary_dir) as connection:
+        found = _fetch(connection, _TOTALS, [day.isoformat(), [str(file)]])
+    accesses, downloads, size, of_other_days = map(int, found[0])
+    if of_other_days:
+        raise ConfigError(f"{file} has accesses of other days than {day}")
+    return AccessTotals(day=day, accesses=accesses, downloads=downloads, bytes=size)
+
+
+def count_accesses(
+    files: Sequence[Path], key: str, since: datetime, until: datetime, temporary_dir: Path
+) -> list[AccessCount]:
+    """Counts of the accesses in files by an expression of their columns, in a period.
+
+    Raises:
+        ConfigError: DuckDB is missing, or a file cannot be read.
+    """
+    if not files:
+        return []
+    times = [int(time.timestamp()) for time in (since, until)]
+    with _connect(temporary_dir) as connection:
+        rows = _fetch(connection, counting_query(key, _ACCESSES), [list(map(str, files)), *times])
+    return [
+        AccessCount(key=str(name), accesses=accesses, downloads=downloads, bytes=size)
+        for name, accesses, downloads, size in rows
+    ]
+
+
+def _connect(temporary_dir: Path) -> "DuckDBPyConnection":
+    if reason := missing_reason():
+        raise ConfigError(reason)
+    import duckdb  # noqa: PLC0415 - 32-bit ARM has none
+
+    return duckdb.connect(
+        config={
+            "memory_limit": _MEMORY_LIMIT,
+            "threads": 1,
+            "temp_directory": str(temporary_dir / "duckdb"),
+            "autoinstall_known_extensions": False,  # nothing is downloaded
+        }
+    )
+
+
+def _fetch(
+    connection: "DuckDBPyConnection", query: str, parameters: Sequence[object]
+) -> list[tuple[Any, ...]]:
+    import duckdb  # noqa: PLC0415 - 32-bit ARM has none
+
+    try:
+        return connection.execute(query, list(parameters)).fetchall()
+    except duckdb.Error as error:
+        raise ConfigError(f"files of single accesses cannot be read or written: {error}") from None
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
