@@ -115,7 +115,7 @@ def test_a_builder_can_write_only_to_its_work_directory(tmp_path: Path) -> None:
     assert unit_values(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]
 
 
-def test_the_log_reader_follows_the_given_log_and_writes_only_to_its_spool(
+def test_the_log_reader_follows_the_given_log_and_writes_only_to_its_directories(
     tmp_path: Path,
 ) -> None:
     loaded = load_test_config(tmp_path)
@@ -124,7 +124,8 @@ def test_the_log_reader_follows_the_given_log_and_writes_only_to_its_spool(
     )
     (command,) = unit_values(unit, "ExecStart")
     assert '--follow "/var/log/x y/z.log"' in command
-    assert unit_values(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool_dir}"]
+    own = loaded.config.accesslog
+    assert unit_values(unit, "ReadWritePaths") == [f"-{own.spool_dir}", f"-{own.parquet_dir}"]
 
 
 def test_the_unit_of_a_builder_allows_what_bubblewrap_needs(tmp_path: Path) -> None:
