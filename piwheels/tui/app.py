@@ -569,9 +569,10 @@ class Console(FarmApp):
         action = entry.action
         if entry.context:
             self.switch_context(entry.context)
-        elif entry.screen_name is not None:
+            return
+        if entry.screen_name is not None:  # an action on a row of it asks there
             self.navigate(entry.screen_name, entry.screen_filter, cursor=entry.cursor)
-        elif (
+        if (
             action is not None
             and action.changes_farm
             and (entry.target or self.is_available(action))

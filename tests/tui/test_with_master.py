@@ -196,7 +196,10 @@ async def test_a_group_of_failures_is_retried_and_skipped(
         await perform(stage, "retry_group", *CONFIRM_KEYS)
         assert await wait_until_applied(stage) == "2 builds were queued again"
         await master.wait_for_query("SELECT count(*) = 2 FROM jobs")
-        await stage.wait_for_text("by itself")
+        await stage.wait_until(
+            lambda: any(line.endswith(" queued") for line in stage.text.splitlines()),
+            "its builds are queued",
+        )
         await perform(stage, "skip_group", *"no ARM", "enter")
         assert await wait_until_applied(stage) == "2 releases were skipped: no ARM"
         skipped = await master.db.rows("SELECT project, version, target, reason FROM target_skips")
@@ -204,6 +207,39 @@ async def test_a_group_of_failures_is_retried_and_skipped(
             (project, "1.0", TARGET.name, "no ARM") for project in ("one", "two")
         ]
         await stage.wait_for_text("Nothing fails")
+
+
+async def test_rows_of_failures_stay_while_they_are_read(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+
+        async def fail(project: str, reason: str) -> None:
+            await stage.press("2")
+            await build_on(stage, master, pi1, project)
+            await pi1.finish_build(Outcome.FAILED, f"{project}.c:3: error: {reason}")
+            await master.wait_for_query("SELECT count(*) = 0 FROM jobs")
+
+        await fail("one", "it broke")
+        await stage.press("5")
+        await stage.wait_for_text("1 release for 1 cause")
+        read = stage.keys
+        for project in ("two", "three"):
+            await master.release(project)
+            await pi1.take_job()
+            await pi1.finish_build(Outcome.FAILED, f"{project}.c:3: error: it burst")
+        await master.wait_for_query("SELECT count(*) = 0 FROM jobs")
+        stage.console.current_screen.on_command_finished()  # it asks the master again
+        await stage.wait_for_text("3 releases for 2 causes")
+        assert stage.keys[:1] == read, "the larger group is below the one that was read"
+        await stage.wait_for_text("changed, Esc sorts")
+        await perform(stage, "retry_group", *CONFIRM_KEYS)
+        assert await wait_until_applied(stage) == "1 build was queued again"
+        await master.wait_for_query("SELECT array_agg(project) = '{one}' FROM jobs")
+        await stage.press("2", "ctrl+k", *"retry it burst")
+        await stage.wait_for_text("which asks first")
+        await stage.press("enter")
+        await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+        await stage.press(*CONFIRM_KEYS)
+        await master.wait_for_query("SELECT count(*) = 3 FROM jobs")
 
 
 async def test_the_page_of_a_failed_build_and_its_log_tell_what_the_master_recorded(

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     TARGET = "target"
     PROJECT = "project"
     BUILD = "build"
+    FAILURE = "failure"
     ACTION = "action"
 
 
@@ -247,7 +248,7 @@ def action_entry(action: Action, note: str) -> FinderEntry:
         Kind.ACTION,
         action.label,
         note,
-        _asks(action.label) if action.changes_farm else action.help.rstrip("."),
+        asks_first(action.label) if action.changes_farm else action.help.rstrip("."),
         action=action,
         words=action.help,
     )
@@ -283,11 +284,12 @@ def actions_on_project(
             Kind.ACTION,
             label,
             "changes the farm, asks first",
-            _asks(label),
+            asks_first(label),
             action=action,
             target=target,
         )
 
 
-def _asks(label: str) -> str:
+def asks_first(label: str) -> str:
+    """What Enter does with an action that changes the farm."""
     return f"{label}, which asks first"

@@ -70,6 +70,11 @@ class ConsoleContext(Protocol):
         ...
 
     @property
+    def idle_s(self) -> float:
+        """For how long no key was pressed and no button of the mouse."""
+        ...
+
+    @property
     def stale_s(self) -> float:
         """How old the state shown is."""
         ...

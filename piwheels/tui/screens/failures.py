@@ -17,10 +17,12 @@ from piwheels.protocol.messages import (
     ListFailedBuilds,
     ListFailures,
 )
+from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables import failures
+from piwheels.tui.model.tables.kept_order import KeptOrder
 from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.context import ConsoleContext
@@ -30,6 +32,8 @@ from piwheels.tui.widgets.table import RowTable
 
 #: The master counts them again after this time.
 _REFRESH_S = 15.0
+#: Rows keep their places until no key was pressed for so long.
+_KEPT_ORDER_S = 60.0
 
 
 class FailuresScreen(TableScreen):
@@ -47,6 +51,7 @@ class FailuresScreen(TableScreen):
         super().__init__(console)
         self._report: FailuresReply | None = None
         self._error = ""
+        self._order = KeptOrder()
 
     # --- what is shown ---
 
@@ -67,12 +72,19 @@ class FailuresScreen(TableScreen):
 
     def _refresh_if_shown(self) -> None:
         if self.is_current and self.console.farm.connected:
+            if self.console.idle_s > _KEPT_ORDER_S:
+                self._order.forget()
             self._request()
 
     def on_shown(self) -> None:
         """Ask again: an old answer may be out of date."""
         super().on_shown()
         self._request()
+
+    def set_filter(self, screen_filter: ScreenFilter) -> None:
+        """The operator comes from another screen: rows are in the order of now."""
+        self._order.forget()
+        super().set_filter(screen_filter)
 
     def on_command_finished(self) -> None:
         """Show what a command has changed."""
@@ -94,6 +106,30 @@ class FailuresScreen(TableScreen):
         groups = self._report.groups if self._report else ()
         return failures.failure_rows(groups, console.now, ascii_only=console.ascii_only)
 
+    def visible_rows(self, filter_text: str) -> list[Row]:
+        """The rows stay where they were read: a key acts on the one under the cursor."""
+        view = self.view
+        arrangement = (view.sort, view.reverse, filter_text, self.screen_filter)
+        return self._order.apply(super().visible_rows(filter_text), arrangement)
+
+    def clear_last_filter(self) -> bool:
+        """Clear the filter, then put rows in order whose rank has changed."""
+        if super().clear_last_filter():
+            return True
+        if not self._order.changed:
+            return False
+        self._order.forget()
+        self.refresh_all()
+        return True
+
+    def place_words(self) -> list[Word]:
+        """The place in the table, and how many rows have another rank than they are shown by."""
+        words = super().place_words()
+        if changed := self._order.changed:
+            text = f"; {format_count(changed)} changed, Esc sorts"
+            words.insert(1, Word(text, "accent", actions.BACK, gap_before=0))
+        return words
+
     def _empty_text(self) -> str:
         if self._report is None and self.console.farm.has_snapshot:
             return terminal_safe(self._error) or "The master is counting what fails."
@@ -101,7 +137,11 @@ class FailuresScreen(TableScreen):
 
     def refresh_content(self) -> None:
         """Show the groups, the totals, and the row under the cursor."""
+        asked_for = self.pending_cursor if self._report is None else ""
+        if asked_for:
+            self.pending_cursor = ""  # until the groups are known
         super().refresh_content()
+        self.pending_cursor = asked_for
         self.query_one("#totals", Bar).show(self._total_words())
         self._refresh_details()
 
@@ -149,17 +189,8 @@ class FailuresScreen(TableScreen):
         """A group, and the build that it is shown by."""
         group = self._group(key)
         if group is None:
-            return None
-        return ActionTarget(
-            key=key,
-            name=failures.cause_text(group),
-            build=group.example_build,
-            project=group.example_project,
-            version=group.example_version,
-            target=group.example_target,
-            failure_class=group.failure_class,
-            cause=group.cause,
-        )
+            return None  # it is gone, and its row stays where it was read
+        return failures.group_target(group)
 
     def open_row(self, key: str) -> None:
         """The builds of a group."""

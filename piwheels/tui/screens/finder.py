@@ -1,6 +1,7 @@
 """The finder: one line to type into, for every place and every action."""
 
 import asyncio
+from contextlib import suppress
 from typing import ClassVar
 
 from textual import on, work
@@ -12,11 +13,13 @@ from textual.widgets import Input, Static
 
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_count, noun
+from piwheels.model import FailureGroup
 from piwheels.protocol.commands.definition import Requirement
-from piwheels.protocol.messages import ProjectHits, SearchProjects
+from piwheels.protocol.messages import FailuresReply, ListFailures, ProjectHits, SearchProjects
 from piwheels.tui.model import finder
 from piwheels.tui.model.action_types import Action, Group
 from piwheels.tui.model.actions import FIND, SCREEN_ACTIONS, all_actions
+from piwheels.tui.model.cause_finder import actions_on_causes, cause_entry
 from piwheels.tui.model.farm_actions import farm_actions
 from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.finder_query import FinderQuery, parse_query
@@ -33,6 +36,12 @@ def actions_on_projects() -> list[Action]:
     """The actions that can be done with a project or a release."""
     of_group = farm_actions(Group.PROJECTS)
     return [action for action in of_group if action.requires is Requirement.PROJECT]
+
+
+def group_actions() -> list[Action]:
+    """The actions that can be done with a group of failures."""
+    of_group = farm_actions(Group.PROJECTS)
+    return [action for action in of_group if action.requires is Requirement.FAILURES]
 
 
 class FinderScreen(ModalScreen[FinderEntry | None]):
@@ -55,6 +64,7 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         super().__init__()
         self.console = console
         self._reply = ProjectHits(hits=(), projects=0)
+        self._groups: tuple[FailureGroup, ...] = ()
         self._hits_for = ""  # the text that `_reply` answers
         self._was_moved = False  # the highlight, by the operator
         self._is_unanswered = False  # the master did not answer the last question
@@ -75,6 +85,7 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         """Show the screens."""
         self.query_one(Input).focus()
         self.call_after_refresh(self._refresh)
+        self._read_failures()
 
     def on_resize(self) -> None:
         """Lay the lines out for the new width."""
@@ -120,18 +131,31 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
             for hit in self._reply.hits
         ]
         places = finder.places(console.farm, console.now, ascii_only=console.ascii_only)
-        entries = (*places, *others, *self._action_entries())
+        causes = [cause_entry(it, ascii_only=console.ascii_only) for it in self._groups]
+        entries = (*places, *causes, *others, *self._action_entries())
         query = self._query(typed)
         found = finder.find_entries(entries, hits, typed, query.project)
         on_project = self._project_actions(query)
         # Who names an action means it; else places come first.
-        first = on_project if query.verb else []
+        first = self._named_actions(query, on_project) if query.verb else []
         last = [] if query.verb else on_project
         return [*first, *self._releases(query), *found, *last][: finder.MAX_ENTRIES]
 
     @staticmethod
     def _query(typed: str) -> FinderQuery:
-        return parse_query(typed, [action.label for action in actions_on_projects()])
+        actions = (*group_actions(), *actions_on_projects())
+        return parse_query(typed, [action.label for action in actions])
+
+    def _named_actions(
+        self, query: FinderQuery, on_project: list[FinderEntry]
+    ) -> list[FinderEntry]:
+        """The actions that a verb means; a project that begins so is meant before a cause."""
+        if self.console.source.read_only or not query.project:
+            return on_project
+        actions = group_actions()
+        on_causes = actions_on_causes(self._groups, actions, query.verb, query.project)
+        is_project = any(hit.project.startswith(query.project) for hit in self._reply.hits[:1])
+        return [*on_project, *on_causes] if is_project else [*on_causes, *on_project]
 
     def _releases(self, query: FinderQuery) -> list[FinderEntry]:
         """The release that was typed, of the project that was found first."""
@@ -177,6 +201,14 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         box.border_subtitle = of_all
 
     # --- the master ---
+
+    @work(group="failures")
+    async def _read_failures(self) -> None:
+        """Ask once what fails; without an answer no cause is found."""
+        with suppress(PiwheelsError):
+            reply = await self.console.source.request(ListFailures(), FailuresReply)
+            self._groups = reply.groups
+            self._refresh()
 
     @on(Input.Changed)
     def _text_changed(self) -> None:

@@ -140,7 +140,7 @@ class DiffApp(App[_Result]):
         self._diff = _make_cell_diff(self)
         self._timer_handle: asyncio.TimerHandle | None = None
         self._frame_at = 0.0
-        self._interactive_until = 0.0
+        self._input_at = time.monotonic() - _INTERACTIVE_S
         if self._diff is None:
             _log.warning("unexpected Textual version (not 8.2): whole lines are sent")
 
@@ -162,6 +162,11 @@ class DiffApp(App[_Result]):
             self.flush()
         finally:
             self.post_display_hook()
+
+    @property
+    def idle_s(self) -> float:
+        """For how long no key was pressed and no button of the mouse."""
+        return time.monotonic() - self._input_at
 
     def _disable_diff(self, error: Exception) -> None:
         _log.warning("comparing cells failed, whole lines are sent: %r", error)
@@ -200,7 +205,8 @@ class DiffApp(App[_Result]):
         if not driver.ready:
             return _POLL_S
         now = time.monotonic()
-        return 0.0 if now < self._interactive_until else self._frame_at + self.min_frame_s - now
+        is_interactive = now < self._input_at + _INTERACTIVE_S
+        return 0.0 if is_interactive else self._frame_at + self.min_frame_s - now
 
     def _flush_later(self, wait_s: float) -> None:
         if self._timer_handle is not None:
@@ -224,7 +230,7 @@ class DiffApp(App[_Result]):
     async def on_event(self, event: events.Event) -> None:
         """Do not delay the echo of a key; after a resize, redraw everything."""
         if isinstance(event, _INPUT_EVENTS):
-            self._interactive_until = time.monotonic() + _INTERACTIVE_S
+            self._input_at = time.monotonic()
         elif isinstance(event, events.Resize) and self._diff is not None:
             self._diff.invalidate()
         await super().on_event(event)

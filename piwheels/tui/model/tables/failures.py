@@ -2,6 +2,7 @@
 
 from piwheels.formatting import format_count, format_short_duration
 from piwheels.model import FailureGroup
+from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -16,7 +17,8 @@ FAILURE_COLUMNS = (
     Column("repair", "Repair", 11, 2),
 )
 
-_BY_ITSELF = "by itself"
+#: Their builds are queued, by itself or by a command.
+_QUEUED = "queued"
 
 
 def failure_rows(
@@ -75,8 +77,22 @@ def cause_text(group: FailureGroup) -> str:
 
 def _repair(group: FailureGroup, *, retrying: bool) -> str:
     if retrying:
-        return _BY_ITSELF
+        return _QUEUED
     return terminal_safe(", ".join(group.packages))
+
+
+def group_target(group: FailureGroup) -> ActionTarget:
+    """A group as actions see it, and the build that it is shown by."""
+    return ActionTarget(
+        key=failure_key(group),
+        name=cause_text(group),
+        build=group.example_build,
+        project=group.example_project,
+        version=group.example_version,
+        target=group.example_target,
+        failure_class=group.failure_class,
+        cause=group.cause,
+    )
 
 
 def regressions_text(group: FailureGroup) -> str:
