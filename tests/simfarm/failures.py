@@ -8,6 +8,7 @@ from piwheels.errors import RejectedError
 from piwheels.model import BuildDetails, BuildPhase, BuildSummary, FailureGroup
 from piwheels.protocol.messages import FailuresReply
 from tests.simfarm.model import FarmModel
+from tests.simfarm.standing_failures import standing_of
 
 _POSITION = re.compile(r"^\S+?:\d+(:\d+)?:\s+")
 #: Groups with a class and a package of their own, by a word of their line.
@@ -22,6 +23,9 @@ GroupKey = tuple[str, str]
 
 def group_of(build: BuildSummary) -> GroupKey:
     """The class and the cause of a failed build."""
+    if standing := standing_of(build):
+        names = ", ".join(standing.packages or standing.missing)
+        return standing.failure_class, names or _POSITION.sub("", standing.line)
     for word, failure_class, package in _CAUSES:
         if word in build.reason:
             return failure_class, package or build.reason
@@ -59,6 +63,9 @@ def _groups(
     built = {(build.project, build.target) for build in builds if build.outcome == "built"}
     for (failure_class, cause), failed in open_failures(builds).items():
         regressions = [build for build in failed if (build.project, build.target) in built]
+        standing = next(filter(None, map(standing_of, failed)), None)
+        if standing and not regressions:
+            regressions = failed[-standing.regressions :] if standing.regressions else []
         example = (regressions or failed)[0]
         waiting = [it for it in failed if (it.project, it.version, it.target) in retried]
         names = sorted({f"{build.project} {build.version}" for build in regressions})
@@ -66,6 +73,7 @@ def _groups(
             failure_class=failure_class,
             cause=cause,
             reason=example.reason,
+            missing=standing.missing if standing else (),
             packages=(cause,) if cause.endswith(("-dev", "rustc")) else (),
             releases=len({(build.project, build.version) for build in failed}),
             targets=len({build.target for build in failed}),
@@ -86,11 +94,11 @@ def build_details(model: FarmModel, build: int) -> BuildDetails:
     Raises:
         RejectedError: there is no such build.
     """
-    summary = next((it for it in model.builds if it.build_id == build), None)
+    summary = next((it for it in model.all_builds if it.build_id == build), None)
     if summary is None:
         raise RejectedError(f"build {build} is not recorded")
     group_class, cause = ("", "") if summary.outcome == "built" else group_of(summary)
-    alike = open_failures(model.builds).get((group_class, cause), ())
+    alike = open_failures(model.all_builds).get((group_class, cause), ())
     return BuildDetails(
         build=summary,
         started_at=summary.ended_at - timedelta(seconds=summary.duration_s),

@@ -59,7 +59,6 @@ from tests.simfarm import builder_pages, failures, series
 from tests.simfarm.model import FarmModel
 
 _POLL_S = 0.1
-OPERATOR = "ada@console"
 
 
 class SimHandlers:
@@ -141,9 +140,9 @@ class SimHandlers:
     def _about_failures(self, body: ListFailures | ListFailedBuilds | ShowBuild) -> ReplyBody:
         match body:
             case ListFailures():
-                return failures.report(self._model.builds, self._model.retried)
+                return failures.report(self._model.all_builds, self._model.retried)
             case ListFailedBuilds():
-                found = failures.open_failures(self._model.builds)
+                found = failures.open_failures(self._model.all_builds)
                 return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
             case ShowBuild(build=build):
                 return BuildReply(details=failures.build_details(self._model, build))
@@ -152,10 +151,10 @@ class SimHandlers:
         tracker = self._model.alerts
         for alert_id in body.alerts:
             if isinstance(body, AcknowledgeAlerts):
-                tracker.acknowledge(alert_id, OPERATOR, body.note)
+                tracker.acknowledge(alert_id, self._model.operator, body.note)
             else:
                 until = self._model.time + timedelta(seconds=body.duration_s)
-                tracker.mute(alert_id, OPERATOR, until, body.note)
+                tracker.mute(alert_id, self._model.operator, until, body.note)
         self._publish(AlertsChanged(alerts=tracker.alerts))
         return CommandSucceeded(text="done", count=len(body.alerts))
 

@@ -18,8 +18,8 @@ _ERROR = "src/core/{word}.c:{n}:5: error: implicit declaration of function '{wor
 
 
 @lru_cache(8)
-def full_log(build: int, lines: int, *, failed: bool) -> bytes:
-    """The whole log of a build; one that failed has an error near its end."""
+def full_log(build: int, lines: int, reason: str = "", *, failed: bool) -> bytes:
+    """The whole log of a build; one that failed has an error, or its reason, near its end."""
     dice = random.Random(build)
     pool = [dice.choice(_LINES) for _ in range(64)]
     words = [dice.choice(_WORDS) for _ in range(61)]
@@ -28,7 +28,7 @@ def full_log(build: int, lines: int, *, failed: bool) -> bytes:
     ]
     if failed:
         at = max(0, lines - 1 - lines // 20)
-        made[at] = _ERROR.format(n=at, word=words[0])
+        made[at] = reason or _ERROR.format(n=at, word=words[0])
     return "".join(f"{line}\n" for line in made).encode()
 
 

@@ -33,6 +33,7 @@ from piwheels.protocol.messages import (
 )
 from tests.simfarm import scenario_builders
 from tests.simfarm.machine import GIB, LOADS, SimBuild, SimBuilder
+from tests.simfarm.standing_failures import standing_builds
 
 PULSE_S = 2.0
 _KEPT = 200  # builds and events in a snapshot
@@ -94,6 +95,10 @@ class FarmModel:
         self._served_today = 90_000
         self.alerts = AlertTracker()
         self.has_odd_builders = odd and builders >= 12
+        #: What has failed for days; it is not among the last builds.
+        self.standing = list(standing_builds(self.time)) if self.has_odd_builders else []
+        self.failed_builds |= {build.build_id: True for build in self.standing}
+        self.operator = scenario_builders.OPERATORS[0]  # who sent the last command
         self.machines = {
             machine.label: machine for machine in self._make(builders, odd=self.has_odd_builders)
         }
@@ -183,7 +188,7 @@ class FarmModel:
             instance=self.instance,
             uptime_s=self.uptime_s,
             paused=self.paused,
-            paused_by=scenario_builders.OPERATORS[0] if self.paused else "",
+            paused_by=self.operator if self.paused else "",
             paused_at=self.paused_at,
             builders=tuple(machine.view(self.paused, loads=True) for machine in there),
             alerts=self.alerts.alerts if builders else (),
@@ -207,6 +212,11 @@ class FarmModel:
             upstream_lag_s=12.0,
             downloads=self._downloads(),
         )  # fmt: skip
+
+    @property
+    def all_builds(self) -> list[BuildSummary]:
+        """The builds that failures are grouped of, the oldest first."""
+        return [*self.standing, *self.builds]
 
     def present(self) -> list[SimBuilder]:
         """The builders that are connected."""
@@ -316,7 +326,7 @@ class FarmModel:
         """As the master does: one that restarts is not listed, any other as ended."""
         machine.away_s = RESTART_S if machine.restarts else math.inf
         machine.build = None
-        reason = f"{what} by {scenario_builders.OPERATORS[0]}"
+        reason = f"{what} by {self.operator}"
         left = self.note("master", f"builder {machine.label} left: {reason}")
         if machine.restarts:
             return BuilderRemoved(label=machine.label), left
@@ -461,6 +471,9 @@ class FarmModel:
         skipped = set(releases)
         kept = [it for it in self.builds if (it.project, it.version, it.target) not in skipped]
         self.builds = deque(kept, maxlen=_KEPT)
+        self.standing = [
+            it for it in self.standing if (it.project, it.version, it.target) not in skipped
+        ]
 
     def is_restarting(self, label: str) -> bool:
         """Whether a builder is about to end, or away."""

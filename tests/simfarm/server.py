@@ -208,6 +208,7 @@ class SimFarm:
             if self.rejection:
                 raise RejectedError(self.rejection)
             await self.replies_allowed.wait()
+            self.model.operator = call.caller.name
         if isinstance(body, TailLog):
             return self._tail(body)
         return await SimHandlers(self.model, self.publish).handle(body)
@@ -229,6 +230,10 @@ class SimFarm:
         """The whole log of a build that has ended; None when there is none."""
         return self.log(build)[0] if build in self.model.failed_builds else None
 
+    def _reason(self, build: int) -> str:
+        """The line that says why a build failed that is not among the last ones."""
+        return next((it.reason for it in self.model.standing if it.build_id == build), "")
+
     def arrivals(self, build: int) -> logs.SimArrivals:
         """When the parts of a log arrived: its lines at a steady rate."""
         return logs.SimArrivals(self.log_lines, self.lines_per_s)
@@ -241,7 +246,7 @@ class SimFarm:
         """The current content of a build's log, and whether it is complete."""
         failed = self.model.failed_builds.get(build, False)
         if not self.model.is_running(build):
-            return logs.full_log(build, self.log_lines, failed=failed), True
+            return logs.full_log(build, self.log_lines, self._reason(build), failed=failed), True
         started_at = self._log_started_at.setdefault(build, time.monotonic())
         lines = int((time.monotonic() - started_at) * self.lines_per_s) + 1
         return logs.partial_log(build, self.log_lines, lines, failed=failed), False

@@ -234,7 +234,7 @@ async def test_an_event_says_that_a_builder_has_ended_by_order(
     await stage.wait_for_text("kill: 1 builder")
     assert "1 builders" not in stage.text
     await stage.press("8")
-    await stage.wait_for_text("builder pi007 left: killed by ada@console")
+    await stage.wait_for_text("builder pi007 left: killed by ada@here")
 
 
 async def test_a_sheet_leaves_marked_rows_in_sight(farm: SimFarm) -> None:

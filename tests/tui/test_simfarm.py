@@ -1,6 +1,7 @@
 """The simulated farm, which other tests and benchmarks of the console use."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -29,12 +30,15 @@ from piwheels.protocol.messages import (
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.model.source_events import Connected
-from tests.simfarm import FarmModel, SimFarm
+from tests.simfarm import FarmModel, SimFarm, failures
 from tests.simfarm.model import SPECIAL_STATES
 from tests.simfarm.series import read_series
 from tests.simfarm.server import control_address
 from tests.timeouts import WAIT_S, LongTimeoutClient
 from tests.tui.source_probe import SourceProbe, wait_until
+
+#: What no terminal may interpret, as patterns.
+_HOSTILE = ("\x1b", "\x07", r"\[red\]", "\u202e", r"\.\./\.\.")
 
 
 @pytest.fixture
@@ -67,6 +71,20 @@ def test_every_special_state_exists() -> None:
     states = {view.state for view in FarmModel(builders=12).snapshot().status.builders}
     assert set(SPECIAL_STATES) <= states
     assert BuilderState.BUILDING in states | {BuilderState.UPLOADING}
+
+
+def test_it_fails_as_the_design_draws_it() -> None:
+    model = FarmModel(builders=12)
+    groups = {group.cause: group for group in failures.report(model.all_builds, ()).groups}
+    libpq = groups["libpq-dev"]
+    assert (libpq.releases, libpq.targets, libpq.regressions) == (41, 3, 2)
+    assert libpq.missing == ("header libpq-fe.h",)
+    hostile = "".join(group.reason for group in groups.values())
+    assert {"\x1b", "\x07", "[red]", "\u202e", "../.."} <= set(
+        re.findall("|".join(_HOSTILE), hostile)
+    )
+    build = failures.open_failures(model.all_builds)["missing-package", "libpq-dev"][0]
+    assert failures.build_details(model, build.build_id).group_releases == 41
 
 
 def test_builds_end_and_others_start() -> None:
