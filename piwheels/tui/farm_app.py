@@ -23,6 +23,7 @@ from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.source_events import SourceEvent
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_view import TableView
+from piwheels.tui.model.web_links import WebLinks
 from piwheels.tui.preference_dialogs import PreferencesApp
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.dialogs import ChoiceDialog
@@ -40,6 +41,7 @@ class FarmApp(PreferencesApp):
         self.contexts = tuple(contexts)
         if contexts and self.context not in contexts:
             self.contexts += (self.context,)
+        self.can_show_links = True  # not on a terminal that would print them
         self.last_screen = ScreenName.OVERVIEW  # the tab that was shown last
         self.table_views: dict[str, TableView] = {}  # by screen
 
@@ -57,6 +59,13 @@ class FarmApp(PreferencesApp):
     def farm(self) -> FarmState:
         """The farm's state."""
         return self.session.farm
+
+    @property
+    def web_links(self) -> WebLinks:
+        """The addresses of the farm's pages, where links can be shown."""
+        status = self.farm.status
+        shown = self.settings.links and self.can_show_links and status is not None
+        return WebLinks.of_index(status.index_url) if shown and status else WebLinks()
 
     @property
     def command_history(self) -> CommandHistory:

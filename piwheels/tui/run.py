@@ -25,6 +25,7 @@ from piwheels.tui.client.recording import RecordingSource
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.farm_contexts import ContextResolver, record_to
 from piwheels.tui.model.key_names import rename_actions, validate_keys
+from piwheels.tui.model.web_links import shows_links
 from piwheels.tui.settings import RingSettings, ViewSettings, settings_file, view_file
 from piwheels.tui.terminal.alert_signals import RESTORE_TITLE
 from piwheels.tui.terminal.terminal_hangup import exit_on_hangup
@@ -85,6 +86,9 @@ async def _run(options: Options) -> int:
         context=context,
         contexts=() if replay else tuple(contexts.values()),
         first_screen=view.screen if options.snapshot is None else "",
+    )
+    console.can_show_links = (
+        shows_links(os.environ) and not options.low_bandwidth and not console.ascii_only
     )
     if options.snapshot is None:
         console.table_views = dict(view.tables)

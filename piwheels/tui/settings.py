@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
     """
 
     theme: str = ""
+    links: bool = True  # to the farm's web pages (OSC 8)
     keys: dict[str, str] = {}
     alerts: RingSettings = RingSettings()
     window: SeriesWindow = SeriesWindow.DAY  # how far back graphs go

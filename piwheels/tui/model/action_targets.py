@@ -1,7 +1,7 @@
 """Targets of actions from builders and builds, and the screen filters that lead to them."""
 
 from piwheels.formatting import format_short_duration
-from piwheels.model import Alert, BuildSummary
+from piwheels.model import Alert, BuildSummary, Outcome
 from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
@@ -91,6 +91,7 @@ def ended_target(key: str, build: BuildSummary) -> ActionTarget:
         key=key,
         name=terminal_safe(f"{build.project} {build.version} for {build.target}"),
         build=build.build_id,
+        has_failed=build.outcome not in {Outcome.BUILT, Outcome.CANCELED},
         project=build.project,
         version=build.version,
         target=build.target,

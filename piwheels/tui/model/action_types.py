@@ -52,6 +52,7 @@ class ActionTarget:
     builder: str = ""
     build: int | None = None
     is_building: bool = False  # `build` is running
+    has_failed: bool = False  # `build` ended without a wheel
     project: str = ""
     version: str = ""
     target: str = ""

@@ -36,6 +36,7 @@ RESERVED_KEYS = frozenset(
 
 #: Old names of actions, which settings may still use.
 _RENAMED_ACTIONS = {
+    "copy_row": "copy",
     "fates": "commands",
     "rekey": "change_key",
     "leave": "quit",

@@ -14,6 +14,7 @@ from piwheels.tui.model.command_status import CommandHistory
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_view import TableView
+from piwheels.tui.model.web_links import WebLinks
 from piwheels.tui.settings import Settings
 
 
@@ -67,6 +68,11 @@ class ConsoleContext(Protocol):
     @property
     def now(self) -> float:
         """The time for ages and clocks, in UNIX seconds; it stops while disconnected."""
+        ...
+
+    @property
+    def web_links(self) -> WebLinks:
+        """The addresses of the farm's pages, where links can be shown."""
         ...
 
     @property

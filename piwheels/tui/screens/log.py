@@ -101,21 +101,38 @@ class LogScreen(FarmScreen):
     def _title_words(self) -> list[Word]:
         scope, view, ended = self.screen_filter, self._running_view(), self._ended_build()
         words = [Word(f"build {scope.build}", "strong", drop_order=2)]
+        words[0] = words[0]._replace(link=self._page_of_log())
         if view is not None:
-            words += _build_words(view.project, view.release_version, view.target, view.label)
+            words += self._build_words(view.project, view.release_version, view.target, view.label)
             text = f"{view.state}: {view.phase}" if view.phase else view.state
             words.append(self._state_word(view.state, text, glyphs.STATE_STYLE.get(view.state, "")))
         elif ended is not None:
-            words += _build_words(ended.project, ended.version, ended.target, ended.builder)
+            words += self._build_words(ended.project, ended.version, ended.target, ended.builder)
             glyph, style = outcome_style(ended.outcome)
             text = f"{ended.outcome} in {format_short_duration(ended.duration_s)}"
             words.append(self._state_word(glyph, text, style))
         elif scope.project:
-            words += _build_words(scope.project, scope.version, scope.target)
+            words += self._build_words(scope.project, scope.version, scope.target)
         if self._error:
             text = f"{self.console.glyph('warning')} {terminal_safe(self._error)}"
             words.append(Word(text, "warning", gap_before=2))
         return words
+
+    def _page_of_log(self) -> str:
+        """The page of the log, which a failed build has."""
+        target = next(iter(self.action_targets()), None)
+        return self.console.web_links.of_cell(target, "build")
+
+    def _build_words(
+        self, project: str, version: str, target: str, builder: str = ""
+    ) -> list[Word]:
+        page = self.console.web_links.release(project, version)
+        words = [
+            Word(terminal_safe(f"{project} {version}"), "strong", link=page),
+            Word(terminal_safe(f"for {target}"), drop_order=4),
+        ]
+        on = [Word(terminal_safe(f"on {builder}"), drop_order=3)] if builder else []
+        return words + on
 
     def _state_word(self, glyph: str, text: str, style: str) -> Word:
         text = terminal_safe(f"{self.console.glyph(glyph)} {text}")
@@ -314,11 +331,3 @@ class LogScreen(FarmScreen):
         target = self.action_targets()[0]
         parts = (target.project, target.version, target.target, f"build{self._shown_build}")
         return "-".join(filter(None, parts)).replace("/", "_") + ".log"
-
-
-def _build_words(project: str, version: str, target: str, builder: str = "") -> list[Word]:
-    words = [
-        Word(terminal_safe(f"{project} {version}"), "strong"),
-        Word(terminal_safe(f"for {target}"), drop_order=4),
-    ]
-    return [*words, Word(terminal_safe(f"on {builder}"), drop_order=3)] if builder else words

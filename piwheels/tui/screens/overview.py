@@ -125,13 +125,17 @@ class OverviewScreen(FarmScreen):
         )
 
     def _list(self, name: str) -> RowTable:
-        return RowTable(
+        table = RowTable(
             _LISTS[name],
             ascii_only=self.console.ascii_only,
             can_mark=False,
             shows_cursor_without_focus=False,
             id=name,
         )
+        table.link_of = lambda key, column: self.console.web_links.of_cell(
+            self._target(name, key), column
+        )
+        return table
 
     # --- what is shown ---
 

@@ -128,6 +128,9 @@ class TableScreen(FarmScreen):
             ascii_only=ascii_only,
             can_mark=self.screen_name in actions.MARK.screens,
         )
+        table.link_of = lambda key, column: self.console.web_links.of_cell(
+            self.action_target(key), column
+        )
         filter_line = Input(placeholder="words that rows contain", compact=True)
         pane = DetailPane(ascii_only=ascii_only)
         return (

@@ -29,6 +29,7 @@ class Word(NamedTuple):
         drop_order: The highest are left out first.
         gap_before: Cells between it and the word before.
         key: The key of its action, drawn before it.
+        link: The address of the page that it leads to in the terminal.
     """
 
     text: str
@@ -37,10 +38,16 @@ class Word(NamedTuple):
     drop_order: int = 0
     gap_before: int = 1
     key: str = ""
+    link: str = ""
 
 
-#: A text, its style, and what a click on it does.
-_StyledText = tuple[str, str, Action | None]
+class _StyledText(NamedTuple):
+    """A text, its style, what a click on it does, and the address that it leads to."""
+
+    text: str
+    style: str = ""
+    action: Action | None = None
+    link: str = ""
 
 
 class BarLine(NamedTuple):
@@ -72,7 +79,7 @@ class Bar(Widget):
     @property
     def text(self) -> str:
         """The text of the lines."""
-        texts = ("".join(text for text, _, _ in self._laid_out(line)) for line in self._lines)
+        texts = ("".join(it.text for it in self._laid_out(line)) for line in self._lines)
         return "\n".join(text.rstrip() for text in texts)
 
     def show(self, left: Sequence[Word], right: Sequence[Word] = ()) -> None:
@@ -103,18 +110,18 @@ class Bar(Widget):
         if y >= len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
         words = self._laid_out(self._lines[y])
-        segments = [Segment(text, self._style_for(style)) for text, style, _ in words]
+        segments = [Segment(it.text, self._look_of(it)) for it in words]
         return Strip(segments).adjust_cell_length(self.size.width, self._style_for(""))
 
     async def _on_click(self, event: events.Click) -> None:
         if event.button == RIGHT_BUTTON or event.y >= len(self._lines):
             return
         x = 0
-        for text, _, action in self._laid_out(self._lines[event.y]):
-            x += cell_len(text)
+        for it in self._laid_out(self._lines[event.y]):
+            x += cell_len(it.text)
             if event.x < x:
-                if action:
-                    self.post_message(self.Clicked(action))
+                if it.action:
+                    self.post_message(self.Clicked(it.action))
                 return
 
     def _laid_out(self, line: BarLine) -> list[_StyledText]:
@@ -123,7 +130,7 @@ class Bar(Widget):
         placed = [*self._styled_texts(left)]
         spare = width - _width_of(left) - _width_of(right)
         if right:
-            placed.append((" " * max(0, spare), "", None))
+            placed.append(_StyledText(" " * max(0, spare)))
             placed += self._styled_texts(right)
         return _truncate(placed, width)
 
@@ -131,13 +138,17 @@ class Bar(Widget):
         run: list[_StyledText] = []
         for word in words:
             dead = word.style == "dead"
-            run.append((" " * word.gap_before, "", None))
+            run.append(_StyledText(" " * word.gap_before))
             if word.key:
-                run.append((word.key, word.style if dead else "key", word.action))
-                run.append((" ", "", word.action))
+                run.append(_StyledText(word.key, word.style if dead else "key", word.action))
+                run.append(_StyledText(" ", "", word.action))
             text = printable_text(word.text, ascii_only=self._ascii_only)
-            run.append((text, word.style, word.action))
+            run.append(_StyledText(text, word.style, word.action, word.link))
         return run
+
+    def _look_of(self, it: _StyledText) -> Style:
+        look = self._style_for(it.style)
+        return look + Style(link=it.link) if it.link else look
 
     def _style_for(self, style: str) -> Style:
         look = self._styles_by_name.get(style)
@@ -174,11 +185,11 @@ def _drop_to_fit(
 def _truncate(placed: list[_StyledText], width: int) -> list[_StyledText]:
     cut: list[_StyledText] = []
     room = width
-    for text, style, action in placed:
-        cells = cell_len(text)
+    for it in placed:
+        cells = cell_len(it.text)
         if cells > room:
-            cut.append((pad_or_truncate(text, room), style, action))
+            cut.append(it._replace(text=pad_or_truncate(it.text, room)))
             break
-        cut.append((text, style, action))
+        cut.append(it)
         room -= cells
     return cut

@@ -24,7 +24,7 @@ from piwheels.tui.widgets.table_layout import (
     layout_columns,
     spans,
 )
-from piwheels.tui.widgets.table_lines import Sort, header_line, row_line
+from piwheels.tui.widgets.table_lines import LinkOf, Sort, header_line, no_link, row_line
 
 #: The style names of cells; any other is drawn without a style.
 CELL_STYLES = ("muted", "strong", "success", "accent", "warning", "error")
@@ -170,6 +170,8 @@ class RowTable(ScrollView, can_focus=True):
         self.kept_in_view: frozenset[str] = frozenset()
         self._sort: Sort | None = None
         self._styles_by_name: dict[tuple[str, bool], Style] = {}
+        #: The address that a cell leads to.
+        self.link_of: LinkOf = no_link
 
     # -- contents -----------------------------------------------------------------
 
@@ -506,4 +508,5 @@ class RowTable(ScrollView, can_focus=True):
             under_cursor=self._draws_cursor and row.key == self._cursor,
             marked=row.key in self._marks,
             ascii_only=self._ascii_only,
+            link_of=self.link_of,
         )

@@ -15,6 +15,15 @@ from piwheels.tui.widgets.table_layout import GUTTER_CELLS, ColumnSlot, cell_at,
 StyleFor = Callable[[str, bool], Style]
 
 
+#: The address that a cell leads to, by the keys of its row and its column; "" for none.
+LinkOf = Callable[[str, str], str]
+
+
+def no_link(_row: str, _column: str) -> str:
+    """No cell leads anywhere."""
+    return ""
+
+
 class Sort(NamedTuple):
     """The column that a table is sorted by."""
 
@@ -61,6 +70,7 @@ def row_line(
     under_cursor: bool,
     marked: bool,
     ascii_only: bool,
+    link_of: LinkOf = no_link,
 ) -> Strip:
     """A row, with what its gutter says about the cursor and the mark."""
     blank = style_for("", under_cursor)
@@ -77,11 +87,25 @@ def row_line(
             ascii_only=ascii_only,
             keeps_end=slot.column.keeps_end,
         )
-        segments.append(Segment(text, style_for(f"cell--{cell.style}", under_cursor)))
+        segments += _cell_segments(
+            text, style_for(f"cell--{cell.style}", under_cursor), link_of(row.key, slot.column.key)
+        )
         x = slot.x + cells
     if x < width:
         segments.append(Segment(" " * (width - x), blank))
     return Strip(segments).adjust_cell_length(width, blank)
+
+
+def _cell_segments(text: str, style: Style, link: str) -> Iterator[Segment]:
+    """A cell; only its text is a link, and not the space around it."""
+    bare = text.strip()
+    if not link or not bare:
+        yield Segment(text, style)
+        return
+    before, _, after = text.partition(bare)
+    for part, look in ((before, style), (bare, style + Style(link=link)), (after, style)):
+        if part:
+            yield Segment(part, look)
 
 
 def _gutter(
