@@ -5,39 +5,33 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
-from textual import work
+from textual import events
 from textual.app import SuspendNotSupported
 from textual.binding import BindingsMap
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
+from textual.widget import AwaitMount
 from textual.widgets import Input
 
-from piwheels.errors import PiwheelsError
-from piwheels.formatting import SECONDS_SHOWN_S, format_unix_time, join_words
+from piwheels.formatting import SECONDS_SHOWN_S
 from piwheels.model import SeriesWindow
-from piwheels.protocol.commands.definition import Requirement
-from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.contexts import Context
-from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
-from piwheels.tui.farm_app import FarmApp, tab_named
-from piwheels.tui.farm_session import FarmSession
-from piwheels.tui.model import actions, commands, glyphs
-from piwheels.tui.model.action_targets import alert_target, log_filter, release_filter
-from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.command_status import CommandStatus
+from piwheels.tui.command_app import CommandApp
+from piwheels.tui.farm_app import tab_named
+from piwheels.tui.model import actions, glyphs
+from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.actions import actions_of
 from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.key_names import key_label
-from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.replay_controls import replay_handlers
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.bindings import bindings_for
-from piwheels.tui.screens.dialogs import ConfirmDialog
 from piwheels.tui.screens.finder import FinderScreen
 from piwheels.tui.screens.help_screen import HelpScreen
 from piwheels.tui.screens.registry import make_screen
@@ -73,7 +67,7 @@ class DisplayOptions:
     ring: RingSettings | None = None  # for this run; None: as in the settings
 
 
-class Console(FarmApp):
+class Console(CommandApp):
     """`piw tui`."""
 
     TITLE = "piwheels"
@@ -161,11 +155,6 @@ class Console(FarmApp):
         return [*filters, _ASCII_FILTER] if self.ascii_only else filters
 
     @property
-    def replay(self) -> Replay | None:
-        """The recording that is played; None with a master."""
-        return self.source if isinstance(self.source, Replay) else None
-
-    @property
     def now(self) -> float:
         """The time for ages and clocks, in UNIX seconds; it stops while disconnected."""
         if self.farm.connected or self.farm.last_heard_at is None:
@@ -205,64 +194,6 @@ class Console(FarmApp):
             return "Quit the console; piw up then asks whether to stop the farm."
         return action.help
 
-    def is_available(self, action: Action) -> bool | None:
-        """Whether an action can be done; None is not now, False is not on this screen."""
-        here = self.current_screen.screen_name
-        if action.screens and here not in action.screens:
-            return False
-        if action.requires is Requirement.RECORDING:
-            return self.replay is not None
-        if action is actions.SWITCH_FARM:
-            return len(self.contexts) > 1
-        if action in {actions.SEEK_BACK, actions.SEEK_FORWARD} and self.replay is None:
-            earlier = self.session.has_earlier and self.farm.has_snapshot
-            possible = earlier if action is actions.SEEK_BACK else self.recorded_at is not None
-            return possible or None
-        if here not in actions.SCREENS_WITH.get(action.requires, (here,)):
-            return False
-        if action.changes_farm and self.source.read_only:
-            return None
-        if action.requires in {Requirement.NOTHING, Requirement.TABLE}:
-            return True
-        if self._targets_for(action):
-            return True
-        # Few rows of other screens have an alert: its keys are shown for those alone.
-        hidden = action.requires is Requirement.ALERT and here not in actions.WITH_ALERTS
-        return False if hidden else None
-
-    def unavailable_reason(self, action: Action) -> str:
-        """Why an action cannot be done now, in one line."""
-        if action in {actions.SEEK_BACK, actions.SEEK_FORWARD}:
-            is_back = action is actions.SEEK_BACK
-            return "Nothing earlier was kept." if is_back else "This is now; < steps back."
-        if action is actions.SWITCH_FARM:
-            return "console.toml has no other farm ([contexts])."
-        if action.changes_farm and self.recorded_at is not None:
-            shown = format_unix_time(self.recorded_at)[:5]
-            return f"{action.label} changes the farm, and {shown} is shown; Esc returns to now."
-        if action.changes_farm and self.source.read_only:
-            return f"{action.label} changes the farm, and this console is read-only."
-        if action.screens and self.current_screen.screen_name not in action.screens:
-            where = join_words([screen.capitalize() for screen in action.screens])
-            return f"{action.label} is a key of {where}."
-        return f"{action.label} requires {action.requires or 'another screen'}."
-
-    def _targets_for(self, action: Action) -> tuple[ActionTarget, ...]:
-        if action.requires is Requirement.NOTHING:
-            return ()
-        if action.requires is Requirement.ALERT:
-            return tuple(map(alert_target, self.current_screen.alerts_here()))
-        targets = self.current_screen.action_targets()
-        return tuple(target for target in targets if target.satisfies(action.requires))
-
-    @property
-    def current_screen(self) -> FarmScreen:
-        """The farm screen on top, below any dialog."""
-        for screen in reversed(self.screen_stack):
-            if isinstance(screen, FarmScreen):
-                return screen
-        raise RuntimeError("the console has no screen yet")
-
     def get_css_variables(self) -> dict[str, str]:
         """The theme's colors, with those that have an alpha blended with the background.
 
@@ -290,7 +221,7 @@ class Console(FarmApp):
             self.animation_level = "none"
         self.set_class(self.ascii_only, "-ascii")
         self.set_keymap(self.settings.keys)
-        self.push_screen(self._get_or_create_screen(self.last_screen))
+        self.push_screen(self.get_or_create_screen(self.last_screen))
         self.consume_events(self.session)
 
     def handle_source_event(self, event: SourceEvent) -> None:
@@ -403,71 +334,6 @@ class Console(FarmApp):
         self.set_class(False, "-stale")
         self.clear_notifications()
 
-    def _get_or_create_screen(self, screen_name: ScreenName) -> FarmScreen:
-        if not self.is_screen_installed(screen_name):
-            self.install_screen(self.make_farm_screen(screen_name), screen_name)
-        screen = self.get_screen(screen_name)
-        if not isinstance(screen, FarmScreen):
-            raise TypeError(f"{screen_name} is not a farm screen")
-        return screen
-
-    def navigate(
-        self,
-        screen_name: ScreenName,
-        screen_filter: ScreenFilter = NO_FILTER,
-        *,
-        cursor: str = "",
-    ) -> None:
-        """Show a screen, filtered or as it was left, with the cursor on a row."""
-        here = self.current_screen
-        changes_filter = screen_filter and screen_filter != here.screen_filter
-        if screen_name != here.screen_name or changes_filter:
-            self.session.leave(HistoryEntry(here.screen_name, here.screen_filter))
-        self._show_entry(HistoryEntry(screen_name, screen_filter), cursor)
-
-    def _show_entry(self, entry: HistoryEntry, cursor: str = "") -> None:
-        screen = self._get_or_create_screen(entry.screen_name)
-        screen.set_filter(entry.screen_filter)
-        screen.pending_cursor = cursor
-        if tab_named(entry.screen_name) is entry.screen_name:
-            self.last_screen = entry.screen_name
-        if screen is self.current_screen:
-            screen.on_shown()
-        else:
-            self.switch_screen(screen)
-
-    def go_back(self) -> None:
-        """Dismiss a warning, return to now, clear a filter, or go to the screen before."""
-        if not isinstance(self.focused, Input) and self.dismiss_warning():
-            return
-        if self.recorded_at is not None and not isinstance(self.focused, Input):
-            self.show_live()
-            return
-        if self.current_screen.clear_last_filter():
-            return
-        if (entry := self.session.go_back()) is not None:
-            self._show_entry(entry)
-
-    def _open_screen(self, screen_name: ScreenName) -> None:
-        target = next(iter(self.current_screen.action_targets()), None)
-        screen_filter = NO_FILTER
-        if screen_name is ScreenName.LOG and target and target.build is not None:
-            screen_filter = log_filter(target)
-        if screen_name is ScreenName.EXPLAIN and target and target.project:
-            screen_filter = release_filter(target)
-        self.navigate(screen_name, screen_filter)
-
-    def turn_page(self, by: int) -> None:
-        """Show the page of the row before (-1) or after (1), in the table it was opened from."""
-        here = self.current_screen
-        origin = self.session.came_from
-        screen = self._get_or_create_screen(origin.screen_name) if origin else here
-        page_filter = screen.step_to_page(by, here.screen_name)
-        if page_filter is None:
-            self.notify(f"There is no row {'before' if by < 0 else 'after'} this one.")
-        else:
-            self._show_entry(HistoryEntry(here.screen_name, page_filter))
-
     # --- actions ---
 
     def action_perform(self, name: str) -> None:
@@ -481,91 +347,35 @@ class Console(FarmApp):
         elif action.changes_farm:
             self.confirm_and_send(action)
         elif action.opens is not None:
-            self._open_screen(action.opens)
+            self.open_screen(action.opens)
         else:
             handler = self.current_screen.handlers().get(action) or self._handlers[action]
             handler()
 
-    @work
-    async def confirm_and_send(
-        self, action: Action, target: ActionTarget | None = None, *, always: bool = False
-    ) -> None:
-        """Ask for confirmation where it is required, and send the commands.
+    async def on_event(self, event: events.Event) -> None:
+        """Open the finder before the next key is read: what is typed after its key is for it."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self._finds(event.key):
+            self.dismiss_message()
+            await self.show_finder()
+        else:
+            await super().on_event(event)
 
-        Args:
-            action: what to do.
-            target: what to do it to; None is the rows of the screen.
-            always: ask in any case.
-        """
-        session, screen = self.session, self.current_screen
-        chosen = (target,) if target else self._targets_for(action)
-        try:
-            targets = await screen.command_targets(chosen)
-        except PiwheelsError as error:
-            self.notify(f"{action.label}: not sent: {error}", severity="error", markup=False)
-            return
-        confirmation = commands.confirmation_for(
-            action,
-            targets,
-            hidden_count=screen.hidden_mark_count() if targets else 0,
-            all_builders=frozenset(it.view.label for it in self.farm.present_builders),
-            always=always,
-        )
-        answer: str | None = ""
-        if confirmation is not None:
-            answer = await self.push_screen_wait(ConfirmDialog(confirmation, screen.make_room))
-            screen.make_room(None)
-        if answer is None:
-            self.notify(f"{action.label} canceled, nothing was sent.", markup=False)
-            return
-        if session is not self.session:
-            text = f"{action.label}: not sent: another farm is shown now"
-            self.notify(text, severity="error", markup=False)
-            return
-        running = {label: builder.view.build for label, builder in self.farm.builders.items()}
-        applicable = commands.still_applicable(action, targets, running)
-        skipped = commands.skipped_text(targets, applicable)
-        if targets and not applicable:
-            self.notify(f"{action.label}: {skipped}.", severity="warning", markup=False)
-            return
-        screen.clear_marks()
-        for body, description in commands.build_messages(action, applicable, answer):
-            self.send(body, f"{description} ({skipped})" if skipped else description)
+    def _finds(self, key: str) -> bool:
+        if not isinstance(self.screen, FarmScreen):
+            return False
+        if isinstance(self.focused, Input) and len(key_label(key)) == 1:
+            return False  # it is typed
+        here = actions_of(self.screen.screen_name)
+        bound = next((it for it in here if key in self.keys_for(it).split(",")), None)
+        return bound is actions.FIND
 
-    @work
-    async def send(self, body: RequestBody, description: str) -> None:
-        """Send a command; each change of its state is shown."""
-        session = self.session
-        await session.source.command(
-            body,
-            description=description,
-            on_update=partial(self.handle_command_update, session),
-        )
-
-    def handle_command_update(self, session: FarmSession, status: CommandStatus) -> None:
-        """Show that a command's state has changed; of a farm that was left, its result."""
-        if session is not self.session:
-            if status.is_final:
-                text = f"{session.context.name}: {status.line}"
-                self.notify(text, severity="warning", markup=False)
-            return
-        self.command_history.update(status)
-        self.dismiss_message()  # what the command answers is newer
-        screen = self.current_screen
-        screen.refresh_bars()
-        if status.is_final:
-            screen.on_command_finished()
-        if screen.screen_name is ScreenName.COMMANDS:
-            screen.refresh_content()
-
-    @work
-    async def show_finder(self) -> None:
+    def show_finder(self) -> AwaitMount:
         """Find a place or an action, and go there or do it."""
-        entry = await self.push_screen_wait(FinderScreen(self))
-        if entry is not None:
-            self._open_found(entry)
+        return self.push_screen(FinderScreen(self), self._open_found)
 
-    def _open_found(self, entry: FinderEntry) -> None:
+    def _open_found(self, entry: FinderEntry | None) -> None:
+        if entry is None:
+            return
         action = entry.action
         if entry.context:
             self.switch_context(entry.context)
@@ -591,8 +401,13 @@ class Console(FarmApp):
         self.current_screen.refresh_all()
 
     def show_help(self) -> None:
-        """Show the keys of this screen."""
-        self.push_screen(HelpScreen(self, self.current_screen.screen_name))
+        """Show the keys of this screen; a click on one does what it does."""
+
+        def perform(action: Action | None) -> None:
+            if action is not None:
+                self.perform(action)
+
+        self.push_screen(HelpScreen(self, self.current_screen.screen_name), perform)
 
     def suspend_to_shell(self) -> None:
         """Stop as other programs do with ctrl+z."""

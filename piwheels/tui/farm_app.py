@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from piwheels.errors import PiwheelsError
 from piwheels.tui.client.contexts import Context, context_of
+from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.farm_session import FarmSession
 from piwheels.tui.model import actions
@@ -54,6 +55,11 @@ class FarmApp(PreferencesApp):
     def source(self) -> EventSource:
         """The connection to the farm, or the recording."""
         return self.session.source
+
+    @property
+    def replay(self) -> Replay | None:
+        """The recording that is played; None with a master."""
+        return self.source if isinstance(self.source, Replay) else None
 
     @property
     def farm(self) -> FarmState:

@@ -1,17 +1,20 @@
 """Sheets over a table: the column to sort by, and the columns to show in their order."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from piwheels.tui.model.tables.table_model import Column
 from piwheels.tui.model.tables.table_view import TableView
-from piwheels.tui.screens.dialogs import SheetScreen
+from piwheels.tui.screens.dialogs import CANCEL, SheetScreen
+from piwheels.tui.widgets.click_text import clickable_keys
 
 #: The id of the usual order: an option has one.
 USUAL_ORDER = "-"
@@ -31,7 +34,8 @@ class SortSheet(SheetScreen):
         options = [Option(self._usual, id=USUAL_ORDER)]
         options += [Option(self._label(column), id=column.key) for column in self._columns]
         yield OptionList(*options, markup=False)
-        yield Static("Enter Sort, once more: reverse  Esc Cancel", id="sheet-keys", markup=False)
+        keys = (("Enter Sort, once more: reverse", ""), CANCEL)
+        yield Static(clickable_keys(keys), id="sheet-keys")
 
     def _label(self, column: Column) -> str:
         if column.key != self._view.sort:
@@ -47,6 +51,23 @@ class SortSheet(SheetScreen):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id)
+
+
+class _ColumnList(OptionList):
+    """A click shows or hides a column; Enter accepts them all."""
+
+    @dataclass
+    class Clicked(Message):
+        """A column was clicked."""
+
+        place: int
+
+    def on_click(self, event: events.Click) -> None:
+        """Select nothing."""
+        event.prevent_default()
+        place = event.style.meta.get("option")
+        if place is not None:
+            self.post_message(self.Clicked(place))
 
 
 class ColumnsSheet(SheetScreen):
@@ -67,9 +88,16 @@ class ColumnsSheet(SheetScreen):
 
     def compose_sheet(self) -> Iterator[Widget]:
         """The columns, and how to choose among them."""
-        yield OptionList(markup=False)
-        text = "Space Show or hide  ←→ Move  Enter Accept  u Usual  Esc Cancel"
-        yield Static(text, id="sheet-keys", markup=False)
+        yield _ColumnList(markup=False)
+        keys = (
+            ("Space Show or hide", "screen.show_or_hide"),
+            ("←", "screen.shift(-1)"),
+            ("→ Move", "screen.shift(1)"),
+            ("Enter Accept", "screen.accept"),
+            ("u Usual", "screen.usual"),
+            CANCEL,
+        )
+        yield Static(clickable_keys(keys), id="sheet-keys")
 
     def on_mount(self) -> None:
         """List the columns."""
@@ -109,6 +137,12 @@ class ColumnsSheet(SheetScreen):
         """Show the usual columns."""
         self.dismiss("")
 
+    @on(_ColumnList.Clicked)
+    def _clicked(self, event: _ColumnList.Clicked) -> None:
+        self.query_one(OptionList).highlighted = event.place
+        self.action_show_or_hide()
+
     @on(OptionList.OptionSelected)
-    def _accepted(self) -> None:
+    def action_accept(self) -> None:
+        """Show these columns."""
         self.dismiss(",".join(key for key in self._order if key in self._shown))

@@ -9,7 +9,8 @@ from textual.widgets.option_list import Option
 
 from piwheels.tui.model.copying import Copyable
 from piwheels.tui.model.key_names import key_label
-from piwheels.tui.screens.dialogs import SheetScreen
+from piwheels.tui.screens.dialogs import CANCEL, SheetScreen
+from piwheels.tui.widgets.click_text import clickable_keys
 
 _LABEL_CELLS = 14
 
@@ -28,7 +29,8 @@ class CopySheet(SheetScreen):
         options = (Option(_line(it), id=str(place)) for place, it in enumerate(self._found))
         yield OptionList(*options, markup=False, id="copyable")
         first = f"{key_label(self._keys)} {self._found[0].label.capitalize()}"
-        yield Static(f"Enter Copy  {first}  Esc Cancel", id="sheet-keys", markup=False)
+        keys = (("Enter Copy", "screen.copy"), (first, "screen.copy_first"), CANCEL)
+        yield Static(clickable_keys(keys), id="sheet-keys")
 
     def on_mount(self) -> None:
         """Highlight the first, or what was pointed at."""
@@ -41,6 +43,14 @@ class CopySheet(SheetScreen):
         if event.key in self._keys.split(","):
             event.stop()
             self.dismiss("0")
+
+    def action_copy(self) -> None:
+        """Copy what is highlighted."""
+        self.query_one(OptionList).action_select()
+
+    def action_copy_first(self) -> None:
+        """Copy the first."""
+        self.dismiss("0")
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

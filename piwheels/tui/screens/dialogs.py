@@ -17,12 +17,16 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from piwheels.tui.model.commands import Confirmation, validation_error
+from piwheels.tui.widgets.click_text import clickable_keys
 
 _CANCEL, _CONFIRM = "cancel", "go"
+#: Keys of sheets, and what a click on them does.
+CANCEL = ("Esc Cancel", "screen.cancel")
+_ACCEPT = ("Enter Accept", "screen.accept")
 
 
 class SheetScreen(ModalScreen[str | None]):
-    """A sheet with a title; Esc closes it, and returns None."""
+    """A sheet with a title; Esc, or a click beside it, closes it and returns None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
@@ -43,6 +47,11 @@ class SheetScreen(ModalScreen[str | None]):
     def action_cancel(self) -> None:
         """Change nothing."""
         self.dismiss(None)
+
+    def on_click(self, event: events.Click) -> None:
+        """Cancel by a click beside the sheet."""
+        if self.get_widget_at(*event.screen_offset)[0] is self:
+            self.action_cancel()
 
 
 class ConfirmDialog(SheetScreen):
@@ -173,11 +182,12 @@ class TextInputDialog(SheetScreen):
     def compose_sheet(self) -> Iterator[Widget]:
         """A line."""
         yield Input(self._value, id="line", compact=True)
-        yield Static("Enter Accept  Esc Cancel", id="sheet-keys", markup=False)
+        yield Static(clickable_keys((_ACCEPT, CANCEL)), id="sheet-keys")
 
     @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+    def action_accept(self) -> None:
+        """Return the line."""
+        self.dismiss(self.query_one(Input).value)
 
 
 class ChoiceDialog(SheetScreen):

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -25,6 +25,7 @@ from piwheels.tui.model.finder import FinderEntry
 from piwheels.tui.model.finder_query import FinderQuery, parse_query
 from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.screens.context import ConsoleContext
+from piwheels.tui.widgets.click_text import clickable_keys
 from piwheels.tui.widgets.finder_list import FinderList
 
 #: The master is asked when so long no key was pressed.
@@ -191,8 +192,11 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
 
     def _refresh_texts(self) -> None:
         entry = self._list.highlighted
-        enter = f"Enter: {entry.opens}    Tab: fill in    " if entry else ""
-        self.query_one("#enter", Static).update(f"{enter}Esc: close")
+        keys = [("Esc: close", "screen.cancel")]
+        if entry:
+            tab = ("  Tab: fill in  ", "screen.fill_in")
+            keys = [(f"Enter: {entry.opens}", "screen.choose"), tab, *keys]
+        self.query_one("#enter", Static).update(clickable_keys(keys))
         reply, box = self._reply, self.query_one("#finder")
         count = f"{len(reply.hits)}{'+' if reply.more else ''}"
         found = f"{count} {noun(len(reply.hits), 'project')}"
@@ -241,7 +245,8 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
     # --- keys and clicks ---
 
     @on(Input.Submitted)
-    def _submitted(self) -> None:
+    def action_choose(self) -> None:
+        """Open the highlighted entry, or what the master is still asked for."""
         entry = self._list.highlighted
         if self._typed and self._typed != self._hits_for and not self._was_moved:
             self._opens_answer = True  # the first entry may be another when the master answers
@@ -271,6 +276,11 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
             line = self.query_one(Input)
             line.value = entry.name
             line.cursor_position = len(entry.name)
+
+    def on_click(self, event: events.Click) -> None:
+        """Close it by a click beside it."""
+        if self.get_widget_at(*event.screen_offset)[0] is self:
+            self.action_cancel()
 
     def action_cancel(self) -> None:
         """Close it; nothing is done."""

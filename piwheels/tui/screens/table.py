@@ -358,8 +358,11 @@ class TableScreen(FarmScreen):
             self.open_row(self.table.cursor)
 
     def edit_filter(self) -> None:
-        """Show and focus the input of the filter."""
+        """Show and focus the input of the filter; a click while it is open keeps what was typed."""
         line = self.query_one(Input)
+        if line.display:
+            self.close_filter()
+            return
         line.value = self.filter_text
         self._show_filter(shown=True)
         line.focus()
@@ -372,7 +375,7 @@ class TableScreen(FarmScreen):
         """The row of keys: while the filter is typed, its own."""
         if not self.query_one(Input).display:
             return super().key_words()
-        keep = Word("Keep", key="Enter")
+        keep = Word("Keep", action=actions.FILTER, key="Enter")
         return [keep, Word("Clear", action=actions.BACK, gap_before=2, key="Esc")]
 
     @work

@@ -376,6 +376,30 @@ class RowTable(ScrollView, can_focus=True):
             self.set_marks(self._marks ^ {self._cursor})
             self.action_move(1)
 
+    def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
+        """Scroll columns, as the wheel with Shift does."""
+        event.stop()
+        self.action_scroll_columns(-1)
+
+    def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
+        """Scroll columns."""
+        event.stop()
+        self.action_scroll_columns(1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """With Shift, scroll columns."""
+        self._scroll_by_wheel(event, -1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """With Shift, scroll columns."""
+        self._scroll_by_wheel(event, 1)
+
+    def _scroll_by_wheel(self, event: events.MouseEvent, by: int) -> None:
+        if event.shift or event.ctrl:
+            event.prevent_default()
+            event.stop()
+            self.action_scroll_columns(by)
+
     def on_click(self, event: events.Click) -> None:
         """Sort at a title, mark in the gutter, else move the cursor; twice selects the row."""
         offset = event.get_content_offset(self)
