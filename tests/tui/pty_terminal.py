@@ -118,6 +118,13 @@ class PtyTerminal:
         with self._changed:
             return list(self._screen.display)
 
+    def look_of(self, words: str) -> set[tuple[str, str, bool]]:
+        """The colors of the cells of a text on the first line: foreground, background, reverse."""
+        with self._changed:
+            at = self._screen.display[0].index(words)
+            cells = [self._screen.buffer[0][x] for x in range(at, at + len(words))]
+        return {(cell.fg, cell.bg, cell.reverse) for cell in cells}
+
     def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float = WAIT_S) -> float:
         """Wait until the screen's lines are so; returns the seconds it took."""
         began = time.monotonic()

@@ -105,13 +105,14 @@ async def test_columns_are_chosen_and_moved_by_mouse() -> None:
         await click(stage, "+ State")
         await click(stage, "- State")
         await click(stage, "→ Move")
+        await click(stage, "→ Move")
         await click(stage, "Enter Accept")
         await stage.wait_until(
             lambda: stage.console.screen is stage.console.current_screen, "it is closed"
         )
         after = [column.key for column in stage.table.table.columns]
-        assert "name" not in after
-        assert sorted([*after, "name"]) == sorted(before)
+        assert set(before) - set(after) == {"label"}
+        assert after.index("state") == 1
 
 
 async def test_a_text_is_accepted_by_mouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
