@@ -243,6 +243,8 @@ class QueryHandlers:
         return StatusContext(
             served_targets=self.dispatcher.targets.served,
             targets_with_compiler=self.dispatcher.targets.with_compiler,
+            memory_bytes=self.dispatcher.targets.memory_bytes,
+            known_memory_bytes=self.dispatcher.targets.known_memory_bytes,
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),
         )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from piwheels.model import FailureCause, ProjectStatusRow, ReleaseStatusRow, State, Struct
 
 
@@ -52,6 +54,8 @@ class StatusContext(Struct, frozen=True, kw_only=True):
 
     served_targets: targets for which a builder is connected.
     targets_with_compiler: targets for which a connected builder has a C compiler; None is unknown.
+    memory_bytes: by target, the most memory that a builder which takes jobs gives to a build.
+    known_memory_bytes: likewise, of builders that were lost or take no jobs, too; empty is unknown.
     paused: whether the farm assigns no jobs.
     now: the time that durations are counted from; without it, times are absolute, for a text
         that is read later.
@@ -59,6 +63,8 @@ class StatusContext(Struct, frozen=True, kw_only=True):
 
     served_targets: frozenset[str]
     targets_with_compiler: frozenset[str] | None = None
+    memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
+    known_memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
     paused: bool = False
     now: datetime | None = None
 

@@ -3,8 +3,15 @@
 from msgspec.structs import replace
 
 from piwheels.causes.explanation import describe_build, next_step, summarize_build
-from piwheels.formatting import format_queue_position, format_wait_range
-from piwheels.model import Outcome, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
+from piwheels.formatting import format_queue_position, format_size, format_wait_range
+from piwheels.model import (
+    FailureClass,
+    Outcome,
+    ProjectStatusRow,
+    ReleaseStatusRow,
+    State,
+    TargetStatusRow,
+)
 from piwheels.release_status.status import ReleaseStatus, StatusContext, make_status, unskip_hint
 from piwheels.release_status.target_notes import notes_of
 from piwheels.release_status.times import elapsed_text, time_until_text
@@ -157,7 +164,7 @@ def _queued_state(
     state, obstacle, hint = _queue_obstacle(target, context)
     if state is State.QUEUED and target.expected and context.now:
         wait = format_wait_range(target.expected.soonest_s, target.expected.latest_s)
-        obstacle = f", expected to start in {wait}"
+        obstacle += f", expected to start in {wait}"
     return make_status(facts, release, state, f"{place}{obstacle}", hint=hint)
 
 
@@ -174,7 +181,32 @@ def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[St
         return State.UNSERVED, ", but no connected builder that serves it has a C compiler", ""
     if context.paused:
         return State.PAUSED, ", but the farm is paused", "`piw resume` continues"
-    return State.QUEUED, "", ""
+    return _memory_obstacle(target, context)
+
+
+def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[State, str, str]:
+    """Likewise, for a job that needs more memory than some builders have."""
+    over, largest = target.memory_over_bytes, context.known_memory_bytes.get(target.target, 0)
+    if not over or not largest:
+        return State.QUEUED, "", ""
+    if over >= largest:
+        text = (
+            f"; no builder of the farm has {_memory_text(target)} of memory for it, and the "
+            f"largest, with {format_size(largest)}, tries it"
+        )
+        return State.QUEUED, text, ""
+    if over >= context.memory_bytes.get(target.target, 0):
+        text = f", and waits for a builder with {_memory_text(target)} of memory"
+        return State.UNSERVED, text, "those that have it are not connected, or get no jobs"
+    return State.QUEUED, f", for a builder with {_memory_text(target)} of memory", ""
+
+
+def _memory_text(target: TargetStatusRow) -> str:
+    """How much memory a queued job needs: more than where it failed, or as much as others used."""
+    cause = target.last_cause
+    if cause is not None and cause.failure_class is FailureClass.OUT_OF_MEMORY:
+        return f"more than {format_size(target.memory_over_bytes)}"
+    return format_size(target.memory_over_bytes + 1)
 
 
 def _last_result_text(target: TargetStatusRow) -> str:

@@ -12,6 +12,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import CompatibilityRules, Target
 from piwheels.protocol.messages import MAX_TARGETS
+from piwheels.scheduler.builder_capabilities import max_memory_bytes
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.wheel.tags import check_target
@@ -64,6 +65,17 @@ class FarmTargets:
             for name in session.targets
             if name not in session.targets_without_compiler
         )
+
+    @property
+    def memory_bytes(self) -> dict[str, int]:
+        """By target, the most memory that a builder which takes jobs gives to a build."""
+        there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
+        return {name: max_memory_bytes((name,), there) for name in self.served}
+
+    @property
+    def known_memory_bytes(self) -> dict[str, int]:
+        """Likewise, of builders that were lost or take no jobs, too."""
+        return {name: self.farm.max_memory_bytes(name) for name in self.served}
 
     async def add(self, target: Target) -> bool:
         """Build for this target from now on; returns whether it is a new one.

@@ -153,7 +153,12 @@ class FarmOperations:
 
 def _dispatcher() -> Any:
     """The parts of a dispatcher that an answer needs, without builders."""
-    targets = SimpleNamespace(served=frozenset(TARGET_NAMES), with_compiler=frozenset(TARGET_NAMES))
+    targets = SimpleNamespace(
+        served=frozenset(TARGET_NAMES),
+        with_compiler=frozenset(TARGET_NAMES),
+        memory_bytes={},
+        known_memory_bytes={},
+    )
     return SimpleNamespace(
         targets=targets,
         paused=False,

@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from piwheels.db import catalog, job_queue, status_queries, target_queries
+from piwheels.db.completed_builds import complete_job
 from piwheels.db.database import Database
 from piwheels.db.history import recent_builds
 from piwheels.db.upstream_pages import store_upstream_page
@@ -16,6 +17,7 @@ from piwheels.model import (
     Job,
     Outcome,
     ProjectStatus,
+    RetryDecision,
     UpstreamPage,
 )
 from piwheels.release_status import ReleaseStatus, StatusContext, explain_with_upstream
@@ -40,6 +42,7 @@ class Farm:
         self.db = db
         self.served = {CP39, CP311}
         self.paused = False
+        self.memory: tuple[int, int] = (0, 0)  # of builders that take jobs, and of all
 
     async def release(self, version: str = "1.0", **facts: object) -> None:
         await catalog.add_project(self.db, "demo", "Demo")
@@ -63,7 +66,11 @@ class Farm:
         versions = None if version is None else [version]
         targets = None if target is None else [target]
         context = StatusContext(
-            served_targets=frozenset(self.served), paused=self.paused, now=datetime.now(UTC)
+            served_targets=frozenset(self.served),
+            memory_bytes=dict.fromkeys(self.served, self.memory[0]),
+            known_memory_bytes=dict.fromkeys(self.served, self.memory[1]),
+            paused=self.paused,
+            now=datetime.now(UTC),
         )
         return explain_with_upstream(
             "demo",
@@ -115,6 +122,36 @@ async def test_a_job_without_a_builder(farm: Farm) -> None:
     await farm.release()
     farm.served.clear()
     await farm.assert_status("unserved", "no connected builder")
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "state", "words"),
+    [
+        ((8, 8), "queued", "for a builder with 4.0 GiB of memory"),
+        ((1, 8), "unserved", "waits for a builder with 4.0 GiB of memory"),
+        ((1, 2), "queued", "no builder of the farm has 4.0 GiB of memory for it, and the largest"),
+        ((0, 0), "queued", "position 1"),
+    ],
+)
+async def test_a_job_that_needs_memory(
+    farm: Farm, memory_gib: tuple[int, int], state: str, words: str
+) -> None:
+    await farm.release()
+    await job_queue.set_job_memory(farm.db, "demo", 4 << 30)
+    farm.memory = (memory_gib[0] << 30, memory_gib[1] << 30)
+    await farm.assert_status(state, words)
+
+
+async def test_a_job_that_ran_out_of_memory_needs_more_than_there_was(farm: Farm) -> None:
+    await farm.release()
+    ended = structs.replace(
+        make_build(await farm.claim(), "pi4-kitchen", Outcome.OUT_OF_MEMORY),
+        failure_class=FailureClass.OUT_OF_MEMORY,
+    )
+    decision = RetryDecision(memory_over_bytes=1 << 30)
+    assert await complete_job(farm.db, ended, [], RULES, lambda _: decision)
+    farm.memory = (1 << 30, 2 << 30)
+    await farm.assert_status("unserved", "waits for a builder with more than 1.0 GiB of memory")
 
 
 async def test_a_paused_farm(farm: Farm) -> None:

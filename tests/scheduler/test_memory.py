@@ -46,6 +46,16 @@ async def test_what_a_build_used_decides_where_the_next_ones_go(sim: SimFarm) ->
     assert await needed(sim) == 3 * GIB * 3 // 4, "a lower peak lowers it step by step"
 
 
+async def test_what_ran_out_of_memory_sends_other_releases_to_larger_builders(sim: SimFarm) -> None:
+    sim.required_memory_bytes = 3 * GIB
+    assert await builder_of(sim, "1.0") == "a", "it is tried there first, and fails"
+    assert await needed(sim) == GIB + 1
+    failures = "SELECT count(*) FROM builds WHERE failure_class = 'out-of-memory'"
+    assert await sim.db.value(failures) == 1
+    await builder_of(sim, "2.0")
+    assert await sim.db.value(failures) == 1, "the next release is not tried there"
+
+
 async def test_the_class_of_a_recipe_counts_instead(sim: SimFarm) -> None:
     await builder_of(sim, "1.0")
     recipe = Recipe(project="big", memory_class=MemoryClass.LARGE)
