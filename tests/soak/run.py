@@ -21,6 +21,7 @@ REAL_ACCESSES_PER_DAY = 7_400_000
 PROJECTS = 400
 _INTERVAL_S = 5.0
 _MAX_QUEUED = 50
+_BUILD_TIMEOUT_S = 600.0
 _ROTATION_S = 60.0
 #: Of the whole time: daemons are restarted early, so that they are judged for long, and at the end.
 _RESTARTS: Sequence[tuple[float, str, signal.Signals]] = (
@@ -36,16 +37,17 @@ _RESTARTS: Sequence[tuple[float, str, signal.Signals]] = (
 )
 #: Processes are judged between their restarts, the database over the restarts at the end as well.
 _PROCESSES_SINCE, _PROCESSES_UNTIL, _DATABASE_SINCE = 0.4, 0.85, 0.3
-#: Tables that hold work to do, which is done.
-QUEUES = (
-    "page_invalidations",
-    "page_queue",
-    "upstream_changes",
-    "file_deletions",
-    "jobs",
-    "row_counts",
-    "active_log_readers",
-)
+#: Tables that hold work to do, which is done, and how many rows more are no growth: row_counts is
+#: merged at 2,000 rows, and pages come in batches.
+QUEUES = {
+    "page_invalidations": 300.0,
+    "page_queue": 300.0,
+    "upstream_changes": 10.0,
+    "file_deletions": 100.0,
+    "jobs": 100.0,
+    "row_counts": 2500.0,
+    "active_log_readers": 2.0,
+}
 _MB = 1024 * 1024
 
 
@@ -60,28 +62,32 @@ class Soak:
     report: Callable[[str], None] = print
     quantities: dict[str, Quantity] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
+    _restarting_s: float = 0.0
     _chance: random.Random = field(default_factory=lambda: random.Random(1))
     _releases: int = 0
     _accesses: int = 0
 
     @property
     def elapsed_s(self) -> float:
-        """Since the beginning."""
-        return time.monotonic() - self._began
+        """The time of work, without that of restarts, which a slow machine needs long for."""
+        return time.monotonic() - self._began - self._restarting_s
 
     async def run(self) -> None:
         """Work and measure until the time is over."""
         await self._add_projects()
-        self._began = time.monotonic()
         restarts = list(_RESTARTS)
         measured = rotated = 0.0
         with self.farm.running():
+            await self._until_builds_go_on()
+            self._began = time.monotonic()
             while self.elapsed_s < 60 * self.minutes:
                 await self._work()
                 await self._log()
                 while restarts and self.elapsed_s > 60 * self.minutes * restarts[0][0]:
                     _, name, number = restarts.pop(0)
+                    began = time.monotonic()
                     await asyncio.to_thread(self.farm.daemons[name].restart, number)
+                    self._restarting_s += time.monotonic() - began
                     self.report(f"{self.elapsed_s:6.0f} s: {name} restarted by {number.name}")
                 if self.elapsed_s - rotated > _ROTATION_S:
                     rotated = self.elapsed_s
@@ -90,8 +96,7 @@ class Soak:
                     measured = self.elapsed_s
                     await self._measure()
                 await asyncio.sleep(1.0)
-            for daemon in self.farm.daemons.values():
-                daemon.check()
+            await self._until_builds_go_on()
 
     def judged(self) -> list[Quantity]:
         """Every quantity, in the time that counts."""
@@ -108,6 +113,16 @@ class Soak:
         """The number of builds that ended."""
         return int(await self.db.value("SELECT count(*) FROM builds WHERE ended_at IS NOT NULL"))
 
+    async def _until_builds_go_on(self) -> None:
+        """Wait for a further build to end."""
+        before = await self.builds()
+        async with asyncio.timeout(_BUILD_TIMEOUT_S):
+            while await self.builds() == before:
+                for daemon in self.farm.daemons.values():
+                    daemon.check()
+                await self._work()
+                await asyncio.sleep(1.0)
+
     # --- work ---
 
     async def _add_projects(self) -> None:
@@ -119,7 +134,7 @@ class Soak:
         if await self.db.value("SELECT count(*) FROM jobs") > _MAX_QUEUED:
             return
         due = int(self.elapsed_s * REAL_BUILDS_PER_DAY * self.factor / 86_400)
-        due = min(due, self._releases + _MAX_QUEUED)
+        due = max(self._releases, min(due, self._releases + _MAX_QUEUED))
         releases = [
             make_release(f"soak-{self._chance.randrange(PROJECTS)}", f"1.{number}")
             for number in range(self._releases, due)
@@ -168,8 +183,8 @@ _DATABASE_QUANTITIES = (
         Tolerance(10_000.0, 0.5),
     ),
     *(
-        (f"rows of {table}", f"SELECT count(*) FROM {table}", Tolerance(100.0, 0.5))
-        for table in QUEUES
+        (f"rows of {table}", f"SELECT count(*) FROM {table}", Tolerance(rows, 0.5))
+        for table, rows in QUEUES.items()
     ),
 )
 
