@@ -1,5 +1,6 @@
 """What tests want from outside: a test that lacks it skips with a reason, and fails in CI."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -23,6 +24,12 @@ def requires_program(tool: str) -> pytest.MarkDecorator:
     """Mark a test that runs a program; where it is missing, only CI runs the test, and fails."""
     missing = shutil.which(tool, path=_PATH) is None
     return pytest.mark.skipif(missing and not _IN_CI, reason=f"{tool} is not installed")
+
+
+def requires_module(name: str) -> pytest.MarkDecorator:
+    """Mark a test that imports a package which some machines cannot have; CI has it."""
+    missing = importlib.util.find_spec(name) is None
+    return pytest.mark.skipif(missing and not _IN_CI, reason=f"{name} is not installed")
 
 
 def requires_sandbox() -> pytest.MarkDecorator:

@@ -129,9 +129,10 @@ def _fetch(
     import duckdb  # noqa: PLC0415 - 32-bit ARM has none
 
     try:
-        return connection.execute(query, list(parameters)).fetchall()
+        rows: list[tuple[Any, ...]] = connection.execute(query, list(parameters)).fetchall()
     except duckdb.Error as error:
         raise ConfigError(f"files of single accesses cannot be read or written: {error}") from None
+    return rows
 
 
 def _quoted(path: Path) -> str:

@@ -25,8 +25,10 @@ from piwheels.errors import ConfigError
 from tests.accesslog.conftest import Read
 from tests.accesslog.helpers import environment
 from tests.accesslog.log_generator import LogGenerator, download
+from tests.requires import requires_module
 from tests.timeouts import WAIT_S
 
+pytestmark = requires_module("duckdb")
 FIRST, LAST = date(2025, 12, 30), date(2026, 1, 2)
 JANUARY, FEBRUARY = date(2026, 1, 1), date(2026, 2, 1)
 ALL_TIME = (date(2025, 1, 1), date(2026, 12, 31))
