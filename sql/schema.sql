@@ -290,6 +290,17 @@ CREATE TABLE line_fingerprints (
 CREATE INDEX line_fingerprints_minute ON line_fingerprints USING btree (minute)
 CREATE INDEX line_fingerprints_uncompacted ON line_fingerprints USING btree (minute) WHERE uncompacted
 
+CREATE TABLE listed_projects (
+    project text NOT NULL,
+    downloads bigint NOT NULL,
+    serial bigint NOT NULL,
+    next_check_at timestamp with time zone NOT NULL DEFAULT now(),
+    checks integer NOT NULL DEFAULT 0,
+    problem text NOT NULL DEFAULT ''::text,
+    CONSTRAINT listed_projects_pkey PRIMARY KEY (project)
+) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
+CREATE INDEX listed_projects_order ON listed_projects USING btree (downloads DESC, serial DESC, project)
+
 CREATE TABLE master_epoch (
     single boolean NOT NULL DEFAULT true,
     epoch bigint NOT NULL,

@@ -31,6 +31,7 @@ class FakeIndex:
     headers: dict[str, str] = field(default_factory=dict)  # of pages
     #: (name, version, timestamp, action, serial), as PyPI's; None: there is no changelog.
     changelog: list[Any] | None = None
+    listing_serial: int | None = None  # the last serial that the list of projects is sent with
     json: bool = True
     etags: bool = False
     modified: str = ""  # Last-Modified of pages, and what a 304 is given for
@@ -111,6 +112,8 @@ class FakeIndex:
         if path in self.files:
             return 200, "application/octet-stream", self.files[path]
         project = path.removeprefix("/simple/").rstrip("/")
+        if path == "/simple/" and project not in self.pages:
+            return 200, *self._listing(accept)
         if project in self.pages:
             return 200, *self.pages[project]
         if project in self.projects:
@@ -121,6 +124,19 @@ class FakeIndex:
         """That of the project's newest event, as a page has it that is not stale."""
         events = [event for event in self.changelog or [] if str(event[0]).lower() == project]
         return max((event[4] for event in events), default=42)
+
+    def _listing(self, accept: str) -> tuple[str, bytes]:
+        """The list of all projects; PyPI's JSON has serials, its mirrors' has none."""
+        if not (self.json and JSON in accept):
+            links = "".join(f'<a href="{name}/">{name}</a>\n' for name in self.projects)
+            return f"{HTML}; charset=utf-8", f"<html><body>{links}</body></html>".encode()
+        meta: dict[str, Any] = {"api-version": "1.1"}
+        entries: list[dict[str, Any]] = [{"name": name} for name in self.projects]
+        if self.listing_serial is not None:
+            meta["_last-serial"] = self.listing_serial
+            for entry in entries:
+                entry["_last-serial"] = self._serial(entry["name"])
+        return JSON, json.dumps({"meta": meta, "projects": entries}).encode()
 
     def _page(self, project: str, accept: str) -> tuple[str, bytes]:
         files = self.projects[project]

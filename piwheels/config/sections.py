@@ -165,7 +165,11 @@ class UpstreamSection(msgspec.Struct, frozen=True):
         PositiveSeconds, _doc("How often each followed project is polled.")
     ] = 900.0
     follow_all: Annotated[
-        bool, _doc("Follow every project of the changelog, not only those added with `piw add`.")
+        bool,
+        _doc(
+            "Follow every project of the index, not only those added with `piw add`: first those "
+            "of its list of all projects, then those that its changelog names."
+        ),
     ] = False
     max_requests: Annotated[
         PositiveInt, _doc("Maximum number of pages requested at the same time.")

@@ -13,6 +13,7 @@ from piwheels.control.status_service import StatusService
 from piwheels.db import failures, history, page_queue, series, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
+from piwheels.db.listed_projects import listed_problem
 from piwheels.errors import RejectedError
 from piwheels.model import (
     BuildDetails,
@@ -166,6 +167,7 @@ class QueryHandlers:
             self._status_context(),
             asked_version=query.version,
             asked_target=target,
+            listed_problem=await listed_problem(self.db, query.project) if facts is None else None,
         )
         answers = (projection(Explanation, status, text=status.as_text) for status in statuses)
         return ExplainReply(answers=tuple(answers), targets=await self.targets())

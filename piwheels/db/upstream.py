@@ -15,6 +15,8 @@ from piwheels.model import PageCheckResult, Struct
 
 SERIAL_KEY = "upstream/serial"
 ADDRESS_KEY = "upstream/address"
+#: Of the keys that hold what was read of the list of all projects (listed_projects).
+LISTING_PREFIX = "upstream/listing/"
 
 _STORED_AT_ONCE = 5000
 
@@ -283,6 +285,10 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
         """
     )
     await db.execute("DELETE FROM upstream_changes")
+    await db.execute("DELETE FROM listed_projects")
+    await db.execute(
+        "DELETE FROM key_values WHERE starts_with(key, %(prefix)s)", {"prefix": LISTING_PREFIX}
+    )
     await key_values.set_value(db, SERIAL_KEY, None if serial is None else str(serial))
     await key_values.set_value(db, ADDRESS_KEY, address)
     return count

@@ -16,16 +16,20 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import httpx
+from msgspec import structs
 
 from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RejectedError, TransientError
+from piwheels.index_client import fields
+from piwheels.index_client.listing import ProjectListing, convert_listing
 from piwheels.index_client.page import ProjectPage
-from piwheels.index_client.page_parser import ACCEPT, parse_page
+from piwheels.index_client.page_parser import ACCEPT, parse_page, validator_header
 from piwheels.index_client.pip_config import pip_ca_bundle
+from piwheels.index_client.raw_page import SERIAL_HEADER, first_present
 from piwheels.index_client.urls import origin_of, parse_url, redact_url
 from piwheels.isolated_process import Limits, run_isolated
 from piwheels.model import Struct
@@ -33,6 +37,8 @@ from piwheels.model import Struct
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
 #: A larger page is parsed in a child process: in a thread it would slow down the event loop.
 _LARGE_PAGE_BYTES = 4 * 1024 * 1024
+#: The list of all projects: PyPI's has 33 MB.
+_LISTING_LIMIT_BYTES = 512 * 1024 * 1024
 _LARGE_PAGE_LIMITS = Limits(memory_bytes=2 << 30, max_result_bytes=128 << 20)
 _CHUNK_BYTES = 256 * 1024
 _TRANSIENT_STATUSES = (408, 425, 429)
@@ -147,6 +153,29 @@ class SimpleIndex:
             _raise_for_status(response, url)
             content = await _read_limited(response, url)
         return await _parse_response(project, response, content)
+
+    async def listing(self, destination: Path, *, etag: str = "") -> ProjectListing | None:
+        """Request the list of all projects, and write it to destination for `read_listing`.
+
+        Args:
+            destination: the path of a file in an existing directory.
+            etag: of an earlier list, for a conditional request.
+
+        Returns:
+            What the list says about itself; None if it has not changed.
+
+        Raises:
+            TransientError: the index cannot be reached or is failing.
+            RejectedError: the response is not a list of projects.
+        """
+        headers = {"Accept": ACCEPT} | ({"If-None-Match": etag} if etag else {})
+        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".listing-") as file:
+            async with self._response(self.url, headers) as response:
+                if response.status_code == httpx.codes.NOT_MODIFIED and etag:
+                    return None
+                _raise_for_status(response, self.url)
+                await _save_limited(response, self.url, file, _LISTING_LIMIT_BYTES)
+            return await _convert_listing(response, Path(file.name), destination)
 
     async def fetch(
         self,
@@ -360,6 +389,24 @@ def _media_type(response: httpx.Response) -> str:
     return str(kind.strip().lower())
 
 
+async def _save_limited(
+    response: httpx.Response, url: str, file: IO[bytes], limit_bytes: int
+) -> None:
+    try:
+        async with asyncio.timeout(_PAGE_TIMEOUT_S):
+            async for chunk in response.aiter_bytes():
+                file.write(chunk)
+                if response.num_bytes_downloaded > limit_bytes or file.tell() > limit_bytes:
+                    raise RejectedError(_too_large(url, limit_bytes))
+    except TimeoutError:
+        raise TransientError(_incomplete(url)) from None
+    file.flush()
+
+
+def _incomplete(url: str) -> str:
+    return f"{redact_url(url)} was not complete after {_PAGE_TIMEOUT_S:.0f} s"
+
+
 async def _read_limited(response: httpx.Response, url: str) -> bytes:
     content = bytearray()
     try:
@@ -369,9 +416,7 @@ async def _read_limited(response: httpx.Response, url: str) -> bytes:
                 if len(content) > PAGE_LIMIT_BYTES:
                     raise RejectedError(_too_large(url, PAGE_LIMIT_BYTES))
     except TimeoutError:
-        raise TransientError(
-            f"{redact_url(url)} was not complete after {_PAGE_TIMEOUT_S:.0f} s"
-        ) from None
+        raise TransientError(_incomplete(url)) from None
     return bytes(content)
 
 
@@ -418,3 +463,27 @@ async def _parse_response(project: str, response: httpx.Response, content: bytes
         raise RejectedError(f"{redact_url(url)} is not a Simple API page: {error}") from None
     except OSError as error:
         raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
+
+
+async def _convert_listing(
+    response: httpx.Response, source: Path, destination: Path
+) -> ProjectListing:
+    url = str(response.url)
+    try:
+        listing = await run_isolated(
+            _LARGE_PAGE_LIMITS,
+            convert_listing,
+            source,
+            response.headers.get("Content-Type", ""),
+            destination,
+        )
+    except RejectedError as error:
+        raise RejectedError(f"{redact_url(url)} is not a list of projects: {error}") from None
+    except OSError as error:
+        raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
+    header = response.headers.get(SERIAL_HEADER)
+    return structs.replace(
+        listing,
+        serial=fields.parse_serial(first_present(listing.serial, header)),
+        etag=validator_header(response.headers.get("ETag", "")),
+    )

@@ -70,7 +70,7 @@ def _age_s(headers: Mapping[str, str]) -> int:
     return min(int(age), _MAX_AGE_S) if age.isdecimal() and len(age) < 10 else 0
 
 
-def _validator_header(text: str) -> str:
+def validator_header(text: str) -> str:
     """An ETag or a Last-Modified that can be sent back; "" for one that cannot."""
     return text if text.isascii() and text.isprintable() else ""
 
@@ -105,8 +105,8 @@ class _PageValidator:
             status=status,
             status_reason=fields.parse_text(page.status_reason),
             serial=fields.parse_serial(first_present(page.serial, headers.get(SERIAL_HEADER))),
-            etag=_validator_header(headers.get("ETag", "")),
-            modified=_validator_header(headers.get("Last-Modified", "")),
+            etag=validator_header(headers.get("ETag", "")),
+            modified=validator_header(headers.get("Last-Modified", "")),
             answered_at=fields.parse_http_date(headers.get("Date", "")),
             age_s=_age_s(headers),
             is_index_page=page.is_index_page,

@@ -70,14 +70,37 @@ def explain_with_upstream(
     *,
     asked_version: str | None,
     asked_target: str | None,
+    listed_problem: str | None = None,
 ) -> tuple[ReleaseStatus, ...]:
-    """The reply to `piw explain`: `explain_project`, and what the last check of upstream found."""
+    """The reply to `piw explain`: `explain_project`, and what the last check of upstream found.
+
+    Args:
+        project: its normalized name.
+        facts: what the database knows of it.
+        context: what else counts.
+        asked_version: the version that the question named.
+        asked_target: the target that it named.
+        listed_problem: of a project whose page is to be read because the list of all projects has
+            it: why that failed, or "".
+    """
+    if facts is None and listed_problem is not None:
+        return (_unread_status(project, listed_problem),)
     answers = explain_project(
         project, facts, context, asked_version=asked_version, asked_target=asked_target
     )
     whole_project = facts is not None and (asked_version is None or not facts.releases)
     last = upstream_status(facts) if facts is not None and whole_project else None
     return (*answers, *([last] if last else []), *(last_check_problems(facts) if facts else ()))
+
+
+def _unread_status(project: str, problem: str) -> ReleaseStatus:
+    failed = f"; the last try failed: {problem}" if problem else ""
+    return ReleaseStatus(
+        project=project,
+        state=State.UNKNOWN,
+        text=f"the upstream index lists it, and its page was not read yet{failed}",
+        hint=f"`piw add {project}` requests it now",
+    )
 
 
 def release_statuses(

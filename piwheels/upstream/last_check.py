@@ -21,11 +21,9 @@ async def record_page(db: Database, page: ProjectPage, releases: list[Release]) 
 
     A page without releases (of a quarantined project) keeps the newest release that was stored.
     """
-    seen = _newest(page, releases)
-    if not releases:
-        known = await last_upstream_page(db, page.project)
-        seen = known or seen
-    seen = structs.replace(seen, problem_count=page.problem_count, problems=page.problems)
+    seen = upstream_page_of(page, releases)
+    if not releases and (known := await last_upstream_page(db, page.project)):
+        seen = structs.replace(known, problem_count=page.problem_count, problems=page.problems)
     if await store_upstream_page(db, page.project, seen):
         entries = "entry" if page.problem_count == 1 else "entries"
         text = f"{page.problem_count} malformed {entries} on its index page: {page.problems[0]}"
@@ -34,11 +32,14 @@ async def record_page(db: Database, page: ProjectPage, releases: list[Release]) 
             await audit_log.record_event(db, "upstream", text, page.project)
 
 
-def _newest(page: ProjectPage, releases: list[Release]) -> UpstreamPage:
+def upstream_page_of(page: ProjectPage, releases: list[Release]) -> UpstreamPage:
+    """The newest release and the problems of a page."""
     best = newest_release(releases)
     uploads = [file.uploaded_at for file in page.files if best and file.version == best.version]
     return UpstreamPage(
         newest_version=best.version if best else None,
         newest_at=min((moment for moment in uploads if moment is not None), default=None),
         newest_has_sdist=best is not None and best.sdist is not None,
+        problem_count=page.problem_count,
+        problems=page.problems,
     )

@@ -21,6 +21,7 @@ from piwheels.model import PageCheckResult
 from piwheels.upstream import page_evidence
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import releases_of
@@ -40,6 +41,7 @@ class PageChecker:
     follow_all: also check projects that nobody added.
     interval_s: how long a page is valid.
     first_wait_s: the delay of the second check for a reported change.
+    fill: reads the pages of the list of all projects, after those that are due.
     idle_at: when nothing was due last, on the monotonic clock.
     invisible_changes: why reported changes are not visible on their pages, by project.
     """
@@ -52,6 +54,7 @@ class PageChecker:
     follow_all: bool
     interval_s: float
     first_wait_s: float
+    fill: ListingFill
     idle_at: float | None = None
     invisible_changes: dict[str, str] = field(default_factory=dict)
     _was_healthy: bool = True
@@ -83,9 +86,25 @@ class PageChecker:
         for due in await self._due_checks(free):
             self._busy.add(due.project)
             group.create_task(self._sync_project(due))
+        if self.follow_all:
+            await self._start_fill(group)
         if not self._busy and not self.health.outage:
             self.idle_at = time.monotonic()
         return min(_IDLE_S, self.interval_s, self.first_wait_s)
+
+    async def _start_fill(self, group: asyncio.TaskGroup) -> None:
+        free = self.health.concurrency - len(self._busy)
+        for project in await self.fill.next_projects(free, self._busy):
+            self._busy.add(project)
+            group.create_task(self._fill_project(project))
+
+    async def _fill_project(self, project: str) -> None:
+        try:
+            await self.fill.read(project)
+        finally:
+            self._busy.discard(project)
+            self._wake.set()
+        await self._record_health()
 
     async def _due_checks(self, limit: int) -> list[ProjectToCheck]:
         return await upstream.projects_due(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from piwheels import untrusted_names
 from piwheels.backoff import Backoff
-from piwheels.db import catalog, key_values, upstream
+from piwheels.db import catalog, key_values, listed_projects, upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
@@ -26,6 +26,8 @@ from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogEr
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.last_check import record_page
+from piwheels.upstream.listing import ListingReader
+from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_checks import PageChecker
 from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import follow_since, releases_of, select_releases
@@ -45,6 +47,8 @@ _PROBE_INTERVAL_S = 600.0
 #: With a changelog, every page is still compared at this interval.
 _COMPARE_INTERVAL_S = 86400.0
 _COMPARE_ALL_INTERVAL_S = 7 * 86400.0
+#: Without a changelog, the list of all projects is read this often.
+_LISTING_INTERVAL_S = 3600.0
 _HOUSEKEEPING_INTERVAL_S = 30.0
 _DELETE_INTERVAL_S = 3600.0
 _NOTICE_DURATION_S = 86400.0
@@ -149,6 +153,15 @@ class UpstreamSync:
             options.max_concurrency, options.first_delay_s, options.max_delay_s
         )
         self._reconciler = Reconciler(db, rules, options.retention_days)
+        self._fill = ListingFill(
+            db=db,
+            index=index,
+            rules=rules,
+            reconciler=self._reconciler,
+            clock=self._clock,
+            health=self._health,
+            interval_s=self._full_compare_interval_s(),
+        )
         self._checker = PageChecker(
             db=db,
             index=index,
@@ -158,6 +171,20 @@ class UpstreamSync:
             follow_all=options.follow_all,
             interval_s=options.poll_interval_s,
             first_wait_s=options.first_delay_s,
+            fill=self._fill,
+        )
+        # Held while the serial is read from the database, changed and written.
+        self._serial_lock = asyncio.Lock()
+        self._listing = ListingReader(
+            db=db,
+            index=index,
+            fill=self._fill,
+            reconciler=self._reconciler,
+            serial_lock=self._serial_lock,
+            max_age_s=self._listing_interval_s,
+            on_read=self._checker.wake,
+            first_delay_s=options.first_delay_s,
+            max_delay_s=options.max_delay_s,
         )
         self._method_text = ""  # for operators
         self._changelog_error = ""  # of the changelog
@@ -175,6 +202,7 @@ class UpstreamSync:
         """The status of the synchronization for operators, in one line."""
         parts = [
             self._method_text,
+            self._listing.status_text,
             self._changelog_error,
             self._outage_text(),
             self._invisible_changes_text(),
@@ -200,15 +228,26 @@ class UpstreamSync:
             group.create_task(self._watch_changelog())
             group.create_task(self._check_pages())
             group.create_task(self._run_housekeeping())
+            if self._options.follow_all:
+                group.create_task(self._fill.run())
+                group.create_task(self._read_listing())
+
+    async def _read_listing(self) -> None:
+        # After the changelog: events since the serial that it starts at are stored from then on.
+        await self._wait_for_method()
+        await self._listing.run()
 
     async def _check_pages(self) -> None:
-        # How long a page is valid depends on whether there is a changelog.
+        await self._wait_for_method()
+        await self._checker.run()
+
+    async def _wait_for_method(self) -> None:
+        """How long pages are valid depends on whether there is a changelog."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.changelog_timeout_s):
                 await self._method_chosen.wait()
         if not self._method_chosen.is_set():
             self._fall_back_to_polling()
-        await self._checker.run()
 
     # --- index URL ---
 
@@ -292,7 +331,15 @@ class UpstreamSync:
 
     def _use_polling(self, text: str) -> None:
         self._method_text, self._changelog_read_at = text, None
-        self._checker.interval_s = self._options.poll_interval_s
+        # Every project of an index cannot be polled that often: the list says which have changed.
+        follow_all, polled_s = self._options.follow_all, self._options.poll_interval_s
+        self._checker.interval_s = self._full_compare_interval_s() if follow_all else polled_s
+
+    def _listing_interval_s(self) -> float:
+        """How often the list of all projects is read: with a changelog it only repairs."""
+        if self._changelog_read_at is not None:
+            return self._full_compare_interval_s()
+        return max(_LISTING_INTERVAL_S, self._options.poll_interval_s)
 
     def _changelog_url(self) -> str:
         derived = f"{self._index.url.rstrip('/').removesuffix('/simple')}/pypi"
@@ -305,10 +352,16 @@ class UpstreamSync:
             NoChangelogError: the upstream has no changelog.
             TransientError: the upstream is unavailable; the events read so far are stored.
         """
+        async with self._serial_lock:
+            return await self._process_changes(changelog)
+
+    async def _process_changes(self, changelog: Changelog) -> int:
         kept = await key_values.get_value(self._db, SERIAL)
         if kept is None:
             newest = await changelog.last_serial()
             await key_values.set_value(self._db, SERIAL, str(newest))
+            # A list that was read before lacks what changed until now.
+            await listed_projects.forget_listing_time(self._db)
             return newest
         serial = int(kept)
         while changes := await changelog.events_since(serial):

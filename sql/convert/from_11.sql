@@ -71,6 +71,20 @@ CREATE TABLE project_metadata (
     link_urls   text[] NOT NULL   -- http and https, one for each label
 );
 
+-- Which projects of upstream's list of all projects has their page not been read of? Those that are
+-- downloaded most come first, then those that changed last.
+CREATE TABLE listed_projects (
+    project       text PRIMARY KEY,
+    downloads     bigint NOT NULL,   -- from this farm, when the list was read
+    serial        bigint NOT NULL,   -- of its newest change; 0: the list does not tell
+    next_check_at timestamptz NOT NULL DEFAULT now(),
+    checks        integer NOT NULL DEFAULT 0,
+    problem       text NOT NULL DEFAULT ''
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX listed_projects_order ON listed_projects (downloads DESC, serial DESC, project);
+
 ALTER TABLE events RENAME COLUMN event TO event_id;
 ALTER TABLE events RENAME COLUMN action TO text;
 
