@@ -9,6 +9,7 @@ from piwheels.db import key_values, listed_projects
 from piwheels.errors import RejectedError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.listing import ListedProject, read_listing
+from piwheels.release_status import StatusContext, explain_with_upstream
 from piwheels.upstream.listing import serial_after_listing
 from piwheels.upstream.sync import SERIAL
 from tests.fake_index import FakeIndex
@@ -142,6 +143,15 @@ async def test_an_interrupted_fill_goes_on(farm: SyncHarness, listing: FakeIndex
 
         await farm.wait_until(failed, True)
         assert f"of {len(listing.projects)} listed projects" in sync.status_text
+    (status,) = explain_with_upstream(
+        "two",
+        None,
+        StatusContext(),
+        asked_version=None,
+        asked_target=None,
+        listed_problem=await problem(),
+    )
+    assert "its page was not read yet; the last try failed" in status.text
     del listing.faults["/simple/two/"]
     asked = [path for path, _ in listing.requests].count("/simple/")
     await farm.db.execute("UPDATE listed_projects SET next_check_at = now()")
