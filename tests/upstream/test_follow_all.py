@@ -146,7 +146,7 @@ async def test_an_interrupted_fill_goes_on(farm: SyncHarness, listing: FakeIndex
     (status,) = explain_with_upstream(
         "two",
         None,
-        StatusContext(),
+        StatusContext(served_targets=frozenset()),
         asked_version=None,
         asked_target=None,
         listed_problem=await problem(),
