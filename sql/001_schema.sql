@@ -203,6 +203,18 @@ CREATE TABLE upstream_changes (
 
 CREATE INDEX upstream_changes_next_check ON upstream_changes (next_check_at);
 
+-- Which wheels of upstream make builds unnecessary? Filled where the policy for the project's wheels
+-- is `missing`; of wheels with the same compatibility and Requires-Python, one.
+CREATE TABLE upstream_wheels (
+    project          text NOT NULL,
+    version          text NOT NULL,
+    filename         text NOT NULL,
+    compatibility_id text NOT NULL REFERENCES wheel_compatibilities,
+    requires_python  text NOT NULL REFERENCES requires_python_specifiers,
+    PRIMARY KEY (project, version, filename),
+    FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
+);
+
 -- Which projects of upstream's list of all projects has their page not been read of? Those that are
 -- downloaded most come first, then those that changed last.
 CREATE TABLE listed_projects (
@@ -674,9 +686,19 @@ SELECT i.project, i.version, i.target, i.filename, i.tag_rank, i.build_tag, i.bu
           AND NOT (i.built_for = i.target AND i.ended_at > other.ended_at)
    );
 
+-- Which wheels of upstream do installers take from there, so that none is built here?
+CREATE VIEW covering_upstream_wheels AS
+SELECT w.project, w.version, ct.target, w.filename, ct.tag_rank
+  FROM upstream_wheels w
+  JOIN compatible_targets ct ON ct.compatibility_id = w.compatibility_id
+  JOIN requires_python_targets rt
+    ON rt.requires_python = w.requires_python AND rt.target = ct.target
+ WHERE ct.is_loadable;
+
 -- What has to be built, according to the rules alone?
 --
--- A target of a release is open while no file covers it and no final failure ended it. Open targets
+-- A target of a release is open while no file covers it, no wheel of upstream that counts does, and
+-- no final failure ended it. Open targets
 -- with a failure that is retried are wanted. Of the others, a release without a wheel wants the
 -- first, one with a wheel the first of each ABI and machine, oldest glibc first, because that wheel
 -- also runs on newer systems. A target without a builder does not delay the next one.
@@ -719,6 +741,11 @@ SELECT r.project, r.version, wanted.target
                   SELECT FROM covering_files c
                    WHERE c.project = r.project AND c.version = r.version
                      AND c.target = t.target
+              )
+              AND NOT EXISTS (
+                  SELECT FROM covering_upstream_wheels u
+                   WHERE u.project = r.project AND u.version = r.version
+                     AND u.target = t.target
               )
               AND NOT EXISTS (
                   SELECT FROM target_skips s
@@ -969,6 +996,12 @@ CREATE TRIGGER projects_prioritized AFTER UPDATE OF is_named, is_popular ON proj
     FOR EACH ROW
     WHEN ((NEW.is_named, NEW.is_popular) IS DISTINCT FROM (OLD.is_named, OLD.is_popular))
     EXECUTE FUNCTION set_job_priorities();
+CREATE TRIGGER upstream_wheels_inserted AFTER INSERT ON upstream_wheels
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER upstream_wheels_deleted AFTER DELETE ON upstream_wheels
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
 CREATE TRIGGER target_skips_inserted AFTER INSERT ON target_skips
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_target_skips();
@@ -1245,6 +1278,12 @@ CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER builds_updated_pages AFTER UPDATE ON builds
     REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER upstream_wheels_inserted_pages AFTER INSERT ON upstream_wheels
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER upstream_wheels_deleted_pages AFTER DELETE ON upstream_wheels
+    REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER target_skips_inserted_pages AFTER INSERT ON target_skips
     REFERENCING NEW TABLE AS changed

@@ -563,6 +563,22 @@ CREATE TABLE upstream_pages (
 CREATE TRIGGER upstream_pages_inserted AFTER INSERT ON upstream_pages REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER upstream_pages_updated AFTER UPDATE ON upstream_pages REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 
+CREATE TABLE upstream_wheels (
+    project text NOT NULL,
+    version text NOT NULL,
+    filename text NOT NULL,
+    compatibility_id text NOT NULL,
+    requires_python text NOT NULL,
+    CONSTRAINT upstream_wheels_compatibility_id_fkey FOREIGN KEY (compatibility_id) REFERENCES wheel_compatibilities(compatibility_id),
+    CONSTRAINT upstream_wheels_pkey PRIMARY KEY (project, version, filename),
+    CONSTRAINT upstream_wheels_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE,
+    CONSTRAINT upstream_wheels_requires_python_fkey FOREIGN KEY (requires_python) REFERENCES requires_python_specifiers(requires_python)
+)
+CREATE TRIGGER upstream_wheels_deleted AFTER DELETE ON upstream_wheels REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER upstream_wheels_deleted_pages AFTER DELETE ON upstream_wheels REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+CREATE TRIGGER upstream_wheels_inserted AFTER INSERT ON upstream_wheels REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER upstream_wheels_inserted_pages AFTER INSERT ON upstream_wheels REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+
 CREATE TABLE user_agents (
     agent_id bigint NOT NULL,
     client_type text NOT NULL,
@@ -585,6 +601,7 @@ CREATE TABLE wheel_compatibilities (
 
 VIEW counted_rows (table_name, category, state, number, size_bytes)
 VIEW covering_files (project, version, target, filename, tag_rank, build_tag, build_id, without_compiler)
+VIEW covering_upstream_wheels (project, version, target, filename, tag_rank)
 VIEW installable_files (project, version, target, filename, tag_rank, build_tag, is_loadable, rebuild_requested, build_id, built_for, ended_at, without_compiler)
 VIEW row_count_errors (table_name, category, state, kept, counted, kept_bytes, counted_bytes)
 VIEW wanted_jobs (project, version, target)

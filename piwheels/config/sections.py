@@ -171,6 +171,14 @@ class UpstreamSection(msgspec.Struct, frozen=True):
             "of its list of all projects, then those that its changelog names."
         ),
     ] = False
+    wheels: Annotated[
+        Literal["build", "missing"],
+        _doc(
+            "What wheels of the upstream count for. `build`: nothing, every target is built. "
+            "`missing`: a target that one of them covers is not built, installers take it from the "
+            "upstream."
+        ),
+    ] = "build"
     max_requests: Annotated[
         PositiveInt, _doc("Maximum number of pages requested at the same time.")
     ] = 20

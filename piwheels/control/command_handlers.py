@@ -65,6 +65,7 @@ class CommandHandlers:
     importer: WheelImporter
     index: SimpleIndex
     rules: CompatibilityRules
+    wheels: str = "build"  # upstream.wheels
     _handlers: dict[type[Message], Callable[[Any, Call], Awaitable[ReplyBody]]] = field(
         default_factory=dict
     )
@@ -122,7 +123,9 @@ class CommandHandlers:
         return await self.alerts.unmute(command)
 
     async def _add(self, command: Add, _: Call) -> AddReply:
-        added = await add_projects(self.db, self.index, command.requests, self.rules)
+        added = await add_projects(
+            self.db, self.index, command.requests, self.rules, wheels=self.wheels
+        )
         return AddReply(added=added)
 
     async def _add_targets(self, command: AddTargets, _: Call) -> CommandSucceeded:

@@ -7,6 +7,7 @@ from typing import Any
 from piwheels.db import catalog, key_values, upstream
 from piwheels.db.database import Database, transactional, transpose_rows
 from piwheels.db.rows import to_parameters
+from piwheels.db.upstream_wheels import UpstreamWheel, store_upstream_wheels
 from piwheels.model import CompatibilityRules, PageCheckResult, Release, Struct, UpstreamPage
 
 _READ_AT_KEY = f"{upstream.LISTING_PREFIX}read-at"
@@ -28,6 +29,7 @@ class NewProject(Struct, frozen=True, kw_only=True):
     follow_since: datetime
     releases: tuple[Release, ...]
     page: UpstreamPage
+    wheels: tuple[UpstreamWheel, ...] = ()  # that count
 
 
 class ListingState(Struct, frozen=True, kw_only=True):
@@ -215,6 +217,9 @@ async def store_new_projects(
     new = [item for item in items if item.project in added]
     releases = [release for item in new for release in item.releases]
     count = await catalog.add_releases(db, releases, rules) if releases else 0
+    wheels = [wheel for item in new for wheel in item.wheels]
+    if wheels:
+        await store_upstream_wheels(db, sorted(added), wheels, rules)
     await _insert_pages(db, new)
     await db.execute(
         "DELETE FROM listed_projects WHERE project = ANY (%(names)s)", {"names": names}
@@ -250,7 +255,7 @@ async def _insert_projects(db: Database, items: Sequence[NewProject]) -> set[str
 
 
 #: Fields of a new project that are stored in other tables.
-_NOT_COLUMNS = frozenset({"releases", "page"})
+_NOT_COLUMNS = frozenset({"releases", "page", "wheels"})
 
 
 async def _insert_pages(db: Database, items: Sequence[NewProject]) -> None:

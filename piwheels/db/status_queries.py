@@ -121,7 +121,7 @@ _TARGET_STATUS_SQL = """
                SELECT FROM requires_python_targets pr
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
            ) AS python_allowed,
-           good.filename AS covered_by,
+           good.filename AS covered_by, theirs.filename AS upstream_wheel,
            coalesce(good.build_id <> b.build_id, false) AS built_for_other_target,
            coalesce(good.without_compiler, taken.without_compiler, false) AS without_compiler,
            CASE WHEN good.filename IS NULL AND taken.is_loadable
@@ -162,6 +162,11 @@ _TARGET_STATUS_SQL = """
            WHERE i.project = r.project AND i.version = r.version AND i.target = t.target
            ORDER BY i.tag_rank, i.build_tag DESC, i.filename LIMIT 1
       ) taken ON true
+      LEFT JOIN LATERAL (
+          SELECT u.filename FROM covering_upstream_wheels u
+           WHERE u.project = r.project AND u.version = r.version AND u.target = t.target
+           ORDER BY u.tag_rank, u.filename LIMIT 1
+      ) theirs ON true
       LEFT JOIN LATERAL (
           SELECT s.version, s.reason FROM target_skips s
            WHERE s.project = r.project AND s.target = t.target AND s.version IN ('', r.version)

@@ -165,6 +165,7 @@ class _Master:
                 follow_all=config.upstream.follow_all,
                 max_concurrency=config.upstream.max_requests,
                 retention_days=config.upstream.removal_retention_days,
+                wheels=config.upstream.wheels,
             ),
         )
         self._log_spool = LogSpool(config.master.spool_dir / "logs", self._webroot)
@@ -302,6 +303,7 @@ class _Master:
             importer=importer,
             index=self._index,
             rules=self._rules,
+            wheels=self._config.upstream.wheels,
         )
         return ControlServer(
             routers=routers,

@@ -26,6 +26,7 @@ class State(StrEnum):
     TARGET_SKIPPED = "target-skipped"  # the target, or the release for this target
     EXCLUDED = "excluded"  # by Requires-Python
     COVERED = "covered"  # installers accept a published wheel there, and it loads
+    UPSTREAM_WHEEL = "upstream-wheel"  # the upstream has a wheel for it, so none is built
     BUILDING = "building"
     DEFERRED = "deferred"  # it failed, and is retried later
     HELD = "held"  # it failed, and an operator has to decide
@@ -62,6 +63,7 @@ class State(StrEnum):
                 | State.TARGET_SKIPPED
                 | State.EXCLUDED
                 | State.COVERED
+                | State.UPSTREAM_WHEEL
                 | State.HELD
                 | State.FAILED
             ):
@@ -79,6 +81,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     python_allowed: bool  # by the release's Requires-Python
     covered_by: str | None  # a file that installers accept there, and that loads
     to_be_rebuilt: str | None  # such a file that is to be rebuilt
+    upstream_wheel: str | None = None  # a wheel of upstream because of which none is built here
     queued: bool
     jobs_ahead: JobsAhead = JobsAhead()  # that builders of this target take before its job
     expected: ExpectedWait | None = None  # until a queued job starts; None: unknown

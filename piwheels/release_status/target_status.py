@@ -53,6 +53,12 @@ def _classify(
     if target.covered_by is not None:
         text = f"{target.covered_by} is published and installs there"
         return make_status(facts, release, State.COVERED, text, detail=target.covered_by)
+    if target.upstream_wheel is not None and target.claimed_by is None:
+        text = (
+            f"upstream has it: {target.upstream_wheel}; nothing is built, installers take that one"
+        )
+        name = target.upstream_wheel
+        return make_status(facts, release, State.UPSTREAM_WHEEL, text, detail=name)
     if skipped := _skip_state(facts, release, target):
         return skipped
     return _unpublished_state(facts, release, target, context)

@@ -27,6 +27,7 @@ from piwheels.upstream.last_check import upstream_page_of
 from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import releases_of
+from piwheels.upstream.wheels import counting_wheels
 
 #: Every release of a project that nobody added is new.
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -141,6 +142,7 @@ class ListingFill:
             follow_since=EPOCH,
             releases=tuple(releases),
             page=upstream_page_of(page, releases),
+            wheels=tuple(counting_wheels(page)) if self.reconciler.wheels_count else (),
         )
 
     async def _handle_absent(self, project: str, judgment: Assessment) -> None:

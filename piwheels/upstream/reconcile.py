@@ -12,11 +12,13 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.db import audit_log, catalog, upstream
 from piwheels.db.database import Database
+from piwheels.db.upstream_wheels import store_upstream_wheels
 from piwheels.errors import PiwheelsError
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import CompatibilityRules, ProjectStatus, Release
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.selection import is_new, upload_times
+from piwheels.upstream.wheels import counting_wheels
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +29,16 @@ _DELETE_BATCH_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Applies pages to the database; `retention_days` is how long removed releases are kept."""
+    """Applies pages to the database.
+
+    retention_days: how long removed releases are kept.
+    wheels_count: targets that a wheel of upstream covers are not built.
+    """
 
     db: Database
     rules: CompatibilityRules
     retention_days: int
+    wheels_count: bool = False
 
     async def reconcile(
         self, page: ProjectPage, releases: list[Release], now: datetime, *, follow: bool = False
@@ -45,7 +52,7 @@ class Reconciler:
             follow: add the project, with all its releases as new.
 
         Returns:
-            Whether it lacks a release that was listed before, which is hidden now.
+            Whether it lacks a release or a wheel that was listed before.
         """
         db, project = self.db, page.project
         if follow:
@@ -57,7 +64,7 @@ class Reconciler:
         known = {item.version for item in there}
         fresh = await self._new_versions(page, releases, now)
         wanted = [item for item in releases if item.version in known | fresh]
-        changed = await catalog.add_releases(db, wanted, self.rules)
+        changed, lost = await self._store(page, wanted)
         if changed:
             await self.record_event(f"{changed} releases are new or changed", project)
         await record_page(db, page, releases)
@@ -66,7 +73,19 @@ class Reconciler:
         # by the status, and not one by one.
         if not releases and page.status is ProjectStatus.QUARANTINED:
             return False
-        return await self._set_listed(project, {item.version for item in releases})
+        hid = await self._set_listed(project, {item.version for item in releases})
+        return hid or lost
+
+    async def _store(self, page: ProjectPage, wanted: Sequence[Release]) -> tuple[int, bool]:
+        """Store releases with their wheels, so that no job exists that these make unnecessary."""
+        return await self.db.in_transaction(lambda: self._store_now(page, wanted))
+
+    async def _store_now(self, page: ProjectPage, wanted: Sequence[Release]) -> tuple[int, bool]:
+        project = page.project
+        changed = await catalog.add_releases(self.db, wanted, self.rules)
+        wheels = counting_wheels(page) if self.wheels_count else []
+        changes = await store_upstream_wheels(self.db, [project], wheels, self.rules)
+        return changed, changes.removed > 0
 
     async def _new_versions(
         self, page: ProjectPage, releases: Sequence[Release], now: datetime

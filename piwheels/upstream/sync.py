@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from piwheels import untrusted_names
 from piwheels.backoff import Backoff
-from piwheels.db import catalog, key_values, listed_projects, upstream
+from piwheels.db import catalog, key_values, listed_projects, upstream, upstream_wheels
 from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
@@ -31,6 +31,7 @@ from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_checks import PageChecker
 from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import follow_since, releases_of, select_releases
+from piwheels.upstream.wheels import counting_wheels
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class SyncOptions:
     first_delay_s: the delay after a fault; doubled with each further one, up to max_delay_s.
     changelog_timeout_s: how long the changelog may fail before pages are polled instead.
     max_concurrency: concurrent requests for pages.
+    wheels: "build", or "missing": targets that a wheel of upstream covers are not built.
     retention_days: how long releases that were removed upstream are kept, hidden.
     """
 
@@ -84,13 +86,26 @@ class SyncOptions:
     max_delay_s: float = _MAX_DELAY_S
     changelog_timeout_s: float = _CHANGELOG_TIMEOUT_S
     max_concurrency: int = 20
+    wheels: str = "build"
     retention_days: int = 30
 
 
 async def add_projects(
-    db: Database, index: SimpleIndex, requests: Sequence[BuildRequest], rules: CompatibilityRules
+    db: Database,
+    index: SimpleIndex,
+    requests: Sequence[BuildRequest],
+    rules: CompatibilityRules,
+    *,
+    wheels: str = "build",
 ) -> tuple[AddResult, ...]:
     """Follow projects from now on, and queue the requested releases.
+
+    Args:
+        db: the connection.
+        index: the upstream.
+        requests: what to add.
+        rules: for wheel tags and specifiers.
+        wheels: see SyncOptions.
 
     Returns:
         For each request the selected releases, or one line with the problem.
@@ -100,7 +115,7 @@ async def add_projects(
     async def one(item: BuildRequest) -> AddResult:
         async with limit:
             try:
-                return await _add_project(db, index, item, rules)
+                return await _add_project(db, index, item, rules, wheels)
             except PiwheelsError as error:
                 return AddResult(requirement=item.requirement, problem=str(error))
 
@@ -108,7 +123,7 @@ async def add_projects(
 
 
 async def _add_project(
-    db: Database, index: SimpleIndex, item: BuildRequest, rules: CompatibilityRules
+    db: Database, index: SimpleIndex, item: BuildRequest, rules: CompatibilityRules, wheels: str
 ) -> AddResult:
     requirement = untrusted_names.parse_requirement(item.requirement)
     project = untrusted_names.normalize_project(requirement.name)
@@ -130,6 +145,8 @@ async def _add_project(
             db, project, page.display_name, follow_since=since, existing=existing
         )
         await catalog.add_releases(db, chosen, rules)
+        counting = counting_wheels(page) if wheels == "missing" else []
+        await upstream_wheels.store_upstream_wheels(db, [project], counting, rules)
         await catalog.set_project_status(db, project, page.status, page.status_reason)
 
     # The project with the requested releases, or nothing of it.
@@ -152,7 +169,9 @@ class UpstreamSync:
         self._health = UpstreamHealth(
             options.max_concurrency, options.first_delay_s, options.max_delay_s
         )
-        self._reconciler = Reconciler(db, rules, options.retention_days)
+        self._reconciler = Reconciler(
+            db, rules, options.retention_days, wheels_count=options.wheels == "missing"
+        )
         self._fill = ListingFill(
             db=db,
             index=index,
@@ -224,6 +243,7 @@ class UpstreamSync:
     async def run(self) -> None:
         """Synchronize until canceled."""
         await self._check_index_url()
+        await self._check_wheel_policy()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_changelog())
             group.create_task(self._check_pages())
@@ -259,6 +279,14 @@ class UpstreamSync:
             await key_values.set_value(self._db, upstream.ADDRESS_KEY, here)
         elif before != here:
             await self._compare_all(f"the upstream index changed from {before} to {here}", None)
+
+    async def _check_wheel_policy(self) -> None:
+        """Read every page again if the policy changed: which wheels count depends on it."""
+        policy = self._options.wheels
+        if await upstream_wheels.set_policy(self._db, policy, SyncOptions().wheels):
+            text = f"the policy for wheels of the upstream is {policy!r} now: pages are read again"
+            self._notice = text, time.monotonic()
+            await self._reconciler.record_event(text)
 
     async def _compare_all(self, reason: str, serial: int | None) -> None:
         here = self._index.url

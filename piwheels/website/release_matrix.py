@@ -152,6 +152,8 @@ def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per 
             return state, "unwanted"
         case State.COVERED:
             return "wheel", "covered"
+        case State.UPSTREAM_WHEEL:
+            return "wheel upstream", "unwanted"
         case State.NO_SDIST:
             return "no source", "skipped"
         case State.QUARANTINED:
@@ -243,7 +245,7 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
             return f"{_queue_position(target)}, no connected builder"
         case State.PAUSED:
             return f"{_queue_position(target)}, farm paused"
-        case State.TARGET_SKIPPED | State.HELD:
+        case State.TARGET_SKIPPED | State.HELD | State.UPSTREAM_WHEEL:
             return status.detail
         case State.WAITING:
             return "for an earlier target"

@@ -265,6 +265,18 @@ ALTER TABLE downloads_daily_by_dimension
     ADD CONSTRAINT downloads_daily_by_dimension_dimension_check
     CHECK (dimension IN ('arch', 'os', 'python', 'installer'));
 
+-- Which wheels of upstream make builds unnecessary? Filled where the policy for the project's wheels
+-- is `missing`; of wheels with the same compatibility and Requires-Python, one.
+CREATE TABLE upstream_wheels (
+    project          text NOT NULL,
+    version          text NOT NULL,
+    filename         text NOT NULL,
+    compatibility_id text NOT NULL REFERENCES wheel_compatibilities,
+    requires_python  text NOT NULL REFERENCES requires_python_specifiers,
+    PRIMARY KEY (project, version, filename),
+    FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
+);
+
 -- Partitions, indexes, constraints and sequences carry the names of their tables and columns.
 DO $$
 DECLARE

@@ -9,6 +9,7 @@ from typing import Any
 
 from piwheels.db import catalog, completed_builds, job_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.db.upstream_wheels import UpstreamWheel, store_upstream_wheels
 from piwheels.model import (
     Build,
     CompatibilityRules,
@@ -63,6 +64,30 @@ _TAGS = [
     "py2-none-any",
     "{abi}-{abi}-linux_x86_64",
 ]
+
+
+#: Tags of wheels that the upstream has.
+_UPSTREAM_TAGS = [
+    "py3-none-any",
+    "cp311-cp311-manylinux_2_17_aarch64.manylinux2014_aarch64",
+    "cp313-cp313-manylinux_2_39_aarch64",
+    "cp39-abi3-manylinux_2_28_aarch64",
+    "cp313-cp313t-manylinux_2_28_x86_64",
+]
+
+
+def make_upstream_wheel(
+    project: str, version: str, tags: str, requires_python: str = ""
+) -> UpstreamWheel:
+    """A wheel that the upstream has of a release."""
+    filename = f"{project}-{version}-{tags}.whl"
+    return UpstreamWheel(
+        project=project,
+        version=version,
+        filename=filename,
+        compatibility=compatibility_of(filename),
+        requires_python=requires_python,
+    )
 
 
 def make_sdist(project: str, version: str) -> Sdist:
@@ -205,6 +230,7 @@ def expected_targets(
     targets: list[ActiveTarget],
     files: list[PublishedWheel],
     failures: dict[str, list[dict[str, Any]]],
+    upstream: Sequence[dict[str, Any]] = (),
 ) -> set[str]:
     """The coverage rules as DESIGN words them, without SQL: the oracle of these tests.
 
@@ -213,6 +239,7 @@ def expected_targets(
         targets: the active ones for which it is not skipped, in position order.
         files: its published wheels.
         failures: its failed builds by target.
+        upstream: its wheels of the upstream that count.
     """
     wanted, holding = set(), set()
     one_by_one = not any(not file.rebuild_requested and not file.without_compiler for file in files)
@@ -224,6 +251,8 @@ def expected_targets(
             if not (build["without_compiler"] and active.has_compiler)
         ]
         final = any(not build["will_retry"] for build in counting)
+        if any(_upstream_wheel_covers(wheel, target) for wheel in upstream):
+            continue
         if not RULES.allows_python(requires_python, target) or active.is_covered(files) or final:
             continue
         group = () if one_by_one else (target.abi, target.arch)
@@ -232,6 +261,12 @@ def expected_targets(
         if active.has_builder and not counting:
             holding.add(group)
     return wanted
+
+
+def _upstream_wheel_covers(wheel: dict[str, Any], target: Target) -> bool:
+    compatibility = WheelCompatibility(tags=wheel["tags"], glibc=wheel["glibc"])
+    accepts = RULES.tag_rank(compatibility, target) is not None
+    return accepts and RULES.allows_python(wheel["requires_python"], target)
 
 
 async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
@@ -254,6 +289,10 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     )
     failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
     skips = await db.rows("SELECT * FROM target_skips")
+    upstream = await db.rows(
+        "SELECT w.*, k.tags, k.glibc FROM upstream_wheels w "
+        "JOIN wheel_compatibilities k USING (compatibility_id)"
+    )
     releases = await db.rows(
         "SELECT r.* FROM releases r JOIN projects p USING (project) "
         "WHERE r.sdist_url IS NOT NULL AND r.skip_reason IS NULL AND p.skip_reason IS NULL "
@@ -284,7 +323,8 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
             if row["project"] == key[0] and row["version"] in {"", key[1]}
         }
         targets = [active for active in every if active.target.name not in skipped]
-        found = expected_targets(release["requires_python"], targets, own, failures)
+        theirs = [row for row in upstream if (row["project"], row["version"]) == key]
+        found = expected_targets(release["requires_python"], targets, own, failures, theirs)
         wanted |= {(*key, name) for name in found}
     return wanted
 
@@ -339,6 +379,7 @@ class RandomWalk:
             (1, self.target),
             (1, self.presence),
             (1, self.skip_for_target),
+            (2, self.upstream_wheels),
         ]
         weights = [weight for weight, _ in deeds]
         deed = self.random.choices([deed for _, deed in deeds], weights)[0]
@@ -389,6 +430,16 @@ class RandomWalk:
             self.random.choice(TARGETS + NEWER_OS_TARGETS).name,
             self.random.choice([None, "broken there"]),
         )
+
+    async def upstream_wheels(self) -> None:
+        """A page says which wheels the upstream has: some, or none any more."""
+        project = self.random.choice(PROJECTS)
+        wheels = [
+            make_upstream_wheel(project, version, tags, self.random.choice(SPECIFIERS))
+            for version in self.random.sample(VERSIONS, self.random.randint(0, 2))
+            for tags in self.random.sample(_UPSTREAM_TAGS, self.random.randint(1, 2))
+        ]
+        await store_upstream_wheels(self.db, [project], wheels, RULES)
 
     async def claim(self) -> None:
         names = [target.name for target in TARGETS + NEWER_OS_TARGETS if self.random.random() < 0.7]

@@ -6,9 +6,18 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, index_queries, job_queue, site_queries, target_queries
+from piwheels.db import (
+    catalog,
+    index_queries,
+    job_queue,
+    site_queries,
+    status_queries,
+    target_queries,
+)
 from piwheels.db.database import Database
-from piwheels.model import Job, Outcome
+from piwheels.db.upstream_wheels import store_upstream_wheels
+from piwheels.model import Job, Outcome, State
+from piwheels.release_status import StatusContext, explain_project
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -19,6 +28,7 @@ from tests.db.scenario import (
     complete_job_with_retry_after,
     make_build,
     make_release,
+    make_upstream_wheel,
     make_wheel,
 )
 from tests.timeouts import WAIT_S
@@ -117,6 +127,44 @@ async def test_a_retry_removes_a_final_failure(farm: Database) -> None:
     assert await queued_targets(farm) == []
     assert await job_queue.retry(farm, "alpha") == 1
     assert await queued_targets(farm) == [CP39]
+
+
+async def test_a_wheel_of_upstream_that_counts_leaves_no_job_for_its_targets(
+    farm: Database,
+) -> None:
+    await catalog.add_releases(farm, [make_release("alpha")], RULES)
+    wheel = make_upstream_wheel("alpha", "1.0", "cp39-cp39-manylinux_2_28_aarch64")
+    changes = await store_upstream_wheels(farm, ["alpha"], [wheel], RULES)
+    assert (changes.added, changes.removed) == (1, 0)
+    assert await queued_targets(farm) == [CP311]
+    facts = await status_queries.project_status(farm, "alpha")
+    assert facts is not None
+    statuses = explain_project("alpha", facts, StatusContext(served_targets=frozenset()))
+    assert (statuses[0].target, statuses[0].state) == (CP39, State.UPSTREAM_WHEEL)
+    assert statuses[0].text.startswith(f"upstream has it: {wheel.filename}")
+    unchanged = await store_upstream_wheels(farm, ["alpha"], [wheel], RULES)
+    assert (unchanged.added, unchanged.removed) == (0, 0)
+    changes = await store_upstream_wheels(farm, ["alpha"], [], RULES)
+    assert (changes.added, changes.removed) == (0, 1)
+    assert await queued_targets(farm) == [CP39], "it was yanked or removed upstream"
+
+
+@pytest.mark.parametrize(
+    ("tags", "requires_python"),
+    [
+        ("cp39-cp39-manylinux_2_38_aarch64", ""),
+        ("cp39-cp39-manylinux_2_17_x86_64", ""),
+        ("cp39-cp39-musllinux_1_1_aarch64", ""),
+        ("py3-none-any", ">=3.10"),
+    ],
+)
+async def test_a_wheel_of_upstream_that_does_not_install_there_does_not_count(
+    farm: Database, tags: str, requires_python: str
+) -> None:
+    await catalog.add_releases(farm, [make_release("alpha")], RULES)
+    wheel = make_upstream_wheel("alpha", "1.0", tags, requires_python)
+    await store_upstream_wheels(farm, ["alpha"], [wheel], RULES)
+    assert CP39 in await queued_targets(farm)
 
 
 async def test_requires_python_excludes_targets(farm: Database) -> None:
@@ -273,7 +321,7 @@ async def test_jobs_match_the_rules_after_random_steps(database: Database, seed:
     for _ in range(400):
         done.add(await walker.step())
         await check_jobs(database)
-    assert len(done) == 15, "every kind of step was taken"
+    assert len(done) == 16, "every kind of step was taken"
 
 
 async def _walk_concurrently(dsn: str, walkers: int, steps: int) -> None:

@@ -24,6 +24,7 @@ _NARROW_WIDTH = 60
 #: The glyph's name and the style of a state.
 _STATE_STYLES: dict[State, tuple[str, str]] = {
     State.COVERED: ("good", "success"),
+    State.UPSTREAM_WHEEL: ("good", "muted"),
     State.BUILDING: ("building", "success"),
     State.DEFERRED: ("retry", "warning"),
     State.FAILED: ("bad", "error"),

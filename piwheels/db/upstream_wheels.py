@@ -1,0 +1,156 @@
+"""Wheels of the upstream index that make builds unnecessary (policy `missing`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from piwheels.db.catalog import lock_projects
+from piwheels.db.database import Database, transactional, transpose_rows
+from piwheels.db.target_queries import add_compatibility, add_specifiers
+from piwheels.model import CompatibilityRules, Struct, WheelCompatibility
+
+#: Whether wheels of upstream count, as the stored ones were chosen.
+_POLICY_KEY = "upstream/wheels"
+
+
+class UpstreamWheel(Struct, frozen=True, kw_only=True):
+    """A wheel that the upstream index lists, and that is not yanked."""
+
+    project: str
+    version: str
+    filename: str
+    compatibility: WheelCompatibility
+    requires_python: str
+
+
+class WheelChanges(Struct, frozen=True, kw_only=True):
+    """How many wheels of upstream count now that did not before, and the reverse."""
+
+    added: int
+    removed: int
+
+
+@transactional
+async def store_upstream_wheels(
+    db: Database,
+    projects: Sequence[str],
+    wheels: Sequence[UpstreamWheel],
+    rules: CompatibilityRules,
+) -> WheelChanges:
+    """Make these the wheels of the projects that count; those of unknown releases are left out.
+
+    Their targets are no longer built; those of wheels that do not count any more are built again.
+    """
+    await lock_projects(db, projects)
+    wheels = await _of_known_releases(db, projects, wheels)
+    for compatibility in await _unknown_compatibilities(db, wheels):
+        await add_compatibility(db, compatibility, rules)
+    await add_specifiers(db, sorted({wheel.requires_python for wheel in wheels}), rules)
+    rows: list[dict[str, Any]] = [
+        {
+            "project": wheel.project,
+            "version": wheel.version,
+            "filename": wheel.filename,
+            "compatibility_id": wheel.compatibility.identifier,
+            "requires_python": wheel.requires_python,
+        }
+        for wheel in wheels
+    ]
+    removed = await _delete_others(db, projects, rows)
+    return WheelChanges(added=await _insert(db, rows) if rows else 0, removed=removed)
+
+
+async def _of_known_releases(
+    db: Database, projects: Sequence[str], wheels: Sequence[UpstreamWheel]
+) -> list[UpstreamWheel]:
+    if not wheels:
+        return []
+    rows = await db.rows(
+        "SELECT project, version FROM releases WHERE project = ANY (%(projects)s)",
+        {"projects": list(projects)},
+    )
+    known = {(row["project"], row["version"]) for row in rows}
+    return [wheel for wheel in wheels if (wheel.project, wheel.version) in known]
+
+
+async def _unknown_compatibilities(
+    db: Database, wheels: Sequence[UpstreamWheel]
+) -> list[WheelCompatibility]:
+    found = {wheel.compatibility.identifier: wheel.compatibility for wheel in wheels}
+    rows = await db.rows(
+        """
+        SELECT compatibility_id FROM wheel_compatibilities
+         WHERE compatibility_id = ANY (%(identifiers)s)
+        """,
+        {"identifiers": list(found)},
+    )
+    known = {row["compatibility_id"] for row in rows}
+    return [found[identifier] for identifier in sorted(found.keys() - known)]
+
+
+async def _delete_others(
+    db: Database, projects: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> int:
+    return await db.execute(
+        """
+        DELETE FROM upstream_wheels w
+         WHERE w.project = ANY (%(projects)s)
+           AND (w.project, w.version, w.filename, w.compatibility_id, w.requires_python) NOT IN (
+               SELECT * FROM unnest(%(project)s::text[], %(version)s::text[], %(filename)s::text[],
+                                    %(compatibility_id)s::text[], %(requires_python)s::text[]))
+        """,
+        {"projects": list(projects), **(transpose_rows(rows) or _NO_ROWS)},
+    )
+
+
+_NO_ROWS: dict[str, list[Any]] = {
+    name: [] for name in ("project", "version", "filename", "compatibility_id", "requires_python")
+}
+
+
+async def _insert(db: Database, rows: Sequence[dict[str, Any]]) -> int:
+    return await db.execute(
+        """
+        INSERT INTO upstream_wheels (project, version, filename, compatibility_id, requires_python)
+        SELECT * FROM unnest(%(project)s::text[], %(version)s::text[], %(filename)s::text[],
+                             %(compatibility_id)s::text[], %(requires_python)s::text[])
+            ON CONFLICT DO NOTHING
+        """,
+        transpose_rows(rows),
+    )
+
+
+@transactional
+async def set_policy(db: Database, policy: str, former: str) -> bool:
+    """Store the farm's policy; if it changed, have every followed project's page read again.
+
+    Args:
+        db: the connection.
+        policy: of the configuration.
+        former: of a farm that has stored none.
+
+    Returns:
+        Whether it changed.
+    """
+    known = await db.value("SELECT value FROM key_values WHERE key = %(key)s", {"key": _POLICY_KEY})
+    if (known or former) == policy:
+        return False
+    await db.execute(
+        """
+        INSERT INTO key_values (key, value) VALUES (%(key)s, %(policy)s)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value
+        """,
+        {"key": _POLICY_KEY, "policy": policy},
+    )
+    await lock_projects(db, await _followed(db))
+    await db.execute(
+        """
+        UPDATE projects SET next_poll_at = now(), etag = '', last_modified = ''
+         WHERE follow_since IS NOT NULL
+        """
+    )
+    return True
+
+
+async def _followed(db: Database) -> list[str]:
+    rows = await db.rows("SELECT project FROM projects WHERE follow_since IS NOT NULL")
+    return [row["project"] for row in rows]

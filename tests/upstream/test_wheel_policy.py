@@ -1,0 +1,118 @@
+"""Targets that a wheel of the upstream covers are not built, if the policy says so."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from piwheels.index_client.filenames import FileKind
+from piwheels.index_client.page import IndexFile, ProjectPage
+from piwheels.upstream.wheels import counting_wheels
+from tests.benchmarks.upstream_wheels import table as savings_table
+from tests.fake_index import FakeIndex
+from tests.upstream.conftest import QUICK, QUICK_POLL, SyncHarness
+
+MISSING = replace(QUICK_POLL, wheels="missing")
+BUILD = QUICK_POLL
+PURE = "demo-1.0-py3-none-any.whl"
+QUEUED = [("demo", "1.0")]
+
+
+@pytest.fixture
+def upstream_with_wheel(upstream: FakeIndex) -> dict[str, Any]:
+    """A release with an sdist and a wheel for every target; returns the entry of the wheel."""
+    upstream.add("demo", "demo-1.0.tar.gz", b"sdist")
+    return upstream.add("demo", PURE, b"wheel")
+
+
+async def test_nothing_is_built_that_upstream_has(
+    farm: SyncHarness, upstream_with_wheel: dict[str, Any]
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(BUILD):
+        await farm.wait_for_checks()
+    assert await farm.queue() == QUEUED
+    assert "policy" not in await farm.events(), "it is the default"
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+    assert "the policy for wheels of the upstream is 'missing' now" in await farm.events()
+    async with farm.running(BUILD):
+        await farm.wait_until(farm.queue, QUEUED)
+
+
+@pytest.mark.parametrize("change", ["yanked", "removed"])
+async def test_a_wheel_that_upstream_takes_back_is_built(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any], change: str
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+        if change == "yanked":
+            upstream_with_wheel["yanked"] = "broken"
+        else:
+            upstream.projects["demo"].remove(upstream_with_wheel)
+        await farm.wait_until(farm.queue, QUEUED)
+
+
+async def test_a_quarantined_project_is_not_built_and_its_wheels_count_afterwards(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any]
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+        upstream.extras["demo"] = {"files": [], "project-status": {"status": "quarantined"}}
+        await farm.wait_for_checks()
+        assert await farm.queue() == []
+        del upstream.extras["demo"]
+        await farm.wait_for_checks()
+        assert await farm.queue() == []
+
+
+async def test_a_fault_of_the_upstream_does_not_reopen_a_target(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any]
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+        upstream.pages["demo"] = "text/html", b"<html>Please log in</html>"
+        await farm.wait_for_checks()
+        assert await farm.queue() == []
+
+
+async def test_the_fill_of_a_new_farm_queues_nothing_that_upstream_has(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any]
+) -> None:
+    upstream.add("other", "other-1.0.tar.gz", b"sdist")
+    upstream.add_event("demo", "create", 1)
+    async with farm.running(replace(QUICK, follow_all=True, wheels="missing")):
+        await farm.wait_until(farm.queue, [("other", "1.0")])
+
+
+def test_which_wheels_count() -> None:
+    names = {
+        "demo-1.0-cp311-cp311-manylinux_2_17_aarch64.whl": True,
+        "demo-1.0-py3-none-any.whl": True,
+        "demo-1.0-cp311-cp311-win_amd64.whl": False,
+        "demo-1.0-cp311-cp311-macosx_11_0_arm64.whl": False,
+    }
+    files = [
+        IndexFile(filename=name, url=f"https://upstream/{name}", kind=FileKind.WHEEL, version="1.0")
+        for name in names
+    ]
+    page = ProjectPage(project="demo", display_name="demo", files=tuple(files))
+    found = {wheel.filename for wheel in counting_wheels(page)}
+    assert found == {name for name, counts in names.items() if counts}
+
+
+def test_the_table_of_savings_counts_releases_of_each_target() -> None:
+    names = ("demo-1.0.tar.gz", "demo-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
+    kinds = (FileKind.SDIST, FileKind.WHEEL)
+    files = tuple(
+        IndexFile(filename=name, url=f"https://upstream/{name}", kind=kind, version="1.0")
+        for name, kind in zip(names, kinds, strict=True)
+    )
+    page = ProjectPage(project="demo", display_name="demo", files=files)
+    rows = {row.split()[0]: row.split()[1:] for row in savings_table([page]).splitlines()[2:]}
+    assert rows["cp311-bookworm-aarch64"] == ["1", "1", "(100%)", "0"]
+    assert rows["cp313-trixie-aarch64"] == ["1", "1", "(100%)", "0"]
+    assert rows["cp311-bookworm-armv7l"] == ["1", "0", "(0%)", "1"]
