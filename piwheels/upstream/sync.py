@@ -194,17 +194,7 @@ class UpstreamSync:
         )
         # Held while the serial is read from the database, changed and written.
         self._serial_lock = asyncio.Lock()
-        self._listing = ListingReader(
-            db=db,
-            index=index,
-            fill=self._fill,
-            reconciler=self._reconciler,
-            serial_lock=self._serial_lock,
-            max_age_s=self._listing_interval_s,
-            on_read=self._checker.wake,
-            first_delay_s=options.first_delay_s,
-            max_delay_s=options.max_delay_s,
-        )
+        self._listing = self._make_listing_reader()
         self._method_text = ""  # for operators
         self._changelog_error = ""  # of the changelog
         self._notice = ("", float("-inf"))
@@ -215,6 +205,19 @@ class UpstreamSync:
         self._changelog_answered_at = time.monotonic()  # the last response
         self._method_chosen = asyncio.Event()
         self._logged_text = ""
+
+    def _make_listing_reader(self) -> ListingReader:
+        return ListingReader(
+            db=self._db,
+            index=self._index,
+            fill=self._fill,
+            reconciler=self._reconciler,
+            serial_lock=self._serial_lock,
+            max_age_s=self._listing_interval_s,
+            on_read=self._checker.wake,
+            first_delay_s=self._options.first_delay_s,
+            max_delay_s=self._options.max_delay_s,
+        )
 
     @property
     def status_text(self) -> str:
