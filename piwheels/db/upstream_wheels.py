@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional, transpose_rows
 from piwheels.db.target_queries import add_compatibility, add_specifiers
@@ -131,16 +132,10 @@ async def set_policy(db: Database, policy: str, former: str) -> bool:
     Returns:
         Whether it changed.
     """
-    known = await db.value("SELECT value FROM key_values WHERE key = %(key)s", {"key": _POLICY_KEY})
+    known = await key_values.get_value(db, _POLICY_KEY)
     if (known or former) == policy:
         return False
-    await db.execute(
-        """
-        INSERT INTO key_values (key, value) VALUES (%(key)s, %(policy)s)
-            ON CONFLICT (key) DO UPDATE SET value = excluded.value
-        """,
-        {"key": _POLICY_KEY, "policy": policy},
-    )
+    await key_values.set_value(db, _POLICY_KEY, policy)
     await lock_projects(db, await _followed(db))
     await db.execute(
         """

@@ -451,36 +451,35 @@ def _temporary_file(destination: Path) -> Iterator[tuple[AppendFile, Path]]:
 # --- pages ---
 
 
+@contextlib.contextmanager
+def _parsing(url: str, expected: str) -> Iterator[None]:
+    """Errors of a parser name the URL; those of the machine may pass."""
+    try:
+        yield
+    except RejectedError as error:
+        raise RejectedError(f"{redact_url(url)} is not {expected}: {error}") from None
+    except OSError as error:
+        raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
+
+
 async def _parse_response(project: str, response: httpx.Response, content: bytes) -> ProjectPage:
     url = str(response.url)
-    try:
+    with _parsing(url, "a Simple API page"):
         if len(content) > _LARGE_PAGE_BYTES:
             return await run_isolated(
                 _LARGE_PAGE_LIMITS, parse_page, project, url, content, response.headers
             )
         return await asyncio.to_thread(parse_page, project, url, content, response.headers)
-    except RejectedError as error:
-        raise RejectedError(f"{redact_url(url)} is not a Simple API page: {error}") from None
-    except OSError as error:
-        raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
 
 
 async def _convert_listing(
     response: httpx.Response, source: Path, destination: Path
 ) -> ProjectListing:
-    url = str(response.url)
-    try:
+    with _parsing(str(response.url), "a list of projects"):
+        content_type = response.headers.get("Content-Type", "")
         listing = await run_isolated(
-            _LARGE_PAGE_LIMITS,
-            convert_listing,
-            source,
-            response.headers.get("Content-Type", ""),
-            destination,
+            _LARGE_PAGE_LIMITS, convert_listing, source, content_type, destination
         )
-    except RejectedError as error:
-        raise RejectedError(f"{redact_url(url)} is not a list of projects: {error}") from None
-    except OSError as error:
-        raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
     header = response.headers.get(SERIAL_HEADER)
     return structs.replace(
         listing,

@@ -16,6 +16,7 @@ from piwheels.errors import RejectedError
 from piwheels.index_client import fields
 from piwheels.index_client.html_page_parser import HTML_TYPES
 from piwheels.index_client.json_page_parser import JSON_TYPES
+from piwheels.index_client.raw_page import unexpected_type
 from piwheels.model import Struct
 from piwheels.sanitize import truncate_line
 
@@ -65,7 +66,7 @@ def convert_listing(source: Path, content_type: str, destination: Path) -> Proje
     elif not kind or kind.startswith(HTML_TYPES):
         entries, serial = _html_entries(source), None
     else:
-        raise RejectedError(f"its content type is {truncate_line(content_type, 100)!r}")
+        raise unexpected_type(content_type)
     count = ignored = 0
     with destination.open("w", encoding="utf-8") as lines:
         for entry in entries:

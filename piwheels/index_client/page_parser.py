@@ -13,7 +13,6 @@ from urllib.parse import SplitResult, unquote
 
 from packaging.utils import canonicalize_name
 
-from piwheels.errors import RejectedError
 from piwheels.index_client import fields
 from piwheels.index_client.fields import InvalidFieldError
 from piwheels.index_client.filenames import (
@@ -29,7 +28,13 @@ from piwheels.index_client.filenames import (
 from piwheels.index_client.html_page_parser import HTML_TYPES, read_html_page
 from piwheels.index_client.json_page_parser import JSON_TYPES, read_json_page
 from piwheels.index_client.page import IndexFile, ProjectPage
-from piwheels.index_client.raw_page import SERIAL_HEADER, RawEntry, RawPage, first_present
+from piwheels.index_client.raw_page import (
+    SERIAL_HEADER,
+    RawEntry,
+    RawPage,
+    first_present,
+    unexpected_type,
+)
 from piwheels.media_types import SIMPLE_HTML, SIMPLE_JSON
 from piwheels.sanitize import truncate_line
 
@@ -60,7 +65,7 @@ def parse_page(project: str, url: str, content: bytes, headers: Mapping[str, str
     elif content_type.lower().startswith(JSON_TYPES):
         page = read_json_page(content, url)
     else:
-        raise RejectedError(f"its content type is {truncate_line(content_type, 100)!r}")
+        raise unexpected_type(content_type)
     return _PageValidator(project).validate(page, headers)
 
 

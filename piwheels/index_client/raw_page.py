@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from piwheels.errors import RejectedError
+from piwheels.sanitize import truncate_line
+
 #: The field of JSON's `meta` and the response header that hold a page's serial.
 SERIAL_HEADER = "X-PyPI-Last-Serial"
 
@@ -35,6 +38,11 @@ class RawPage:
     status: object = None
     status_reason: object = None
     serial: object = None
+
+
+def unexpected_type(content_type: str) -> RejectedError:
+    """The error for a response that is neither JSON nor HTML."""
+    return RejectedError(f"its content type is {truncate_line(content_type, 100)!r}")
 
 
 def first_present(*values: object) -> object:
