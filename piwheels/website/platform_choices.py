@@ -15,6 +15,7 @@ class PlatformChoice(Struct, frozen=True, kw_only=True):
     words: str
     newest: str  # the version that installers choose by themselves; "" if there is none
     newest_cell: TargetCell | None  # its status there; None if it has a wheel
+    absent_newest: str  # an upstream version that installers choose and the farm lacks; else ""
     version: str  # the newest with a wheel there; "" if there is none
     file: FileSummary | None
     debian_packages: tuple[str, ...]
@@ -22,7 +23,8 @@ class PlatformChoice(Struct, frozen=True, kw_only=True):
     @property
     def requirement(self) -> str:
         """What follows the project's name so that an installer takes that release."""
-        return "" if self.version == self.newest else f"=={self.version}"
+        is_chosen = self.version == self.newest and not self.absent_newest
+        return "" if is_chosen else f"=={self.version}"
 
 
 def platform_choices(
@@ -49,10 +51,16 @@ def platform_choices(
             words=str(target_words(target)),
             newest=newest,
             newest_cell=cell if version != newest else None,
+            absent_newest=_absent_newest(content),
             version=version,
             file=files.get(row.covered_by or "") if row else None,
             debian_packages=_debian_packages(row) if row else (),
         )
+
+
+def _absent_newest(content: ProjectData) -> str:
+    page = content.facts.upstream
+    return (page.newest_version or "") if page is not None and not page.newest_known else ""
 
 
 def newest_final(releases: Sequence[ReleaseStatusRow]) -> ReleaseStatusRow | None:

@@ -74,3 +74,8 @@ def test_the_first_paint_of_the_home_page_costs_less_than_20_kb() -> None:
     page = site_pages.home_pages(SITE, a_home(targets=targets, recent=builds))["index.html"]
     loaded = [page, *(assets.static_files()[n] for n in ("style.css", "site.js", "search.js"))]
     assert sum(len(gzip.compress(content, 3)) for content in loaded) < 20_000
+
+
+def test_the_home_page_begins_with_the_search() -> None:
+    page = site_pages.home_pages(SITE, a_home(targets=("cp313-trixie-aarch64",)))["index.html"]
+    assert page.index(b'role="search"') < page.index(b'id="platform"') < page.index(b"With pip")

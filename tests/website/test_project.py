@@ -247,6 +247,27 @@ def test_what_a_wheel_lacks_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("known", "requirement"), [(False, "demo==1.0"), (True, "demo")], ids=["absent", "here"]
+)
+def test_commands_name_the_version_if_installers_would_choose_one_that_is_not_here(
+    known: bool, requirement: str
+) -> None:
+    seen = UpstreamPage(
+        newest_version="1.0" if known else "2.0",
+        newest_at=NOW,
+        newest_has_sdist=True,
+        newest_known=known,
+    )
+    built = a_release("1.0", a_target(covered_by=a_wheel().filename))
+    content = a_project(facts=project_facts(built, upstream=seen), files=(a_wheel(),))
+    text = page(content).text
+    # One platform has one set of commands.
+    assert text.count("pip install --extra-index-url") == 1
+    assert f"pip install --extra-index-url {SITE.url}simple/ {requirement}Copy" in text
+    assert ("The newest release, 2.0, is not in this farm." in text) is not known
+
+
+@pytest.mark.parametrize(
     ("upstream", "message"),
     [
         ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from piwheels import formatting
 from piwheels.model import NamedCount
@@ -308,3 +309,17 @@ def test_nouns_are_singular_or_plural() -> None:
     for words in ("project1", "wheel1", "build1", "download1", "1 release "):
         assert words in message
     assert formatting.noun(2, "release") == "releases"
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [("Anna & Ben", "Anna & Ben."), ("", "Its operators have not said so here.")],
+)
+def test_the_faq_lists_its_questions_and_says_who_runs_the_farm(
+    operator: str, message: str
+) -> None:
+    page = site_pages.static_pages(replace(SITE, operator=operator))["faq.html"]
+    reader = assert_harmless(page)
+    questions = [heading["id"] for heading in reader.all("h2")]
+    assert [link[1:] for link in reader.links() if link[0] == "#" and link != "#main"] == questions
+    assert f"Who runs this farm?\n{message}" in reader.text
