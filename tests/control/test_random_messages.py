@@ -20,6 +20,7 @@ from tests.timeouts import WAIT_S
 
 _MESSAGES = 1500
 _MAX_BYTES = 200 << 20
+_SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 
 @asynccontextmanager
@@ -79,7 +80,7 @@ async def builder_systems(master: Master) -> list[str]:
     return [view.os for view in status.builders]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", _SEEDS)
 async def test_random_messages_of_a_builder_do_not_end_the_master(
     shared: Master, seed: int
 ) -> None:
@@ -101,7 +102,7 @@ async def test_random_messages_of_a_builder_do_not_end_the_master(
     assert resident_bytes(shared) - before < _MAX_BYTES
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", _SEEDS)
 async def test_random_messages_of_an_uploader_do_not_end_the_master(
     shared: Master, seed: int
 ) -> None:
@@ -113,7 +114,7 @@ async def test_random_messages_of_an_uploader_do_not_end_the_master(
     assert resident_bytes(shared) - before < _MAX_BYTES
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", _SEEDS)
 async def test_random_messages_of_a_console_do_not_end_the_master(
     shared: Master, seed: int
 ) -> None:

@@ -102,7 +102,16 @@ def test_a_cause_is_one_line() -> None:
     assert cause_words(FailureCause(failure_class=FailureClass.TIMED_OUT)) == "timed-out"
 
 
-@pytest.mark.parametrize("size", [(40, 20), (80, 24), (120, 40), (200, 60)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param((40, 20), marks=pytest.mark.slow),
+        (80, 24),
+        (120, 40),
+        pytest.param((200, 60), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 async def test_enter_on_a_build_opens_its_page_and_l_its_log(size: tuple[int, int]) -> None:
     source = prepared_source()
     async with run_console(source, size=size, first_screen=ScreenName.BUILDS) as stage:

@@ -22,6 +22,9 @@ from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm
 
+#: The screens of the default suite; the slow one has all of them.
+_TRIED_FIRST = (ScreenName.OVERVIEW, ScreenName.BUILDERS)
+
 
 def prepared_source() -> StaticSource:
     return StaticSource(snapshot(builders=(builder("pi-1", "idle"), builder("pi-2", "idle"))))
@@ -50,7 +53,14 @@ def clickable_actions(help_screen: HelpScreen) -> set[str]:
     return {str(it.meta["@click"]) for it in styles if isinstance(it, Style) and it.meta}
 
 
-@pytest.mark.parametrize("screen_name", [tab.opens for tab in TABS if tab.opens])
+@pytest.mark.parametrize(
+    "screen_name",
+    [
+        pytest.param(tab.opens, marks=[] if tab.opens in _TRIED_FIRST else [pytest.mark.slow])
+        for tab in TABS
+        if tab.opens
+    ],
+)
 async def test_every_key_of_a_screen_is_a_line_of_the_help_that_can_be_clicked(
     screen_name: ScreenName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

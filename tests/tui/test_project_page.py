@@ -32,7 +32,9 @@ def prepared_source() -> StaticSource:
     return source
 
 
-@pytest.mark.parametrize("size", [(40, 20), (80, 24), (200, 60)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(40, 20), (80, 24), pytest.param((200, 60), marks=pytest.mark.slow)], ids=str
+)
 async def test_it_shows_each_target_with_what_is_expected(size: tuple[int, int]) -> None:
     source = prepared_source()
     async with run_console(source, size=size) as stage:

@@ -31,7 +31,16 @@ async def open_queue(stage: AppHarness, target: str) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [(40, 20), (80, 24), (120, 40), (200, 60)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param((40, 20), marks=pytest.mark.slow),
+        (80, 24),
+        (120, 40),
+        pytest.param((200, 60), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 async def test_enter_on_a_queue_lists_its_next_jobs(farm: SimFarm, size: tuple[int, int]) -> None:
     build = farm.model.builds[0]
     connection = MasterConnection(farm.address, operator_name="ada@here")

@@ -149,7 +149,13 @@ async def test_the_overview_matches_its_snapshots_at_other_sizes(width: int, hei
 
 
 @pytest.mark.parametrize(
-    "size", [(40, 20), (120, 40), (200, 60)], ids=lambda it: f"{it[0]}x{it[1]}"
+    "size",
+    [
+        (40, 20),
+        pytest.param((120, 40), marks=pytest.mark.slow),
+        pytest.param((200, 60), marks=pytest.mark.slow),
+    ],
+    ids=lambda it: f"{it[0]}x{it[1]}",
 )
 async def test_screens_fit_other_sizes(size: tuple[int, int]) -> None:
     width, height = size
