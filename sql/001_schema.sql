@@ -424,6 +424,7 @@ CREATE TABLE page_invalidations (
 );
 
 CREATE INDEX page_invalidations_page ON page_invalidations (page_kind, page_key);
+CREATE INDEX page_invalidations_urgent ON page_invalidations (page_kind) WHERE urgent;
 
 CREATE SEQUENCE page_generations;
 
@@ -446,6 +447,13 @@ CREATE TABLE page_queue (
 );
 
 CREATE INDEX page_queue_order ON page_queue (page_kind, urgent DESC, dirty_since) WHERE dirty;
+
+-- Of which data were the pages of a project written last (db.page_digests)? There is no row while
+-- they are written, so that a crash leaves none that is wrong.
+CREATE TABLE page_digests (
+    project text PRIMARY KEY,
+    digest  text NOT NULL
+);
 
 -- === Counts ===
 
@@ -1148,8 +1156,9 @@ BEGIN
                )
           INTO listing_changed FROM unnest(names) AS name;
     END IF;
-    PERFORM invalidate_pages('simple', names, TG_OP = 'DELETE');
-    PERFORM invalidate_pages('project', names);
+    -- Whoever waits for a wheel does not wait for a backlog of pages.
+    PERFORM invalidate_pages('simple', names, true);
+    PERFORM invalidate_pages('project', names, true);
     IF listing_changed THEN
         PERFORM invalidate_pages('simple', ARRAY['']);
     END IF;
@@ -1203,11 +1212,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rows that appear only on the page of their project.
+-- Rows that appear only on the page of their project. A build that ended is shown first.
 CREATE FUNCTION invalidate_project_pages() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO page_invalidations (page_kind, page_key)
-    SELECT DISTINCT 'project', c.project FROM changed c;
+    INSERT INTO page_invalidations (page_kind, page_key, urgent)
+    SELECT DISTINCT 'project', c.project, TG_TABLE_NAME = 'builds' AND TG_OP = 'INSERT'
+      FROM changed c;
     RETURN NULL;
 END $$;
 

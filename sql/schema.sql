@@ -308,6 +308,12 @@ CREATE TABLE master_epoch (
     CONSTRAINT master_epoch_single_check CHECK (single)
 )
 
+CREATE TABLE page_digests (
+    project text NOT NULL,
+    digest text NOT NULL,
+    CONSTRAINT page_digests_pkey PRIMARY KEY (project)
+)
+
 CREATE TABLE page_invalidations (
     page_kind text NOT NULL,
     page_key text NOT NULL,
@@ -316,6 +322,7 @@ CREATE TABLE page_invalidations (
     CONSTRAINT page_invalidations_page_kind_check CHECK ((page_kind = ANY (ARRAY['simple'::text, 'project'::text, 'projects'::text, 'alias'::text, 'home'::text, 'stats'::text, 'search'::text, 'sitemaps'::text, 'failures'::text, 'static'::text])))
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_insert_scale_factor=0.5, autovacuum_vacuum_cost_delay=0)
 CREATE INDEX page_invalidations_page ON page_invalidations USING btree (page_kind, page_key)
+CREATE INDEX page_invalidations_urgent ON page_invalidations USING btree (page_kind) WHERE urgent
 
 CREATE TABLE page_queue (
     page_kind text NOT NULL,

@@ -4,6 +4,7 @@ Everything comes from the aggregates, which are kept when raw rows are dropped. 
 period includes its first and its last day, and None leaves it open at that end.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -64,11 +65,12 @@ class PeriodTotals(Struct, frozen=True, kw_only=True):
     record_date: date | None
 
 
-class WheelDownloads(Struct, frozen=True, kw_only=True):
-    """All downloads of one wheel."""
+class ProjectHistory(Struct, frozen=True, kw_only=True):
+    """The downloads of one project."""
 
-    filename: str
-    downloads: int
+    total: ProjectDownloads
+    days: tuple[ProjectDay, ...]  # of the last year, with downloads, oldest first
+    wheels: dict[str, int]  # all downloads of each wheel, by file name
 
 
 # --- all projects ------------------------------------------------------------------------
@@ -178,60 +180,98 @@ async def top_projects(
 # --- one project -------------------------------------------------------------------------
 
 
+async def project_downloads(
+    db: Database, projects: Sequence[str], today: date | None = None
+) -> dict[str, ProjectHistory]:
+    """The downloads of projects, by project; those without any are left out.
+
+    The number of queries is the same for any number of projects.
+    """
+    today = today or _today()
+    rows = await db.rows(
+        """
+        SELECT project, downloads, saved_s
+          FROM downloads_by_project WHERE project = ANY (%(projects)s)
+        """,
+        {"projects": list(projects)},
+    )
+    names = [row["project"] for row in rows]
+    if not names:
+        return {}
+    days = await project_days(db, names, first_day(YEAR_DAYS, today))
+    wheels = await _wheels(db, names)
+    since = first_day(RECENT_DAYS, today)
+    return {
+        row["project"]: ProjectHistory(
+            total=ProjectDownloads(
+                **row,
+                last_30_days=sum(
+                    item.downloads
+                    for item in days.get(row["project"], ())
+                    if since <= item.day <= today
+                ),
+            ),
+            days=tuple(days.get(row["project"], ())),
+            wheels=wheels.get(row["project"], {}),
+        )
+        for row in rows
+    }
+
+
 async def project_total(db: Database, project: str, today: date | None = None) -> ProjectDownloads:
     """All downloads of a project; zeros for one without any."""
-    today = today or _today()
-    row = await db.row(
-        "SELECT downloads, saved_s FROM downloads_by_project WHERE project = %(project)s",
-        {"project": project},
-    )
-    recent = await project_days(db, project, first_day(RECENT_DAYS, today), today)
-    return ProjectDownloads(
-        project=project,
-        downloads=row["downloads"] if row else 0,
-        saved_s=row["saved_s"] if row else 0.0,
-        last_30_days=sum(day.downloads for day in recent),
-    )
+    found = (await project_downloads(db, [project], today)).get(project)
+    return found.total if found else no_downloads(project)
+
+
+def no_downloads(project: str) -> ProjectDownloads:
+    """The downloads of a project without any."""
+    return ProjectDownloads(project=project, downloads=0, saved_s=0.0, last_30_days=0)
 
 
 async def project_days(
-    db: Database, project: str, since: date | None = None, until: date | None = None
-) -> list[ProjectDay]:
-    """Days of a period on which a project was downloaded, oldest first."""
+    db: Database, projects: Sequence[str], since: date | None = None, until: date | None = None
+) -> dict[str, list[ProjectDay]]:
+    """The days of a period on which projects were downloaded, oldest first, by project."""
     rows = await db.rows(
         """
-        SELECT month + (place - 1) AS day, days[place] AS downloads
+        SELECT project, month + (place - 1) AS day, days[place] AS downloads
           FROM downloads_monthly_by_project, generate_subscripts(days, 1) AS place
-         WHERE project = %(project)s
+         WHERE project = ANY (%(projects)s)
            AND month = ANY (%(months)s)
            AND days[place] > 0
            AND month + (place - 1) BETWEEN %(since)s AND %(until)s
          ORDER BY day
         """,
         {
-            "project": project,
+            "projects": list(projects),
             "months": await _months(db, since, until),
             **_period_parameters(since, until),
         },
     )
-    return [ProjectDay(**row) for row in rows]
+    found: dict[str, list[ProjectDay]] = {}
+    for row in rows:
+        found.setdefault(row.pop("project"), []).append(ProjectDay(**row))
+    return found
 
 
-async def project_wheels(db: Database, project: str) -> list[WheelDownloads]:
-    """All downloads of each wheel of a project that was downloaded, the most first."""
+async def _wheels(db: Database, projects: Sequence[str]) -> dict[str, dict[str, int]]:
+    """All downloads of each wheel of projects that was downloaded, by project and file name."""
     rows = await db.rows(
         """
-        SELECT w.filename, sum(d.downloads)::bigint AS downloads
+        SELECT w.project, w.filename, sum(d.downloads)::bigint AS downloads
           FROM downloaded_wheels w
          CROSS JOIN unnest(%(months)s::date[]) AS m (month)
           JOIN downloads_monthly_by_wheel d ON d.month = m.month AND d.wheel_id = w.wheel_id
-         WHERE w.project = %(project)s
-         GROUP BY w.filename
-         ORDER BY downloads DESC, w.filename
+         WHERE w.project = ANY (%(projects)s)
+         GROUP BY w.project, w.filename
         """,
-        {"project": project, "months": await _months(db, None, None)},
+        {"projects": list(projects), "months": await _months(db, None, None)},
     )
-    return [WheelDownloads(**row) for row in rows]
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["project"], {})[row["filename"]] = row["downloads"]
+    return found
 
 
 # --- now ---------------------------------------------------------------------------------

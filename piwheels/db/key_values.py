@@ -1,5 +1,7 @@
 """Key-value pairs that persist across restarts."""
 
+from collections.abc import Sequence
+
 from piwheels.db.database import Database
 
 
@@ -15,6 +17,14 @@ async def get_values(db: Database, prefix: str) -> dict[str, str]:
         "SELECT key, value FROM key_values WHERE starts_with(key, %(prefix)s)", {"prefix": prefix}
     )
     return {row["key"].removeprefix(prefix): row["value"] for row in rows}
+
+
+async def get_named(db: Database, keys: Sequence[str]) -> dict[str, str]:
+    """The values of those of these keys that have one."""
+    rows = await db.rows(
+        "SELECT key, value FROM key_values WHERE key = ANY (%(keys)s)", {"keys": list(keys)}
+    )
+    return {row["key"]: row["value"] for row in rows}
 
 
 async def set_value(db: Database, key: str, value: str | None) -> None:

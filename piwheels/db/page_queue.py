@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
+from piwheels.db.page_digests import forget_digests
 from piwheels.db.row_counts import row_counts
 from piwheels.model import Struct
 
@@ -45,36 +46,45 @@ class PageToWrite(Struct, frozen=True, kw_only=True):
 
 
 async def collect_changes(db: Database, kinds: Sequence[PageKind]) -> int:
-    """Merge the invalidations of these kinds into the queue; returns how many there were."""
+    """Merge invalidations of these kinds into the queue; returns how many.
+
+    All urgent ones, and so many of the others that it does not take long: their number has no
+    bound, and urgent pages do not wait for them.
+    """
     collected = 0
-    while True:
-        count: int = await db.value(
-            """
-            WITH taken AS (
-                DELETE FROM page_invalidations
-                 WHERE ctid = ANY (ARRAY (
-                     SELECT ctid FROM page_invalidations
-                      WHERE page_kind = ANY (%(kinds)s) LIMIT %(limit)s))
-                RETURNING page_kind, page_key, urgent, invalidated_at
-            ), collected AS (
-                INSERT INTO page_queue (page_kind, page_key, urgent, dirty_since)
-                SELECT page_kind, page_key, bool_or(urgent), min(invalidated_at)
-                  FROM taken GROUP BY page_kind, page_key
-                    ON CONFLICT (page_kind, page_key) DO UPDATE
-                   SET generation = nextval('page_generations'),
-                       urgent = (page_queue.dirty AND page_queue.urgent) OR excluded.urgent,
-                       dirty_since = CASE WHEN page_queue.dirty
-                                     THEN page_queue.dirty_since ELSE excluded.dirty_since END,
-                       retry_at = CASE WHEN NOT excluded.urgent THEN page_queue.retry_at END,
-                       dirty = true
-            )
-            SELECT count(*) FROM taken
-            """,
-            {"kinds": list(kinds), "limit": _COLLECT_LIMIT},
-        )
+    while count := await _collect(db, kinds, "AND urgent"):
         collected += count
         if count < _COLLECT_LIMIT:
-            return collected
+            break
+    return collected + await _collect(db, kinds, "")
+
+
+async def _collect(db: Database, kinds: Sequence[PageKind], condition: str) -> int:
+    count: int = await db.value(
+        f"""
+        WITH taken AS (
+            DELETE FROM page_invalidations
+             WHERE ctid = ANY (ARRAY (
+                 SELECT ctid FROM page_invalidations
+                  WHERE page_kind = ANY (%(kinds)s) {condition} LIMIT %(limit)s))
+            RETURNING page_kind, page_key, urgent, invalidated_at
+        ), collected AS (
+            INSERT INTO page_queue (page_kind, page_key, urgent, dirty_since)
+            SELECT page_kind, page_key, bool_or(urgent), min(invalidated_at)
+              FROM taken GROUP BY page_kind, page_key
+                ON CONFLICT (page_kind, page_key) DO UPDATE
+               SET generation = nextval('page_generations'),
+                   urgent = (page_queue.dirty AND page_queue.urgent) OR excluded.urgent,
+                   dirty_since = CASE WHEN page_queue.dirty
+                                 THEN page_queue.dirty_since ELSE excluded.dirty_since END,
+                   retry_at = CASE WHEN NOT excluded.urgent THEN page_queue.retry_at END,
+                   dirty = true
+        )
+        SELECT count(*) FROM taken
+        """,  # noqa: S608 - of constants alone
+        {"kinds": list(kinds), "limit": _COLLECT_LIMIT},
+    )
+    return count
 
 
 async def pages_to_write(
@@ -88,14 +98,14 @@ async def pages_to_write(
         db: the connection.
         kind: which pages.
         limit: how many.
-        min_interval: a page that is not urgent is not written again before this has passed.
+        min_interval: a page is not written again before this has passed.
     """
     rows = await db.rows(
         """
         SELECT page_key AS key, generation FROM page_queue
          WHERE page_kind = %(kind)s AND dirty AND page_key <> ''
            AND (retry_at IS NULL OR retry_at <= now())
-           AND (urgent OR written_at IS NULL OR written_at + %(min_interval)s <= now())
+           AND (written_at IS NULL OR written_at + %(min_interval)s <= now())
          ORDER BY urgent DESC, dirty_since LIMIT %(limit)s
         """,
         {"kind": str(kind), "limit": limit, "min_interval": min_interval},
@@ -209,13 +219,36 @@ async def index_pages_pending(db: Database) -> bool:
     )
 
 
+async def urgent_pages_pending(
+    db: Database, kind: PageKind, min_interval: timedelta = timedelta(0)
+) -> bool:
+    """Whether `pages_to_write` has pages that are urgent."""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM page_queue
+                 WHERE page_kind = %(kind)s AND dirty AND page_key <> '' AND urgent
+                   AND (retry_at IS NULL OR retry_at <= now())
+                   AND (written_at IS NULL OR written_at + %(min_interval)s <= now()))
+            """,
+            {"kind": str(kind), "min_interval": min_interval},
+        )
+    )
+
+
 async def request_rewrite(db: Database, kind: PageKind | None, project: str | None) -> int:
     """Have pages written again soon: of a kind, of a project, or all; returns how many."""
     if project is not None:
         kinds = [kind] if kind else [PageKind.SIMPLE, PageKind.PROJECT]
+        if PageKind.PROJECT in kinds:
+            await forget_digests(db, [project])
         for one in kinds:
             await invalidate(db, one, [project], urgent=True)
+            await _end_interval(db, one, project)
         return len(kinds)
+    if kind in {None, PageKind.PROJECTS}:
+        await forget_digests(db)
     count = 0
     for one in [kind] if kind else list(PageKind):
         if one is PageKind.SIMPLE:
@@ -224,6 +257,17 @@ async def request_rewrite(db: Database, kind: PageKind | None, project: str | No
             await invalidate(db, one, [""], urgent=True)
             count += await _page_count(db, one)
     return count
+
+
+async def _end_interval(db: Database, kind: PageKind, key: str) -> None:
+    """Let a page be written at once, however recently it was."""
+    await db.execute(
+        """
+        UPDATE page_queue SET written_at = NULL
+         WHERE page_kind = %(kind)s AND page_key = %(key)s
+        """,
+        {"kind": str(kind), "key": key},
+    )
 
 
 async def invalidate(

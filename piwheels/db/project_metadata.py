@@ -36,16 +36,16 @@ async def store_metadata(
     )
 
 
-async def load_metadata(db: Database, project: str) -> ProjectMetadata:
-    """The metadata of a project; empty if none is known."""
+async def load_metadata(db: Database, projects: Sequence[str]) -> dict[str, ProjectMetadata]:
+    """The known metadata of some projects, by project."""
     rows = await db.rows(
         """
-        SELECT name, summary, license, link_labels, link_urls
-          FROM project_metadata WHERE project = %(project)s
+        SELECT project, name, summary, license, link_labels, link_urls
+          FROM project_metadata WHERE project = ANY (%(projects)s)
         """,
-        {"project": project},
+        {"projects": list(projects)},
     )
-    return from_row(ProjectMetadata, rows[0]) if rows else ProjectMetadata()
+    return {row["project"]: from_row(ProjectMetadata, row) for row in rows}
 
 
 async def load_summaries(db: Database, projects: Sequence[str]) -> dict[str, str]:

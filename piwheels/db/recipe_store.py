@@ -28,8 +28,20 @@ async def load_recipes(db: Database, origin: RecipeOrigin) -> dict[str, Recipe]:
 
 async def project_recipes(db: Database, project: str) -> tuple[Recipe, ...]:
     """The recipes of a project: the written one, that of operators, then the learned one."""
-    found = [await _load_recipe(db, origin, project) for origin in RecipeOrigin]
-    return tuple(recipe for recipe in found if recipe is not None)
+    return (await recipes_of(db, [project])).get(project, ())
+
+
+async def recipes_of(db: Database, projects: Sequence[str]) -> dict[str, tuple[Recipe, ...]]:
+    """The recipes of those of these projects that have any; see project_recipes for their order."""
+    keys = {
+        f"{_prefix(origin)}{project}": project for project in projects for origin in RecipeOrigin
+    }
+    values = await key_values.get_named(db, list(keys))
+    found: dict[str, tuple[Recipe, ...]] = {}
+    for key, project in keys.items():
+        if key in values and (recipe := job_queue.decode_recipe(values[key])) is not None:
+            found[project] = (*found.get(project, ()), recipe)
+    return found
 
 
 async def read_recipes(dsn: str, origin: RecipeOrigin) -> dict[str, Recipe]:

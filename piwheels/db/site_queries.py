@@ -1,6 +1,6 @@
 """Queries of the website apart from downloads: projects, builds, the queue over time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -9,15 +9,12 @@ from piwheels.db.downloads import RECENT_DAYS, first_day
 from piwheels.db.history import BUILD_SUMMARIES_SQL, build_summary
 from piwheels.db.index_queries import version_sort_key
 from piwheels.db.rows import from_row
-from piwheels.db.status_queries import project_status
 from piwheels.model import (
     BuildSummary,
     FileSummary,
     ListedProject,
     Outcome,
     ProjectListing,
-    ProjectStatusRow,
-    QueueOutline,
     Struct,
 )
 
@@ -41,34 +38,28 @@ class QueueLengthSample(Struct, frozen=True, kw_only=True):
 # --- one project -------------------------------------------------------------------------
 
 
-async def full_project_status(
-    db: Database, project: str, outlines: Mapping[str, QueueOutline]
-) -> ProjectStatusRow | None:
-    """The status of all releases of a project; None for an unknown one."""
-    rows = await db.rows(
-        "SELECT version FROM releases WHERE project = %(project)s", {"project": project}
-    )
-    versions = [row["version"] for row in rows]
-    return await project_status(db, project, versions, outlines=outlines)
-
-
-async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
-    """A project's files, those of the newest release first; without those of hidden releases."""
+async def project_files(
+    db: Database, projects: Sequence[str]
+) -> dict[str, tuple[FileSummary, ...]]:
+    """The files of projects, those of the newest release first; without hidden releases'."""
     rows = await db.rows(
         """
-        SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
+        SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
                f.requires_python, f.debian_packages, f.version, f.build_id, f.rebuild_requested,
                f.published_at, r.released_at, r.yanked
           FROM files f
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = %(project)s AND r.missing_since IS NULL
+         WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
          ORDER BY f.filename
         """,
-        {"project": project},
+        {"projects": list(projects)},
     )
     rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
-    return tuple(from_row(FileSummary, row) for row in rows)
+    found: dict[str, list[FileSummary]] = {}
+    for row in rows:
+        found.setdefault(row["project"], []).append(from_row(FileSummary, row))
+    return {project: tuple(files) for project, files in found.items()}
 
 
 class ProjectHead(Struct, frozen=True, kw_only=True):
@@ -106,6 +97,29 @@ async def project_builds(
         """,
         {"project": project, "version": version, "limit": limit},
     )
+
+
+async def last_builds(
+    db: Database, projects: Sequence[str], limit: int
+) -> dict[str, tuple[BuildSummary, ...]]:
+    """The last builds of each project, the newest first."""
+    builds = await _build_summaries(
+        db,
+        """
+        SELECT last.build_id
+          FROM unnest(%(projects)s::text[]) AS named (project)
+         CROSS JOIN LATERAL (
+             SELECT build_id FROM builds
+              WHERE builds.project = named.project
+              ORDER BY build_id DESC LIMIT %(limit)s
+         ) last
+        """,
+        {"projects": list(projects), "limit": limit},
+    )
+    found: dict[str, list[BuildSummary]] = {}
+    for build in builds:
+        found.setdefault(build.project, []).append(build)
+    return {project: tuple(of_project) for project, of_project in found.items()}
 
 
 async def latest_builds(
@@ -151,13 +165,16 @@ async def _build_summaries(
     return tuple(build_summary(row) for row in await db.rows(query, parameters))
 
 
-async def aliases_of(db: Database, project: str) -> tuple[str, ...]:
-    """Other names that lead to a project."""
+async def aliases_of(db: Database, projects: Sequence[str]) -> dict[str, list[str]]:
+    """Other names that lead to each of these projects."""
     rows = await db.rows(
-        "SELECT alias FROM project_aliases WHERE project = %(project)s ORDER BY alias",
-        {"project": project},
+        """
+        SELECT project, array_agg(alias ORDER BY alias) AS aliases
+          FROM project_aliases WHERE project = ANY (%(projects)s) GROUP BY project
+        """,
+        {"projects": list(projects)},
     )
-    return tuple(row["alias"] for row in rows)
+    return {row["project"]: row["aliases"] for row in rows}
 
 
 async def resolve_aliases(db: Database, aliases: Sequence[str]) -> dict[str, str]:

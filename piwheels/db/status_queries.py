@@ -9,10 +9,11 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
+from piwheels.db.index_queries import version_sort_key
 from piwheels.db.queue_outlines import FIRST_JOBS, first_queue_keys
 from piwheels.db.row_counts import row_counts
 from piwheels.db.rows import from_row
-from piwheels.db.upstream_pages import last_upstream_page
+from piwheels.db.upstream_pages import last_upstream_pages
 from piwheels.debian_index.runtime import translate_packages
 from piwheels.model import (
     FarmTotals,
@@ -114,9 +115,11 @@ async def farm_totals(db: Database) -> FarmTotals:
 
 
 #: Planning takes several times as long as running. PostgreSQL plans once if it expects as much of
-#: known versions as of unknown ones: by the ARRAY() it does not see how many there are.
+#: known projects as of unknown ones: by the ARRAY() it does not see how many there are. The joins
+#: are LATERAL with a LIMIT, so that each row is found by its key, however many projects there are.
 _TARGET_STATUS_SQL = """
-    SELECT r.version, t.target, t.os, t.skip_reason AS target_skip_reason, t.jobs_outdated,
+    SELECT r.project, r.version, t.target, t.os, t.skip_reason AS target_skip_reason,
+           t.jobs_outdated,
            EXISTS (
                SELECT FROM requires_python_targets pr
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
@@ -143,9 +146,14 @@ _TARGET_STATUS_SQL = """
            b.outcome <> 'built' AND NOT b.will_retry AND NOT (b.without_compiler AND t.has_compiler)
                AS last_final,
            b.duration_s AS last_duration_s, b.failure_class, b.evidence
-      FROM releases r
+      FROM unnest(ARRAY(SELECT unnest(%(projects)s::text[]))) AS named (project)
+      JOIN releases r ON r.project = named.project
      CROSS JOIN targets t
-      LEFT JOIN jobs j ON j.project = r.project AND j.version = r.version AND j.target = t.target
+      LEFT JOIN LATERAL (
+          SELECT * FROM jobs
+           WHERE jobs.project = r.project AND jobs.version = r.version AND jobs.target = t.target
+           LIMIT 1
+      ) j ON true
       LEFT JOIN LATERAL (
           SELECT * FROM builds
            WHERE builds.project = r.project AND builds.version = r.version
@@ -172,7 +180,8 @@ _TARGET_STATUS_SQL = """
            WHERE s.project = r.project AND s.target = t.target AND s.version IN ('', r.version)
            ORDER BY s.version DESC LIMIT 1
       ) skipped ON true
-     WHERE r.project = %(project)s AND r.version = ANY (ARRAY(SELECT unnest(%(versions)s::text[])))
+     WHERE ((SELECT %(versions)s::text[] IS NULL)
+            OR r.version = ANY (ARRAY(SELECT unnest(%(versions)s::text[]))))
        AND (%(targets)s::text[] IS NULL OR t.target = ANY (%(targets)s))
      ORDER BY t.sort_order, t.target
 """
@@ -184,18 +193,19 @@ _PROJECT_STATUS_SQL = """
            p.checked_at, p.check_problem AS problem, coalesce(c.problem, '') AS pending_change
       FROM projects p
       LEFT JOIN upstream_changes c ON c.project = p.project
-     WHERE p.project = %(project)s
+     WHERE p.project = ANY (%(projects)s)
 """
 
 # Its releases, all or those of some versions.
 _RELEASE_STATUS_SQL = """
-    SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason, requires_python,
+    SELECT project, version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason,
+           requires_python,
            sdist_replaced_at,
            CASE WHEN sdist_url IS NULL OR sdist_sha256 IS NOT NULL THEN 'sha256'
                 ELSE split_part(coalesce(sdist_digest, ''), '=', 1) END AS sdist_verified_by,
            released_at, missing_since, removed_at
       FROM releases
-     WHERE project = %(project)s
+     WHERE project = ANY (%(projects)s)
        AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
 """
 
@@ -218,44 +228,75 @@ async def project_status(
         outlines: of the queues, by target; without them, the place of a job is only known among
             the first of its queue, and no time is expected.
     """
-    head = await db.row(_PROJECT_STATUS_SQL, {"project": project})
-    if head is None:
-        return None
-    look = LastCheck(**{name: head.pop(name) for name in LastCheck.__struct_fields__})
-    releases = await db.rows(
-        _RELEASE_STATUS_SQL,
-        {"project": project, "versions": list(versions) if versions is not None else None},
-    )
-    releases.sort(key=lambda row: Version(row["version"]), reverse=True)
     if versions is None:
-        releases = releases[:1]
-    by_version: dict[str, list[TargetStatusRow]] = {row["version"]: [] for row in releases}
+        known = await db.rows(
+            "SELECT version FROM releases WHERE project = %(project)s", {"project": project}
+        )
+        newest = max((row["version"] for row in known), key=Version, default=None)
+        versions = [newest] if newest is not None else []
+    found = await project_statuses(
+        db, [project], versions=versions, targets=targets, outlines=outlines
+    )
+    return found.get(project)
+
+
+async def project_statuses(
+    db: Database,
+    projects: Sequence[str],
+    *,
+    versions: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    outlines: Mapping[str, QueueOutline] = MappingProxyType({}),
+) -> dict[str, ProjectStatusRow]:
+    """As project_status, of all releases, by project; unknown projects are left out.
+
+    The number of queries is the same for any number of projects.
+    """
     parameters: dict[str, Any] = {
-        "project": project,
-        "versions": list(by_version),
+        "projects": list(projects),
+        "versions": list(versions) if versions is not None else None,
         "targets": list(targets) if targets is not None else None,
     }
-    rows = await db.rows(_TARGET_STATUS_SQL, parameters)
+    heads = await db.rows(_PROJECT_STATUS_SQL, parameters)
+    release_rows = await db.rows(_RELEASE_STATUS_SQL, parameters)
+    release_rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
+    target_rows = await _target_rows(db, await db.rows(_TARGET_STATUS_SQL, parameters), outlines)
+    releases: dict[str, list[ReleaseStatusRow]] = {}
+    for row in release_rows:
+        project = row.pop("project")
+        status = tuple(target_rows.get((project, row["version"]), ()))
+        releases.setdefault(project, []).append(ReleaseStatusRow(**row, targets=status))
+    pages = await last_upstream_pages(db, projects)
+    return {
+        head["project"]: from_row(
+            ProjectStatusRow,
+            head,
+            releases=tuple(releases.get(head["project"], ())),
+            upstream=pages.get(head["project"]),
+            last_check=from_row(LastCheck, head),
+        )
+        for head in heads
+    }
+
+
+async def _target_rows(
+    db: Database, rows: Sequence[dict[str, Any]], outlines: Mapping[str, QueueOutline]
+) -> dict[tuple[str, str], list[TargetStatusRow]]:
+    """The status of releases for targets by project and version, from _TARGET_STATUS_SQL."""
     places = await _places_in_queues(db, rows, outlines)
     needs = await _wheel_needs(db, rows)
-    outdated = await _files_of_replaced_sdist(db, project)
+    outdated = await _files_of_replaced_sdist(db, sorted({row["project"] for row in rows}))
+    found: dict[tuple[str, str], list[TargetStatusRow]] = {}
     for row in rows:
-        version, row["last_final"] = row.pop("version"), bool(row["last_final"])
+        release = row.pop("project"), row.pop("version")
+        row["last_final"] = bool(row["last_final"])
         extra = needs.get((row["covered_by"], row["os"]), {}) | {
             **places(row["target"], row.pop("priority_class"), row.pop("priority_s")),
             "sdist_replaced": row["to_be_rebuilt"] in outdated,
             "last_cause": failure_cause(row.pop("failure_class"), row.pop("evidence")),
         }
-        by_version[version].append(from_row(TargetStatusRow, row, **extra))
-    return from_row(
-        ProjectStatusRow,
-        head,
-        releases=tuple(
-            ReleaseStatusRow(**row, targets=tuple(by_version[row["version"]])) for row in releases
-        ),
-        upstream=await last_upstream_page(db, project),
-        last_check=look,
-    )
+        found.setdefault(release, []).append(from_row(TargetStatusRow, row, **extra))
+    return found
 
 
 async def _places_in_queues(
@@ -315,15 +356,15 @@ async def _wheel_needs(
     return found
 
 
-async def _files_of_replaced_sdist(db: Database, project: str) -> set[str]:
-    """Wheels of a project that were built from an sdist that upstream has replaced since."""
+async def _files_of_replaced_sdist(db: Database, projects: Sequence[str]) -> set[str]:
+    """Wheels of projects that were built from an sdist that upstream has replaced since."""
     rows = await db.rows(
         """
         SELECT f.filename
           FROM files f
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = %(project)s AND r.sdist_replaced_build_id > f.build_id
+         WHERE f.project = ANY (%(projects)s) AND r.sdist_replaced_build_id > f.build_id
         """,
-        {"project": project},
+        {"projects": list(projects)},
     )
     return {row["filename"] for row in rows}

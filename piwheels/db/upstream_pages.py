@@ -1,5 +1,7 @@
 """What the upstream pages of projects said when they were last read."""
 
+from collections.abc import Sequence
+
 from msgspec import structs
 
 from piwheels.db.catalog import lock_projects
@@ -67,17 +69,22 @@ async def _store(db: Database, project: str, page: UpstreamPage) -> None:
 
 async def last_upstream_page(db: Database, project: str) -> UpstreamPage | None:
     """What a project's page said when it was last read; None if it was not read yet."""
-    row = await db.row(
+    return (await last_upstream_pages(db, [project])).get(project)
+
+
+async def last_upstream_pages(db: Database, projects: Sequence[str]) -> dict[str, UpstreamPage]:
+    """What the pages of projects said when they were last read, without those not read yet."""
+    rows = await db.rows(
         """
-        SELECT u.newest_version, u.newest_at, u.newest_has_sdist, u.problem_count, u.problems,
-               r.version IS NOT NULL AS newest_known,
+        SELECT u.project, u.newest_version, u.newest_at, u.newest_has_sdist, u.problem_count,
+               u.problems, r.version IS NOT NULL AS newest_known,
                EXISTS (
                    SELECT FROM files f WHERE f.project = r.project AND f.version = r.version
                ) AS newest_has_wheel
           FROM upstream_pages u
           LEFT JOIN releases r ON r.project = u.project AND r.version = u.newest_version
-         WHERE u.project = %(project)s
+         WHERE u.project = ANY (%(projects)s)
         """,
-        {"project": project},
+        {"projects": list(projects)},
     )
-    return None if row is None else from_row(UpstreamPage, row)
+    return {row["project"]: from_row(UpstreamPage, row) for row in rows}

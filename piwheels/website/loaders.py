@@ -24,6 +24,7 @@ from piwheels.model import (
     NamedCount,
     Outcome,
     ProjectListing,
+    ProjectMetadata,
     QueueOutline,
     machine_words,
     target_words,
@@ -42,30 +43,40 @@ _MAX_SHARES = 12
 _CODE_NAME = re.compile(r" \([a-z]+\)")
 
 
-async def load_project(
+async def load_projects(
     db: Database,
-    name: str,
+    names: Sequence[str],
     status_context: StatusContext,
     outlines: Mapping[str, QueueOutline],
-) -> ProjectData | None:
-    """The data of a project's pages; None for an unknown project."""
-    facts = await site_db.full_project_status(db, name, outlines)
-    if facts is None:
-        return None
-    wheels = await downloads.project_wheels(db, name)
-    return ProjectData(
-        facts=facts,
-        metadata=await load_metadata(db, name),
-        files=await site_db.project_files(db, name),
-        builds=await site_db.project_builds(db, name, _FEED_BUILDS),
-        aliases=await site_db.aliases_of(db, name),
-        recipes=await recipe_store.project_recipes(db, name),
-        status_context=status_context,
-        written_at=datetime.now(UTC),
-        downloads=await downloads.project_total(db, name),
-        days=tuple(await downloads.project_days(db, name, first_day(YEAR_DAYS))),
-        wheel_downloads={item.filename: item.downloads for item in wheels},
-    )
+) -> dict[str, ProjectData]:
+    """The data of the pages of projects, by name, without unknown ones.
+
+    The number of queries is the same for any number of projects.
+    """
+    facts = await status_queries.project_statuses(db, names, outlines=outlines)
+    metadata = await load_metadata(db, names)
+    files = await site_db.project_files(db, names)
+    builds = await site_db.last_builds(db, names, _FEED_BUILDS)
+    aliases = await site_db.aliases_of(db, names)
+    recipes = await recipe_store.recipes_of(db, names)
+    history = await downloads.project_downloads(db, names)
+    now = datetime.now(UTC)
+    return {
+        name: ProjectData(
+            facts=row,
+            metadata=metadata.get(name, ProjectMetadata()),
+            files=files.get(name, ()),
+            builds=builds.get(name, ()),
+            aliases=tuple(aliases.get(name, ())),
+            recipes=recipes.get(name, ()),
+            status_context=status_context,
+            written_at=now,
+            downloads=history[name].total if name in history else downloads.no_downloads(name),
+            days=history[name].days if name in history else (),
+            wheel_downloads=history[name].wheels if name in history else {},
+        )
+        for name, row in facts.items()
+    }
 
 
 async def load_home(db: Database, root: Path) -> HomeData:

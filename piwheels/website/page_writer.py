@@ -4,14 +4,14 @@ Every function raises OSError if its files cannot be written, and PiwheelsError 
 from which long lists are queried here, cannot be reached.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.model import ProjectListing
 from piwheels.rendering import subprocess_query, write_errors
-from piwheels.webroot import Webroot, gz_path
+from piwheels.webroot import Webroot
 from piwheels.website import (
     assets,
     feeds,
@@ -26,11 +26,11 @@ from piwheels.website.page_data import (
     FeedsData,
     HomeData,
     PackagesData,
-    ProjectData,
     Site,
     StatsData,
 )
-from piwheels.website.project_page import render_alias, render_project
+from piwheels.website.page_files import remove_folder, remove_others, write_pages
+from piwheels.website.project_page import render_alias
 from piwheels.website.word_index import DescribedProject
 
 
@@ -38,13 +38,13 @@ def write_static(root: Path, site: Site, _: str = "") -> None:
     """Write the static files, and the pages that change only with the version."""
     webroot = Webroot(root)
     assets.write(webroot)
-    _write_pages(webroot, root, site_pages.static_pages(site))
+    write_pages(webroot, root, site_pages.static_pages(site))
 
 
 def write_home(root: Path, site: Site, content: HomeData) -> None:
     """Write the home page."""
     log_page.write_log_pages(Webroot(root), site, log_page.failed_builds(content.recent))
-    _write_pages(Webroot(root), root, site_pages.home_pages(site, content))
+    write_pages(Webroot(root), root, site_pages.home_pages(site, content))
 
 
 def write_search(root: Path, site: Site, dsn: str) -> None:
@@ -55,7 +55,7 @@ def write_search(root: Path, site: Site, dsn: str) -> None:
         webroot, [(item.name, item.recent_downloads) for item in listed]
     )
     search_files.write_word_files(webroot, described)
-    _write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
+    write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
     subprocess_query.run_query(
         dsn, "list", lambda db: project_list_files.write_project_list(db, webroot, site)
     )
@@ -74,7 +74,7 @@ async def _load_search(
 
 def write_stats(root: Path, site: Site, content: StatsData) -> None:
     """Write the statistics."""
-    _write_pages(Webroot(root), root, site_pages.stats_pages(site, content))
+    write_pages(Webroot(root), root, site_pages.stats_pages(site, content))
 
 
 def write_feeds(root: Path, site: Site, content: FeedsData) -> None:
@@ -84,7 +84,7 @@ def write_feeds(root: Path, site: Site, content: FeedsData) -> None:
         "failures.atom": feeds.failures_feed(site, content.failures),
     }
     log_page.write_log_pages(Webroot(root), site, log_page.failed_builds(content.failures))
-    _write_pages(Webroot(root), root, pages)
+    write_pages(Webroot(root), root, pages)
 
 
 def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
@@ -93,101 +93,21 @@ def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
     pages = sitemaps.sitemap_files(
         site, subprocess_query.run_query(dsn, "sitemaps", site_db.project_names)
     )
-    _write_pages(webroot, root, pages)
-    _remove_others(webroot, root, "sitemap-*.xml", pages)
-
-
-def write_projects(
-    root: Path, site: Site, found: Sequence[tuple[str, ProjectData | None]]
-) -> dict[str, str]:
-    """Write the directories of projects; None removes one.
-
-    Returns:
-        By project, why its pages cannot be rendered or written; all others are written.
-
-    Raises:
-        OSError: the whole web root cannot be written now; each file is complete, old or new.
-    """
-    webroot = Webroot(root)
-    rendered: dict[str, dict[str, bytes]] = {}
-    problems: dict[str, str] = {}
-    for name, content in found:
-        try:
-            rendered[name] = {} if content is None else render_project(site, content)
-        except Exception as error:  # noqa: BLE001 - one project's page must not stop others'
-            problems[name] = write_errors.describe_error(error)
-    problems |= _write_log_pages(webroot, site, found)
-    folders = {name: (webroot.project_dir(name), pages) for name, pages in rendered.items()}
-    failed = _write_folders(webroot, folders)
-    problems |= {name: write_errors.describe_error(problem) for name, problem in failed.items()}
-    for name, (folder, pages) in folders.items():
-        with write_errors.collecting_path_errors(problems, name):
-            if pages:
-                _remove_others(webroot, folder, "releases-*.html", pages)
-            else:
-                _remove_folder(webroot, folder)
-    return problems
-
-
-def _write_log_pages(
-    webroot: Webroot, site: Site, found: Sequence[tuple[str, ProjectData | None]]
-) -> dict[str, str]:
-    """Write the pages of the failed builds that projects' pages link to; returns problems."""
-    problems: dict[str, str] = {}
-    for name, content in found:
-        if content is not None:
-            with write_errors.collecting_path_errors(problems, name):
-                log_page.write_log_pages(webroot, site, log_page.linked_builds(content))
-    return problems
+    write_pages(webroot, root, pages)
+    remove_others(webroot, root, "sitemap-*.xml", pages)
 
 
 def write_aliases(
     root: Path, site: Site, found: Sequence[tuple[str, str | None]]
 ) -> dict[str, str]:
-    """Write the pages of aliases; None removes one. Returns problems, see write_projects."""
+    """Write the pages of aliases; None removes one. Returns problems, see project_writer."""
     webroot = Webroot(root)
     problems: dict[str, str] = {}
     for name, project in found:
         folder = webroot.project_dir(name)
         with write_errors.collecting_path_errors(problems, name):
             if project is None:
-                _remove_folder(webroot, folder)
+                remove_folder(webroot, folder)
             else:
                 webroot.write(folder / "index.html", render_alias(site, name, project))
     return problems
-
-
-def _write_pages(webroot: Webroot, folder: Path, pages: Mapping[str, bytes]) -> None:
-    """Write all pages that can be written, then raise the first problem."""
-    directories = {name: (folder, {name: content}) for name, content in pages.items()}
-    for problem in _write_folders(webroot, directories).values():
-        raise problem
-
-
-def _write_folders(
-    webroot: Webroot, folders: Mapping[str, tuple[Path, Mapping[str, bytes]]]
-) -> dict[str, OSError]:
-    """Write the changed files of named directories, in order; returns problems by name."""
-    changed = {
-        name: [
-            (path, content)
-            for path, content in ((folder / file, content) for file, content in pages.items())
-            if is_new or not webroot.is_up_to_date(path, content)
-        ]
-        for name, (folder, pages) in folders.items()
-        for is_new in [not folder.is_dir()]  # looking for its files takes as long as writing one
-    }
-    wanted = {name: pages for name, pages in changed.items() if pages}
-    return webroot.write_pages(wanted) if wanted else {}
-
-
-def _remove_folder(webroot: Webroot, folder: Path) -> None:
-    if folder.is_dir():
-        webroot.remove(sorted(path for path in folder.iterdir() if path.is_file()))
-
-
-def _remove_others(
-    webroot: Webroot, folder: Path, pattern: str, pages: Mapping[str, bytes]
-) -> None:
-    gone = [path for path in folder.glob(pattern) if path.name not in pages]
-    webroot.remove(path for page in gone for path in (page, gz_path(page)))

@@ -7,17 +7,21 @@ is retried later and does not delay others.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from piwheels.db import catalog, key_values, page_queue
+import msgspec
+
+from piwheels.db import catalog, key_values, page_digests, page_queue
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
+from piwheels.db.page_digests import Basis, PageState
 from piwheels.db.page_queue import PageKind, PageToWrite
 from piwheels.db.queue_outlines import queue_outlines
 from piwheels.errors import PiwheelsError
@@ -26,14 +30,19 @@ from piwheels.release_status import StatusContext
 from piwheels.rendering import write_errors
 from piwheels.rendering.write_retries import retry_until_written
 from piwheels.webroot import Webroot, is_path_error
-from piwheels.website import loaders, page_writer
-from piwheels.website.page_data import ProjectData, Site
+from piwheels.website import loaders, page_writer, project_writer
+from piwheels.website.page_data import Site
+from piwheels.website.renderer_version import renderer_version
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_BATCH_SIZE = 20
+#: Pages of projects that are written at once: so many projects, with so many releases.
+BATCH_SIZE = 50
+_BATCH_RELEASES = 600
+#: Pages of projects that are checked for changes at once.
+_MAX_CHECKED = 1000
 _POLL_S = 1.0
 _BUSY_POLL_S = 0.05
 _RETRY_S = 60.0
@@ -46,6 +55,8 @@ _QUEUE_HEAD = 100
 _MAX_LIVE_PROJECTS = 100
 #: The key of the day until which pages were invalidated for downloads.
 _DOWNLOADS_KEY = "site/downloads_invalidated_until"
+#: The key of what wrote the pages of projects.
+_RENDERER_KEY = "site/renderer"
 #: After a longer outage of the master, earlier downloads appear with the next change of a page.
 _MAX_CATCH_UP = timedelta(days=31)
 
@@ -90,6 +101,8 @@ class SitePublisher:
     _downloads_date: date | None = None
     _downloads_today: dict[str, int] = field(default_factory=dict)
     _outlines: dict[str, QueueOutline] = field(default_factory=dict)
+    _checked_at_once: int = _MAX_CHECKED
+    _known_renderer: str = ""
 
     def __post_init__(self) -> None:
         db, root, every_s = self.db, self.webroot.root, self.interval_s
@@ -123,6 +136,7 @@ class SitePublisher:
     async def write_pending(self) -> int:
         """Write all pages that are due; returns the number of pages of projects and aliases."""
         count = 0
+        await self._invalidate_pages_of_other_renderer()
         while True:
             await self._run_housekeeping()  # also while a change of targets invalidates every page
             await self._wait_for_index()
@@ -134,6 +148,17 @@ class SitePublisher:
             if not written:
                 return count
             count += written
+
+    async def _invalidate_pages_of_other_renderer(self) -> None:
+        """Have pages written again that another version, or with other settings, wrote."""
+        renderer = self._digest_basis().everywhere
+        if self._known_renderer == renderer:
+            return
+        before = await key_values.get_value(self.db, _RENDERER_KEY)
+        if before is not None and before != renderer:
+            await page_queue.invalidate(self.db, PageKind.PROJECTS, [""])
+        await key_values.set_value(self.db, _RENDERER_KEY, renderer)
+        self._known_renderer = renderer
 
     async def _wait_for_index(self) -> None:
         while await page_queue.index_pages_pending(self.db):  # noqa: ASYNC110 - another service writes them
@@ -190,33 +215,84 @@ class SitePublisher:
     # --- pages of projects ---
 
     async def _write_projects(self) -> int:
-        batch = await self._next_batch(PageKind.PROJECT)
+        """Write pages of projects until more urgent ones wait; returns how many are up to date."""
+        batch = await self._next_batch(PageKind.PROJECT, self._checked_at_once)
         if not batch:
             return 0
-        circumstances = StatusContext(served_targets=self.served_targets(), paused=self.is_paused())
-        found: list[tuple[str, ProjectData | None]] = []
-        problems: dict[str, str] = {}
-        for page in batch:
-            try:
-                content = await loaders.load_project(
-                    self.db,
-                    page.key,
-                    circumstances,
-                    self._outlines,
-                )
-            except Exception as error:  # noqa: BLE001 - one project must not stop others
-                problems[page.key] = write_errors.describe_error(error)
-            else:
-                found.append((page.key, content))
-        problems |= await self._in_render_process(page_writer.write_projects, self.site, found)
-        await self._finish_batch(PageKind.PROJECT, batch, problems)
+        basis = self._digest_basis()
+        states = await page_digests.page_states(self.db, [page.key for page in batch], basis)
+        unchanged = await asyncio.to_thread(self._written_unchanged, states)
+        done = [page for page in batch if page.key in unchanged]
+        await page_queue.mark_written(self.db, PageKind.PROJECT, done)
+        few = len(unchanged) < len(batch) / 2
+        self._checked_at_once = BATCH_SIZE * 4 if few else _MAX_CHECKED
+        pages = {page.key: page for page in batch}
+        count = len(done)
+        for names in _parts([state for state in states if state.project not in unchanged]):
+            await self._write_part([pages[name] for name in names], basis)
+            count += len(names)
+            if self._has_due_work() or await self._more_urgent_pages():
+                break
+        return count
+
+    def _written_unchanged(self, states: Sequence[PageState]) -> frozenset[str]:
+        """The projects whose pages were written from the same data, and are there."""
+        return frozenset(
+            state.project
+            for state in states
+            if state.is_unchanged
+            and (self.webroot.project_dir(state.project) / "index.html").exists()
+        )
+
+    def _has_due_work(self) -> bool:
+        now = time.monotonic()
+        return any(it.due_at <= now for it in (*self._schedules.values(), *self._housekeeping))
+
+    async def _more_urgent_pages(self) -> bool:
+        await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
+        pause = timedelta(seconds=self.min_project_interval_s)
+        return await page_queue.urgent_pages_pending(self.db, PageKind.PROJECT, pause)
+
+    async def _write_part(self, pages: Sequence[PageToWrite], basis: Basis) -> None:
+        await self._wait_for_index()
+        names = [page.key for page in pages]
+        request = project_writer.WriteRequest(
+            dsn=self.db.dsn,
+            names=tuple(names),
+            status_context=self._status_context(),
+            outlines=self._outlines,
+            basis=basis,
+        )
+        # A crash from here on leaves pages that may be old or new, and no digest.
+        await page_digests.forget_digests(self.db, names)
+        written = await self._in_render_process(project_writer.write_projects, self.site, request)
+        await self._finish_projects(pages, written)
         # An alias may have the name of a project that is gone.
-        gone = [name for name, content in found if content is None]
-        await page_queue.invalidate(self.db, PageKind.ALIAS, gone)
-        return len(batch)
+        await page_queue.invalidate(self.db, PageKind.ALIAS, written.gone)
+
+    async def _finish_projects(
+        self, pages: Sequence[PageToWrite], written: project_writer.WrittenProjects
+    ) -> None:
+        async def record() -> None:
+            await page_digests.store_digests(self.db, written.digests)
+            await self._finish_batch(PageKind.PROJECT, pages, written.problems)
+
+        await self.db.in_transaction(record)
+
+    def _status_context(self) -> StatusContext:
+        return StatusContext(served_targets=self.served_targets(), paused=self.is_paused())
+
+    def _digest_basis(self) -> Basis:
+        queued = (sorted(self.served_targets()), self.is_paused(), self._outlines)
+        hour = f"{datetime.now(UTC):%Y-%m-%d %H}"
+        settings = msgspec.json.encode((self.site, str(self.webroot.root)))
+        return Basis(
+            everywhere=f"{renderer_version()} {hashlib.sha256(settings).hexdigest()}",
+            queued=f"{hour} {hashlib.sha256(msgspec.json.encode(queued)).hexdigest()}",
+        )
 
     async def _write_aliases(self) -> int:
-        batch = await self._next_batch(PageKind.ALIAS)
+        batch = await self._next_batch(PageKind.ALIAS, BATCH_SIZE)
         if not batch:
             return 0
         names = [page.key for page in batch]
@@ -227,9 +303,9 @@ class SitePublisher:
         await self._finish_batch(PageKind.ALIAS, batch, problems)
         return len(batch)
 
-    async def _next_batch(self, kind: PageKind) -> list[PageToWrite]:
+    async def _next_batch(self, kind: PageKind, limit: int) -> list[PageToWrite]:
         pause = timedelta(seconds=self.min_project_interval_s)
-        return await page_queue.pages_to_write(self.db, kind, _BATCH_SIZE, pause)
+        return await page_queue.pages_to_write(self.db, kind, limit, pause)
 
     async def _finish_batch(
         self, kind: PageKind, batch: Sequence[PageToWrite], problems: dict[str, str]
@@ -283,3 +359,17 @@ class SitePublisher:
     async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, work, self.webroot.root, *arguments)
+
+
+def _parts(states: Sequence[PageState]) -> Iterator[list[str]]:
+    """Projects in their order, in parts that bound the memory of the render process."""
+    part: list[str] = []
+    releases = 0
+    for state in states:
+        if part and (len(part) == BATCH_SIZE or releases + state.releases > _BATCH_RELEASES):
+            yield part
+            part, releases = [], 0
+        part.append(state.project)
+        releases += state.releases
+    if part:
+        yield part

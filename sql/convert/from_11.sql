@@ -343,6 +343,17 @@ CREATE TABLE exported_accesses (
     exported_at timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE INDEX page_invalidations_urgent ON page_invalidations (page_kind) WHERE urgent;
+
+-- Of which data were the pages of a project written last (db.page_digests)? There is no row while
+-- they are written, so that a crash leaves none that is wrong.
+CREATE TABLE page_digests (
+    project text PRIMARY KEY,
+    digest  text NOT NULL
+);
+-- Another program wrote the pages that are there.
+INSERT INTO key_values (key, value) VALUES ('site/renderer', '');
+
 -- How many rows does a table have, by category and state? The sum of these rows: statement triggers
 -- append what each statement changed, so that no writer waits for another, and fold_row_counts()
 -- merges them. The view counted_rows counts the same, for checks.

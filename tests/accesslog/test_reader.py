@@ -186,7 +186,7 @@ async def test_a_late_line_counts_on_its_own_day(
         await read(log)
     days = {day.day: day.downloads for day in await downloads.per_day(database)}
     assert days == {DAY: 3, DAY - timedelta(days=40): 1}
-    assert [day.downloads for day in await downloads.project_days(database, "a")] == [1, 3]
+    assert [day.downloads for day in (await downloads.project_days(database, ["a"]))["a"]] == [1, 3]
 
 
 async def test_totals_are_kept_longer_than_access_records(

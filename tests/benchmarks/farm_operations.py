@@ -133,7 +133,7 @@ class FarmOperations:
         if not self._outlines:
             await self.outline()
         context = StatusContext(served_targets=frozenset(TARGET_NAMES))
-        assert await loaders.load_project(self.db, self._project(), context, self._outlines)
+        assert await loaders.load_projects(self.db, [self._project()], context, self._outlines)
 
     async def outline(self) -> None:
         """What the master reads of the queues every few minutes."""

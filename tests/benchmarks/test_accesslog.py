@@ -235,7 +235,7 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
     beside = {
         "top of a year": await timed_ms(lambda: downloads.top_projects(db, year_ago, _TODAY)),
         "the whole page": await timed_ms(lambda: loaders.load_stats(db)),
-        "a project's days": await timed_ms(lambda: downloads.project_days(db, "project-7")),
+        "a project's days": await timed_ms(lambda: downloads.project_days(db, ["project-7"])),
         "live": await timed_ms(
             lambda: downloads.live_downloads(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
         ),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import history, page_queue, parked_jobs, site_queries, status_queries
+from piwheels.db import history, page_digests, page_queue, parked_jobs, status_queries
 from piwheels.db.database import Database
 from piwheels.db.queue_outlines import FIRST_JOBS, queue_outlines
 from piwheels.db.row_counts import row_count_errors
@@ -53,11 +53,27 @@ async def test_a_page_reads_the_first_jobs_of_queues_and_rows_of_its_project(
 ) -> None:
     outlines = await queue_outlines(farm)
     plans = await executed_plans(
-        farm, lambda: site_queries.full_project_status(farm, "bulk-200", outlines)
+        farm, lambda: status_queries.project_statuses(farm, ["bulk-200"], outlines=outlines)
     )
     assert 0 < rows_read(plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100
     assert rows_read(plans, "releases") <= 200
     assert rows_read(plans, "files") <= 2_000
+
+
+async def test_many_pages_read_rows_of_their_projects_alone(farm: Database) -> None:
+    outlines, names = await queue_outlines(farm), [f"bulk-{number}" for number in range(100, 150)]
+    status_plans = await executed_plans(
+        farm, lambda: status_queries.project_statuses(farm, names, outlines=outlines)
+    )
+    assert rows_read(status_plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100 * len(names)
+    assert rows_read(status_plans, "builds") <= 2_000 * len(names)
+    basis = page_digests.Basis()
+    digest_plans = await executed_plans(
+        farm, lambda: page_digests.current_digests(farm, names, basis)
+    )
+    assert rows_read(digest_plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100 * len(names)
+    assert rows_read(digest_plans, "builds") <= 100 * len(names)
+    assert rows_read(digest_plans, "releases") <= 20 * len(names)
 
 
 async def test_the_status_of_projects_is_planned_once(farm: Database) -> None:

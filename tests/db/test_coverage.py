@@ -284,7 +284,7 @@ async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database)
     assert listing == catalog.ListingChanges(hidden=("1.0", "2.0"), shown=())
     assert await queued_targets(farm) == []
     assert await index_content(farm) == ([], set())
-    assert len(await site_queries.project_files(farm, "alpha")) == 0
+    assert await site_queries.project_files(farm, ["alpha"]) == {}
     assert [item.files for item in await site_queries.list_projects(farm)] == [0]
     assert await farm.value("SELECT count(*) FROM files") == 1
     assert await farm.value("SELECT count(*) FROM file_deletions") == 0

@@ -83,9 +83,10 @@ async def test_only_days_with_downloads_are_returned_for_a_project(database: Dat
     for day, count in wanted:
         await add_day(database, day, count)
         await add_project_day(database, "numpy", day, count)
-    found = await downloads.project_days(database, "numpy")
+    found = (await downloads.project_days(database, ["numpy"]))["numpy"]
     assert [(day.day, day.downloads) for day in found] == wanted
-    found = await downloads.project_days(database, "numpy", date(2026, 2, 1), date(2026, 2, 28))
+    february = date(2026, 2, 1), date(2026, 2, 28)
+    found = (await downloads.project_days(database, ["numpy"], *february))["numpy"]
     assert [day.downloads for day in found] == [5]
 
 

@@ -1,11 +1,19 @@
 """The page queue: which pages are written, and when."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from piwheels.db import catalog, page_queue, target_queries
-from piwheels.db.page_queue import PageKind
+from piwheels.db.page_digests import Basis
+from piwheels.db.page_queue import PageKind, PageToWrite
+from piwheels.index import index_publisher
+from piwheels.model import IndexPage
+from piwheels.website import project_writer, site_publisher
+from piwheels.website.page_data import Site
+from piwheels.website.project_writer import WriteRequest, WrittenProjects
+from piwheels.website.site_publisher import SitePublisher
 from tests.db.scenario import RULES, TARGETS, make_release
 from tests.website.harness import SiteHarness
 
@@ -87,3 +95,64 @@ async def test_one_kind_of_page_can_be_rewritten(
     assert (site.webroot.root / file).read_bytes() != b"damaged"
     others = [path for path in damaged if path.name != Path(file).name]
     assert all(path.read_bytes() == b"damaged" for path in others)
+
+
+async def test_pages_of_a_build_that_ended_precede_a_backlog(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it ends while the backlog is written, and before the backlog is collected."""
+    projects = 3 * site_publisher.BATCH_SIZE
+    await site.db.execute(
+        """
+        INSERT INTO projects (project, display_name)
+        SELECT name, name FROM (SELECT 'backlog-' || n AS name
+                                  FROM generate_series(1, %(projects)s) n) numbered
+        """,
+        {"projects": projects},
+    )
+    monkeypatch.setattr(page_queue, "_COLLECT_LIMIT", projects // 2)
+    written: list[str] = []
+    write_projects = project_writer.write_projects
+
+    def write(root: Path, of: Site, request: WriteRequest) -> WrittenProjects:
+        written.extend(request.names)
+        return write_projects(root, of, request)
+
+    original = SitePublisher._write_part
+
+    async def write_part(self: SitePublisher, pages: Sequence[PageToWrite], basis: Basis) -> None:
+        await original(self, pages, basis)
+        if "beta" not in written and await site.db.value("SELECT count(*) FROM builds") == 1:
+            await site.publish("beta")
+            await site.publisher.write_pending()
+
+    monkeypatch.setattr(project_writer, "write_projects", write)
+    monkeypatch.setattr(SitePublisher, "_write_part", write_part)
+    await site.publish("alpha")
+    await site.write_all()
+    assert set(written) >= {"alpha", "beta", "backlog-1", f"backlog-{projects}"}
+    assert written[0] == "alpha"
+    assert written.index("beta") <= site_publisher.BATCH_SIZE, "it is in the next part"
+
+
+async def test_index_pages_of_a_new_wheel_precede_a_backlog(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await site.publish(f"backlog-{number}")
+    await site.write_all()
+    written: list[str] = []
+    write_pages = index_publisher.write_pages
+
+    def write(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> dict[str, str]:
+        written.extend(name for name, _ in content)
+        return write_pages(root, content)
+
+    monkeypatch.setattr(index_publisher, "write_pages", write)
+    monkeypatch.setattr(index_publisher, "_BATCH_SIZE", 1)
+    await page_queue.request_rewrite(site.db, PageKind.SIMPLE, None)
+    await page_queue.collect_changes(site.db, page_queue.INDEX_PAGE_KINDS)
+    await site.publish("new")
+    await site.publisher.write_pending()
+    assert written[0] == "new"
+    assert len(written) == 6

@@ -91,15 +91,15 @@ def test_a_wheel_is_installed_with_other_tools_and_its_hash() -> None:
 
 async def test_the_metadata_of_the_newest_release_is_kept(database: Database) -> None:
     await catalog.add_project(database, "demo", "demo")
-    assert await load_metadata(database, "demo") == ProjectMetadata()
+    assert await load_metadata(database, ["demo"]) == {}
     await store_metadata(database, "demo", "1.10", ABOUT)
     await store_metadata(database, "demo", "1.9", ProjectMetadata(summary="older"))
-    assert await load_metadata(database, "demo") == ABOUT
+    assert await load_metadata(database, ["demo"]) == {"demo": ABOUT}
     newer = ProjectMetadata(name="demo", summary="newer")
     await store_metadata(database, "demo", "2.0", newer)
     await store_metadata(database, "unknown", "1.0", ABOUT)
-    assert await load_metadata(database, "demo") == newer
-    assert await load_metadata(database, "unknown") == ProjectMetadata()
+    assert await load_metadata(database, ["demo"]) == {"demo": newer}
+    assert await load_metadata(database, ["unknown"]) == {}
 
 
 async def test_changed_metadata_writes_the_page_again(site: SiteHarness) -> None:

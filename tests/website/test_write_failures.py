@@ -4,13 +4,16 @@ import asyncio
 import errno
 import gzip
 import sys
+from pathlib import Path
 
 import pytest
 
 from piwheels.db import catalog, page_queue
 from piwheels.db.page_queue import PageKind
 from piwheels.rendering import write_retries
-from piwheels.website import page_writer, project_page, site_pages, site_publisher
+from piwheels.website import project_page, project_writer, site_pages, site_publisher
+from piwheels.website.page_data import Site
+from piwheels.website.project_writer import WriteRequest, WrittenProjects
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
@@ -45,7 +48,7 @@ async def test_a_page_that_cannot_be_rendered_does_not_delay_others(
         return render(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(page_writer, "render_project", failing)
+        patch.setattr(project_writer, "render_project", failing)
         await site.write_all()
     shown = {path.name for path in (site.webroot.root / "project").iterdir()}
     assert shown == {"alpha", "gamma"}
@@ -125,7 +128,7 @@ async def test_housekeeping_runs_while_many_pages_are_queued(
     async def chore() -> None:
         waiting.append(await page_queue.pending_page_count(site.db, [PageKind.PROJECT]))
 
-    monkeypatch.setattr(site_publisher, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(site_publisher, "BATCH_SIZE", 1)
     monkeypatch.setattr(site_publisher, "_COST_FACTOR", 0.0)
     monkeypatch.setattr(site.showing, "_housekeeping", [site_publisher.PageSchedule(0.0, chore)])
     for name in ("alpha", "beta", "gamma"):
@@ -140,17 +143,17 @@ async def test_writing_resumes_after_a_full_disk(
     await site.publish("alpha")
     await site.publisher.write_pending()
     monkeypatch.setattr(write_retries, "_FULL_DISK_DELAY_S", 0.01)
-    write = page_writer.write_projects
+    write = project_writer.write_projects
     tries = 0
 
-    def full(*arguments: object) -> dict[str, str]:
+    def full(root: Path, of: Site, request: WriteRequest) -> WrittenProjects:
         nonlocal tries
         tries += 1
         if tries < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(*arguments)  # type: ignore[arg-type]
+        return write(root, of, request)
 
-    monkeypatch.setattr(page_writer, "write_projects", full)
+    monkeypatch.setattr(project_writer, "write_projects", full)
     await write_retries.retry_until_written(site.showing.write_pending, site.webroot.root)
     assert tries == 3
     assert (site.webroot.project_dir("alpha") / "index.html").exists()
