@@ -9,7 +9,6 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.history import failure_cause
-from piwheels.db.index_queries import version_sort_key
 from piwheels.db.queue_outlines import FIRST_JOBS, first_queue_keys
 from piwheels.db.row_counts import row_counts
 from piwheels.db.rows import from_row
@@ -259,7 +258,7 @@ async def project_statuses(
     }
     heads = await db.rows(_PROJECT_STATUS_SQL, parameters)
     release_rows = await db.rows(_RELEASE_STATUS_SQL, parameters)
-    release_rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
+    release_rows.sort(key=lambda row: Version(row["version"]), reverse=True)
     target_rows = await _target_rows(db, await db.rows(_TARGET_STATUS_SQL, parameters), outlines)
     releases: dict[str, list[ReleaseStatusRow]] = {}
     for row in release_rows:

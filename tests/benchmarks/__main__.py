@@ -1,4 +1,4 @@
-"""Prints what the work of a farm costs: python -m tests.benchmarks [--scale 0.01] [--rounds N].
+"""Prints what the work of a farm costs: python -m tests.benchmarks [--scale 0.01] [--rounds N] [--pages N].
 
 A farm at the scale of the whole upstream index is compared with one of 1,000 releases; both are
 measured alternately, so that other work of the machine affects both alike. `--scale 1` is the whole
@@ -8,7 +8,6 @@ process and its server process, hardly does.
 
 import argparse
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,6 +22,7 @@ from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from tests.benchmarks.farm_operations import WRITES, FarmOperations
 from tests.benchmarks.large_farm import FULL_PROJECTS, FarmSize, make_farm
+from tests.benchmarks.page_rates import Rate, load_text, measure_rates
 
 _SMALL_PROJECTS = 100
 #: Rounds of what does not change the farm; those operations take longer.
@@ -47,15 +47,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--scale", type=float, default=0.01, help="1 is the whole upstream index")
     parser.add_argument("--rounds", type=int, default=400, help="of each operation; 450 at most")
+    parser.add_argument("--pages", type=int, default=300, help="of projects; 20000 are the goal's")
+    parser.add_argument("--lines", type=int, default=100_000, help="of an access log")
     parser.add_argument(
         "--folder", type=Path, help="of the databases, which are deleted at the end"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        asyncio.run(_measure(Path(folder), options.scale, options.rounds))
+        asyncio.run(_measure(Path(folder), options))
 
 
-async def _measure(folder: Path, scale: float, rounds: int) -> None:
+async def _measure(folder: Path, options: argparse.Namespace) -> None:
+    scale, rounds = options.scale, options.rounds
     async with (
         PrivatePostgres(folder, durable=False) as postgres,
         _farm(postgres.dsn, "small", _SMALL_PROJECTS) as (small, _),
@@ -64,7 +67,9 @@ async def _measure(folder: Path, scale: float, rounds: int) -> None:
         reads = [name for name in large.operations if name not in WRITES]
         await large.measure(WRITES, rounds, small)
         await large.measure(reads, max(1, rounds // _FEWER), small)
-        print("\n".join(_table(small, large, size)))
+        print("\n".join(_table(small, large, size)), flush=True)
+        rates = await measure_rates(large.db, folder, options.pages, options.lines)
+        print("\n".join(_rate_table(rates)))
 
 
 @asynccontextmanager
@@ -84,7 +89,7 @@ async def _farm(
 
 def _table(small: FarmOperations, large: FarmOperations, size: FarmSize) -> Iterator[str]:
     """The figures as Markdown."""
-    yield f"\n{size}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+    yield f"\n{size}; {load_text()}\n"
     yield _line(_COLUMNS)
     yield _line(["---"] * len(_COLUMNS))
     for name in large.times_ms:
@@ -92,6 +97,15 @@ def _table(small: FarmOperations, large: FarmOperations, size: FarmSize) -> Iter
         ratios = (many[0] / few[0], many[2] / few[2])
         shown = [f"{figure:.2f}" for figure in (*many, *few, *ratios)]
         yield _line([name, *shown, _GOALS.get(name, "")])
+
+
+def _rate_table(rates: Sequence[Rate]) -> Iterator[str]:
+    """What is written in a second, as Markdown."""
+    yield f"\n{load_text()}\n"
+    yield _line(("work", "measured", "goal"))
+    yield _line(["---"] * 3)
+    for rate in rates:
+        yield _line((rate.work, rate.measured, rate.goal))
 
 
 def _figures(farm: FarmOperations, name: str) -> tuple[float, float, float]:

@@ -1,0 +1,158 @@
+"""How many pages, index pages and lines of access logs are written in a second, and with what memory.
+
+Pages are written by the publishers of a master, in their render process, from the farm's database.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from piwheels.accesslog.context import IngestContext
+from piwheels.accesslog.log_formats import LogFormat
+from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.reader import LogReader
+from piwheels.accesslog.rejected_lines import RejectedLineSample
+from piwheels.db import index_queries, page_queue
+from piwheels.db.database import Database
+from piwheels.db.page_queue import PageKind
+from piwheels.index.index_publisher import write_pages
+from piwheels.model import IndexPage
+from piwheels.rendering.render_pool import RenderPool
+from piwheels.webroot import Webroot
+from piwheels.website.page_data import Site
+from piwheels.website.site_publisher import SitePublisher
+from tests.accesslog.log_generator import LogGenerator
+from tests.benchmarks.large_farm import TARGET_NAMES
+
+_INDEX_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A row of the table."""
+
+    work: str
+    measured: str
+    goal: str
+
+
+async def measure_rates(db: Database, folder: Path, pages: int, lines: int) -> list[Rate]:
+    """All rows, on a farm of `large_farm`.
+
+    Args:
+        db: its database.
+        folder: for files, which are left there.
+        pages: how many projects' pages are written; at most as many as the farm has.
+        lines: how many lines of an access log are read.
+    """
+    index = await _index_pages(db, folder / "index", pages)
+    website = await _project_pages(db, folder / "www", pages)
+    return [*website, *index, await _access_log(db, folder, lines)]
+
+
+async def _project_pages(db: Database, root: Path, pages: int) -> list[Rate]:
+    root.mkdir()
+    with RenderPool() as pool:
+        publisher = SitePublisher(
+            db=db,
+            webroot=Webroot(root),
+            executor=pool,
+            site=Site(url="https://wheels.example.org/"),
+            served_targets=lambda: frozenset(TARGET_NAMES),
+            min_project_interval_s=0.0,
+        )
+        await db.execute("TRUNCATE page_queue, page_invalidations")
+        await publisher.write_pending()  # the single pages
+        single_mb = pool.submit(_peak_mb).result()
+        names = [
+            row["project"]
+            for row in await db.rows(
+                "SELECT project FROM projects ORDER BY project LIMIT %(pages)s", {"pages": pages}
+            )
+        ]
+
+        async def write() -> None:
+            await page_queue.invalidate(db, PageKind.PROJECT, names)
+            assert await publisher.write_pending() >= len(names)
+
+        rates = {"new": await _timed(write), "unchanged": await _timed(write)}
+        await db.execute("SET session_replication_role = replica")  # without triggers
+        await db.execute("UPDATE releases SET yanked = 'changed' WHERE version = '0.0'")
+        await db.execute("SET session_replication_role = origin")
+        rates["changed"] = await _timed(write)
+        memory_mb = pool.submit(_peak_mb).result()
+    goals = {"new": "300 a second", "changed": "300 a second", "unchanged": "5,000 a second"}
+    return [
+        *(
+            Rate(f"pages of projects, {what}", f"{len(names) / took_s:,.0f} a second", goals[what])
+            for what, took_s in rates.items()
+        ),
+        Rate("page writer, peak with pages of projects", f"{memory_mb:,.0f} MB", "150 MB"),
+        Rate("page writer, peak with lists alone", f"{single_mb:,.0f} MB", "150 MB"),
+    ]
+
+
+async def _timed(work: Callable[[], Awaitable[None]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
+
+
+def _peak_mb() -> float:
+    """The peak of the memory of this process that is in use (MB)."""
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kilobytes) / 1000
+
+
+async def _index_pages(db: Database, root: Path, pages: int) -> list[Rate]:
+    root.mkdir()
+    rows = await db.rows(
+        "SELECT DISTINCT project FROM files ORDER BY project LIMIT %(pages)s", {"pages": pages}
+    )
+    names = [row["project"] for row in rows]
+    found = await index_queries.index_pages(db, names)
+    changed = {
+        name: replace(page, files=tuple(replace(file, yanked="changed") for file in page.files))
+        for name, page in found.items()
+    }
+    steps = {"new": found, "changed": changed, "unchanged": changed}
+    return [
+        Rate(
+            f"index pages (data given), {what}", f"{_index_rate(root, step):,.0f} a second", "hold"
+        )
+        for what, step in steps.items()
+    ]
+
+
+def _index_rate(root: Path, pages: Mapping[str, IndexPage]) -> float:
+    content: list[tuple[str, IndexPage | None]] = list(pages.items())
+    began = time.perf_counter()
+    for start in range(0, len(content), _INDEX_BATCH):
+        assert write_pages(root, content[start : start + _INDEX_BATCH]) == {}
+    return len(content) / (time.perf_counter() - began)
+
+
+async def _access_log(db: Database, folder: Path, lines: int) -> Rate:
+    log, traffic = folder / "access.log", LogGenerator(41)
+    with log.open("wb") as file:
+        file.writelines(traffic.lines(lines))
+    context = IngestContext.create(
+        db, LogFormat.AUTO, RejectedLineSample(folder / "rejected"), lambda: date(2000, 1, 1)
+    )
+    began, own_s = time.perf_counter(), time.process_time()
+    with LogFile(log) as file:
+        await LogReader(context, file).read_to_end()
+    took_s, own_s = time.perf_counter() - began, time.process_time() - own_s
+    measured = f"{lines / took_s:,.0f} lines/s; {lines / own_s:,.0f} of the reader's processor"
+    return Rate("access log", measured, "hold (296,558 lines/s)")
+
+
+def load_text() -> str:
+    """The load of the machine, which stands beside figures."""
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
