@@ -58,7 +58,7 @@ def write_projects(root: Path, site: Site, request: WriteRequest) -> WrittenProj
         PiwheelsError: the database cannot be reached.
     """
     loaded = subprocess_query.run_query(request.dsn, "pages", lambda db: _load(db, request))
-    problems = loaded.problems | _write(Webroot(root), site, loaded.found)
+    problems = loaded.problems | write_directories(Webroot(root), site, loaded.found)
     return WrittenProjects(
         digests={name: digest for name, digest in loaded.digests.items() if name not in problems},
         problems=problems,
@@ -109,7 +109,9 @@ async def _load_singly(db: Database, request: WriteRequest) -> _Loaded:
     return loaded
 
 
-def _write(webroot: Webroot, site: Site, found: Mapping[str, ProjectData | None]) -> dict[str, str]:
+def write_directories(
+    webroot: Webroot, site: Site, found: Mapping[str, ProjectData | None]
+) -> dict[str, str]:
     """Write the directories of projects; None removes one.
 
     Returns:

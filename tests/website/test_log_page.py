@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from piwheels.model import FailureCause, FailureClass, Outcome
 from piwheels.webroot import Webroot
-from piwheels.website import assets, feeds, page_writer
+from piwheels.website import assets, feeds
 from piwheels.website.log_excerpt import (
     FIRST_LINES,
     LAST_LINES,
@@ -21,6 +21,7 @@ from piwheels.website.log_excerpt import (
 )
 from piwheels.website.log_page import FailedBuild, render_log, write_log_pages
 from piwheels.website.project_page import render_project
+from piwheels.website.project_writer import write_directories
 from tests.website.factories import (
     CP311,
     HOSTILE,
@@ -170,7 +171,7 @@ def test_a_project_page_links_to_the_deciding_line_and_the_page_is_there(webroot
     reader = assert_harmless(render_project(SITE, content)["index.html"])
     # The matrix, the sentence below it, and the table of builds.
     assert reader.links().count(f"../../{PAGE}#L231") == 3
-    assert page_writer.write_projects(webroot.root, SITE, [("demo", content)]) == {}
+    assert write_directories(webroot, SITE, {"demo": content}) == {}
     assert b'id="L231" class="deciding"' in gzip.decompress(webroot.log_page_path(8).read_bytes())
 
 
