@@ -88,6 +88,7 @@ class FarmModel:
         self.retried: set[tuple[str, str, str]] = set()  # releases for targets
         self.hour: dict[str, int] = {}
         self.built_of: dict[str, int] = {}
+        self._recent: deque[tuple[datetime, str, str]] = deque()  # the builds that these count
         self.pending = {stage.target: 20 + self.dice.randrange(2000) for stage in self._stages()}
         self._next_build = 1000
         self._next_event = 1
@@ -102,6 +103,8 @@ class FarmModel:
         self.machines = {
             machine.label: machine for machine in self._make(builders, odd=self.has_odd_builders)
         }
+        if self.has_odd_builders:
+            self._count_the_hour_before()
         for _ in range(40):
             self._settle_past()
         for past_s in (-2 * 3600.0, 0.0):  # what is wrong has been so for a while
@@ -275,6 +278,7 @@ class FarmModel:
         self.time += timedelta(seconds=by_s)
         self.uptime_s += by_s
         self._served_today += int(12 * by_s) + 1
+        self._forget_older_than_an_hour()
         events: list[Event] = []
         for machine in self.machines.values():
             events += self._step(machine, by_s)
@@ -366,13 +370,35 @@ class FarmModel:
         )
         self.builds.append(ended)
         self.failed_builds[task.build] = ended.outcome != "built"
-        self.hour[ended.outcome] = self.hour.get(ended.outcome, 0) + 1
+        self._count(self.time, ended.outcome, task.target)
         if ended.outcome == "built":
             machine.built += 1
-            self.built_of[task.target] = self.built_of.get(task.target, 0) + 1
         else:
             machine.failed += 1
         return ended
+
+    def _count(self, at: datetime, outcome: str, target: str) -> None:
+        """Count a build in the last hour."""
+        self._recent.append((at, outcome, target))
+        self.hour[outcome] = self.hour.get(outcome, 0) + 1
+        if outcome == "built":
+            self.built_of[target] = self.built_of.get(target, 0) + 1
+
+    def _forget_older_than_an_hour(self) -> None:
+        while self._recent and self._recent[0][0] < self.time - timedelta(hours=1):
+            _, outcome, target = self._recent.popleft()
+            self.hour[outcome] -= 1
+            if outcome == "built":
+                self.built_of[target] -= 1
+
+    def _count_the_hour_before(self) -> None:
+        """What a farm of its size builds in an hour, as its series say."""
+        targets = [stage.target for stage in scenario_builders.SIM_TARGETS]
+        number = len(self.machines) * 8
+        for place in range(number):
+            at = self.time - timedelta(hours=1) * (1 - place / number)
+            outcome = "failed" if place % 12 == 0 else "built"
+            self._count(at, outcome, targets[place % len(targets)])
 
     def _number(self) -> int:
         self._next_build += 1

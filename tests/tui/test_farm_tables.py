@@ -362,7 +362,7 @@ def test_targets_without_a_builder_come_first() -> None:
     assert keys(rows) == ["b", "a", "c"]
     assert cell(rows[0], QUEUE_COLUMNS, "note").text == "no builder"
     assert [cell(row, QUEUE_COLUMNS, "state").text for row in rows] == [
-        "unserved", "queued", "empty",
+        "unserved", "waiting", "empty",
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from piwheels.model import AlertRule, FarmSeries, SeriesBars, SeriesWindow
+from piwheels.model import AlertRule, BuildHistory, FarmSeries, SeriesBars, SeriesWindow
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -52,6 +52,27 @@ def found(**values: tuple[float | None, float | None]) -> dict[str, SeriesBars]:
         )
         for name, (mean, before) in values.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("uptime_s", "before", "told"),
+    [
+        (180.0, 0, ("Built/h 3m", "40", 60.0)),  # two builds in three minutes
+        (30.0, 0, ("Built/h 30s", "-", 60.0)),  # too short to tell
+        (180.0, 7, ("Built/h", "2", 60.0)),  # an old farm whose master was restarted
+        (7_200.0, 0, ("Built/h", "2", 60.0)),
+    ],
+)
+def test_figure_and_bars_of_a_new_farm_are_of_the_time_that_it_ran(
+    uptime_s: float, before: int, told: tuple[str, str, float]
+) -> None:
+    state = status(
+        uptime_s=uptime_s,
+        last_hour={"built": 2},
+        build_history=BuildHistory(built=(before, 2), failed=(0, 0)),
+    )
+    built, *_ = indicators(state, found(built=(1, None), failed=(0, None)))
+    assert (built.label, built.now, built.top) == told
 
 
 def test_the_window_is_compared_with_the_period_before() -> None:
@@ -153,7 +174,7 @@ def test_a_chart_has_a_cell_for_each_value_and_fills_the_highest(
 
 def test_builders_in_trouble_are_counted_together() -> None:
     counts = {count.state: count.number for count in builder_states(farm())}
-    assert counts["in trouble"] == 3  # overdue, silent, quarantined
+    assert counts["need you"] == 3  # overdue, silent, quarantined
     assert sum(counts.values()) == 9
 
 
@@ -227,14 +248,14 @@ async def test_t_shows_the_next_window_and_keeps_it() -> None:
         first_screen=ScreenName.OVERVIEW,
         save_settings=lambda it: kept.append(it) or "",  # type: ignore[func-returns-value]
     ) as stage:
-        await stage.wait_for_text("a bar is 1h")
+        await stage.wait_for_text("bars of 1h")
         await stage.press("t")
-        await stage.wait_for_text("a bar is 6h")
+        await stage.wait_for_text("bars of 6h")
         assert "7d before" in stage.text
         await stage.press("t")
-        await stage.wait_for_text("a bar is 1d")
+        await stage.wait_for_text("bars of 1d")
         await stage.press("t")
-        await stage.wait_for_text("a bar is 2m")
+        await stage.wait_for_text("bars of 2m")
         await stage.wait_until(lambda: len(windows_asked(source)) == 4, "each was asked for")
     assert windows_asked(source) == [
         SeriesWindow.DAY, SeriesWindow.WEEK, SeriesWindow.MONTH, SeriesWindow.HOUR
@@ -267,7 +288,7 @@ async def test_large_terminals_have_graphs(size: tuple[int, int], graphs: int) -
     async with run_console(series_source(), size=size, first_screen=ScreenName.OVERVIEW) as stage:
         await stage.wait_for_text("█")
         assert stage.text.count("24h ago") == graphs
-        assert ("a bar is 1h" in stage.text) == (graphs == 0)
+        assert ("bars of 1h" in stage.text) == (graphs == 0)
 
 
 @pytest.mark.parametrize("window", SeriesWindow)

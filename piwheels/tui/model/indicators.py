@@ -32,6 +32,10 @@ _UNKNOWN = "-"
 #: When queues are empty that nothing builds for.
 NEVER = "never"
 _MAX_CHANGE = 9.99
+HOUR_S = 3600.0
+#: A rate of less time says nothing.
+_LEAST_MEASURED_S = 60.0
+BUILT_LABEL = "Built/h"
 
 Series = Mapping[str, SeriesBars]
 
@@ -86,7 +90,7 @@ def indicators(status: StatusReply, series: Series) -> list[Indicator]:
             least_top=downloads.rate_per_s if downloads.connected else 0.0,
         ),
         _rated(
-            Indicator("Master load", format_rate(status.host.load), ScreenName.HOST),
+            Indicator("Load", format_rate(status.host.load), ScreenName.HOST),
             _bars(series, FarmSeries.LOAD),
             format_rate,
             least_top=max(status.host.cores or 1, status.host.load),
@@ -105,10 +109,12 @@ def busy_indicator(busy: int, builders: int, series: Series) -> Indicator:
 
 
 def _built(status: StatusReply, series: Series) -> Indicator:
-    now = status.last_hour.get("built", 0)
+    now, measured_s = built_per_hour(status), measured_hour_s(status)
     found = _bars(series, FarmSeries.BUILT, 60)
-    indicator = Indicator("Built/h", format_count(now), ScreenName.BUILDS)
-    rated = _rated(indicator, found, _count, least_top=now)
+    since = "" if measured_s >= HOUR_S else f" {format_short_duration(measured_s)}"
+    text = _UNKNOWN if now is None else _count(now)
+    indicator = Indicator(f"{BUILT_LABEL}{since}", text, ScreenName.BUILDS)
+    rated = _rated(indicator, found, _count, least_top=now or 0.0)
     return rated._replace(is_worse=_relative(found) < -_FEWER_BUILT)
 
 
@@ -136,6 +142,21 @@ def _good(status: StatusReply, series: Series) -> Indicator:
         "" if change is None else _signed(100 * change),
         change is not None and change < -_LESS_GOOD,
     )
+
+
+def measured_hour_s(status: StatusReply) -> float:
+    """How much of the last hour the builds of it are of: a new farm is younger than that."""
+    history = status.build_history
+    is_older = any((*history.built[:-1], *history.failed[:-1]))
+    return HOUR_S if is_older else min(HOUR_S, status.uptime_s)
+
+
+def built_per_hour(status: StatusReply) -> float | None:
+    """Built builds at the rate of the last hour; None until a new farm has run for a minute."""
+    measured_s = measured_hour_s(status)
+    if measured_s < _LEAST_MEASURED_S:
+        return None
+    return status.last_hour.get("built", 0) * HOUR_S / measured_s
 
 
 def good_last_hour(status: StatusReply) -> float | None:

@@ -24,6 +24,8 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 #: The width of the columns that have the titles of lists.
 _TITLE_CELLS = 13
+#: What builders in trouble are called together.
+NEEDS_PERSON = "need you"
 _WORK_ORDER = (BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.FINISHING)
 
 
@@ -45,8 +47,8 @@ def builder_states(state: FarmState) -> list[StateCount]:
     trouble = sum(counts[each] for each in ALERT_STATES)
     critical = counts[BuilderState.LOST] + counts[BuilderState.QUARANTINED]
     style = "error" if critical else "warning"
-    alerts = [StateCount("in trouble", trouble, style, "warning")] if trouble else []
-    return at_work + alerts + others
+    alerts = [StateCount(NEEDS_PERSON, trouble, style, "warning")] if trouble else []
+    return at_work + others + alerts
 
 
 def _state_count(state: BuilderState, counts: Counter[BuilderState]) -> StateCount:
@@ -69,6 +71,7 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
         waiting = f"; {pluralize(jobs, 'job')} queued" if jobs else ""
         return [
             f"No builder is connected{waiting}. To add one:",
+            "",
             "  on the builder: piw key generate builder",
             "  on the master:  piw key authorize NAME KEY",
             "  on the builder: piw builder --master HOST",
@@ -85,8 +88,10 @@ def _all_built(
         failed, why = pluralize(failures.releases, "release"), pluralize(failures.causes, "cause")
         yield f"{failed} cannot be built, for {why} (5 shows them)."
     if status.index_url:
+        yield ""
         yield "Install from this farm:"
         yield f"  {pip_line(terminal_safe(status.index_url))}"
+    yield ""
     built = (build for build in reversed(state.builds.values()) if build.outcome == "built")
     if (last := next(built, None)) is not None:
         age = format_coarse_duration(max(0.0, now - last.ended_at.timestamp()))
@@ -138,7 +143,7 @@ def _master_parts(status: StatusReply) -> Iterator[str]:
     if host.temperature is not None:
         yield format_temperature(host.temperature)
     if host.disk_total:
-        yield f"disk {format_percent(host.disk_total - host.disk_free, host.disk_total)}"
+        yield f"tree {format_percent(host.disk_total - host.disk_free, host.disk_total)}"
     yield f"database {format_size(status.database_bytes)}"
     yield f"{pluralize(status.stale_pages, 'page')} to write"
 

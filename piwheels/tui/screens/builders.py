@@ -34,8 +34,13 @@ class BuildersScreen(TableScreen):
     DEFAULT_ORDER = "by trouble"
     HAS_DETAILS = True
     EMPTY_TEXT = (
-        "No builder is connected yet. On a builder: piw key generate builder; on the master: "
-        "piw key authorize NAME KEY; then on the builder: piw builder --master HOST."
+        "No builder is connected yet.\n\n"
+        "On the machine that builds:\n"
+        "  piw key generate builder\n\n"
+        "On the master:\n"
+        "  piw key authorize NAME KEY\n\n"
+        "Then on the machine that builds:\n"
+        "  piw builder --master HOST"
     )
 
     def __init__(self, console: ConsoleContext) -> None:

@@ -41,8 +41,8 @@ class FailuresScreen(TableScreen):
 
     screen_name = ScreenName.FAILURES
     COLUMNS = failures.FAILURE_COLUMNS
-    MIN_WIDTHS: ClassVar[dict[str, int]] = {"class": 17, "cause": 12, "repair": 10}
-    AUTO_GROW = ("class", "repair")
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {"class": 19, "cause": 12, "repair": 10}
+    AUTO_GROW = ("repair",)
     STRETCH = "cause"
     DEFAULT_ORDER = "by regressions, then releases"
     EMPTY_TEXT = "Nothing fails: every release that was tried has its wheels, or is being built."

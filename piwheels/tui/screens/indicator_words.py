@@ -9,7 +9,7 @@ from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.bar_chart import bar_chart
 from piwheels.tui.model.indicators import BEFORE, NEVER, Indicator
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import FarmLine, StateCount
+from piwheels.tui.model.overview import NEEDS_PERSON, FarmLine, StateCount
 from piwheels.tui.widgets.bar import Word
 
 #: So many of the newest bars fit into 40 columns.
@@ -42,9 +42,9 @@ def heading_words(window: SeriesWindow, bars: int, *, narrow: bool) -> list[Word
         change_cells = bars + _CHANGE_CELLS - len("bars")
         change = f"{'mean vs before':>{change_cells}}"
         return [*words, Word("bars", "muted", actions.WINDOW), Word(change, "muted")]
-    chart = f"a bar is {format_duration(window.bar_s)}, newest last"
+    chart = f"bars of {format_duration(window.bar_s)}, newest right"
     if len(chart) > bars:
-        chart = "newest last"
+        chart = "newest right"
     return [
         *words,
         Word(f"{chart:<{bars}}", "muted", actions.WINDOW),
@@ -93,7 +93,8 @@ def state_words(counts: Sequence[StateCount], glyph: Callable[[str], str]) -> li
     words = [Word(f"Builders {format_count(total)}", "muted", _SHOW_BUILDERS)]
     for place, (state, count, style, glyph_name) in enumerate(counts):
         text = f"{glyph(glyph_name)} {format_count(count)} {state}"
-        words.append(Word(text, style, _SHOW_BUILDERS, drop_order=1 + place, gap_before=2))
+        rank = 0 if state == NEEDS_PERSON else 1 + place
+        words.append(Word(text, style, _SHOW_BUILDERS, drop_order=rank, gap_before=2))
     return words
 
 

@@ -19,6 +19,7 @@ from piwheels.tui.model.alert_rows import ALERT_COLUMNS, overview_alert_rows
 from piwheels.tui.model.alerts import Place, alert_place, alerts_at
 from piwheels.tui.model.copying import Copyable, copyable_cells, copyable_rows
 from piwheels.tui.model.indicators import (
+    BUILT_LABEL,
     INDICATOR_SERIES,
     Indicator,
     busy_indicator,
@@ -70,26 +71,48 @@ _LARGE_GRAPHS_FROM = (200, 56)
 _GRAPHS_PER_LINE = 3
 _SERIES_INTERVAL_S = 60.0
 #: What an idle farm has; the others are about work.
-_IDLE_INDICATORS = ("Built/h", "Downloads/s")
+_IDLE_INDICATORS = (BUILT_LABEL, "Downloads/s")
 _MAX_INDICATOR_LINES = 20
 _MAX_STATE_LINES = 14
+#: From this height on a notice has blank lines.
+_ROOMY_HEIGHT = 24
+#: Blank lines between lists, where there are graphs.
+_GAPS = 3
+_SHORT_TITLES = {"empty in": "empty"}
+
+
+def _narrower(columns: Sequence[Column], widths: Mapping[str, int]) -> tuple[Column, ...]:
+    return tuple(
+        replace(it, width=widths.get(it.key, it.width), title=_SHORT_TITLES.get(it.title, it.title))
+        for it in columns
+    )
+
+
 _LISTS: dict[str, tuple[Column, ...]] = {
-    "alerts": ALERT_COLUMNS,
+    "alerts": tuple(replace(it, title=it.title.lower()) for it in ALERT_COLUMNS),
     "queues": QUEUE_LIST_COLUMNS,
     "longest": LONGEST_COLUMNS,
     "ended": ENDED_COLUMNS,
 }
 #: Columns that are narrower, so that none of them is left out.
 _NARROW_LISTS = _LISTS | {
-    "alerts": (*ALERT_COLUMNS[:2], replace(ALERT_COLUMNS[2], width=18), ALERT_COLUMNS[3]),
+    "alerts": (*_LISTS["alerts"][:2], replace(_LISTS["alerts"][2], width=18), _LISTS["alerts"][3]),
     "queues": (
         QUEUE_LIST_COLUMNS[0],
         replace(QUEUE_LIST_COLUMNS[1], width=20),
         replace(QUEUE_LIST_COLUMNS[2], width=7),
         QUEUE_LIST_COLUMNS[3],
-        replace(QUEUE_LIST_COLUMNS[4], title="Empty", width=6),
+        replace(QUEUE_LIST_COLUMNS[4], title="empty", width=6),
     ),
 }
+#: Lists side by side are as narrow, and have all columns all the same.
+_HALF_LISTS = _LISTS | {
+    "queues": _narrower(QUEUE_LIST_COLUMNS, {"pending": 7, "built": 7, "drain": 6}),
+    "longest": _narrower(LONGEST_COLUMNS, {"elapsed": 6, "expected": 6, "builder": 11}),
+    "ended": _narrower(ENDED_COLUMNS, {"outcome": 10, "release": 18, "took": 5}),
+}
+#: Below this width they are.
+_WHOLE_LISTS_WIDTH = 160
 
 
 class OverviewScreen(FarmScreen):
@@ -175,11 +198,19 @@ class OverviewScreen(FarmScreen):
             return
         self._read_series_if_due()
         above, below = self._indicator_lines(), self._farm_lines()
-        texts = notice(console.farm, console.now, self._failures)
+        texts = self._notice_lines()
         self._show_notice(texts)
         self.query_one("#indicators", BarGroup).show_words(above)
         self.query_one("#farm", BarGroup).show_words(below)
         self._refresh_lists(len(texts) + len(above) + len(below))
+
+    def _notice_lines(self) -> list[str]:
+        """What is to be said of the farm, with blank lines where there is room for them."""
+        console = self.console
+        lines = notice(console.farm, console.now, self._failures)
+        if not lines or console.size.height < _ROOMY_HEIGHT:
+            return [line for line in lines if line]
+        return ["", *(f"  {line}" for line in lines), ""]
 
     def _show_notice(self, lines: Sequence[str]) -> None:
         text = self.query_one("#notice", Static)
@@ -197,7 +228,7 @@ class OverviewScreen(FarmScreen):
             return self._graph_lines(shown, size)
         narrow = self._width_class == "narrow"
         if is_all_built(status):
-            shown = [it for it in shown if it.label in _IDLE_INDICATORS]
+            shown = [it for it in shown if it.label.startswith(_IDLE_INDICATORS)]
         bars = bars_shown(window, console.size.width, narrow=narrow)
         lines = [heading_words(window, bars, narrow=narrow)]
         lines += [
@@ -286,12 +317,16 @@ class OverviewScreen(FarmScreen):
             "longest": longest_builds(farm, now, ascii_only=ascii_only),
             "ended": last_builds(farm, ascii_only=ascii_only),
         }
+        if self._width_class == "narrow":
+            for name in ("queues", "longest"):
+                rows[name] = [_with_glyph(row) for row in rows[name]]
         states = self._state_lines()
         counts = {name: len(listed) for name, listed in rows.items()}
         heights = self._heights(counts, len(states), other_lines)
         for name, listed in rows.items():
             self._show_list(name, listed, heights[name])
         self.query_one("#states", BarGroup).show_words(states[: heights["queues"]])
+        self._set_gaps()
         self._set_headings(counts, heights)
         self._focus_a_list()
 
@@ -299,7 +334,7 @@ class OverviewScreen(FarmScreen):
         self, counts: Mapping[str, int], state_lines: int, other_lines: int
     ) -> dict[str, int]:
         """The lines of each list."""
-        used = _BARS_AROUND + other_lines
+        used = _BARS_AROUND + other_lines + (_GAPS if self._graph_size else 0)
         available = self.console.size.height - used
         if self._width_class != "wide":
             return dict(zip(counts, share_lines(available, list(counts.values())), strict=True))
@@ -307,6 +342,12 @@ class OverviewScreen(FarmScreen):
         builds = max(counts["longest"], counts["ended"])
         alerts, queues, builds = share_lines(available, [counts["alerts"], queues, builds])
         return {"alerts": alerts, "queues": queues, "longest": builds, "ended": builds}
+
+    def _set_gaps(self) -> None:
+        """Blank lines above the queues, the builds and the lines about the farm."""
+        gap = 1 if self._graph_size else 0
+        for widget in self.query(".pair, #farm"):
+            widget.styles.margin = (gap, 0, 0, 0)
 
     def _show_list(self, name: str, rows: Sequence[Row], height: int) -> None:
         table = self.table(name)
@@ -322,12 +363,14 @@ class OverviewScreen(FarmScreen):
             else "No alerts",
             "queues": list_title("Queues", counts["queues"], heights["queues"] - 1),
             "longest": LONGEST_COLUMNS[0].title,
+            "ended": ENDED_COLUMNS[0].title,
         }
         narrow = self._width_class == "narrow"
-        lists = _NARROW_LISTS if narrow else _LISTS
+        is_half = self._width_class == "wide" and self.console.size.width < _WHOLE_LISTS_WIDTH
+        lists = _NARROW_LISTS if narrow else _HALF_LISTS if is_half else _LISTS
         for name, title in titles.items():
             first, second, *others = lists[name]
-            if narrow and name != "alerts":
+            if narrow and name in {"queues", "longest"}:
                 second = replace(second, title=title)
             self._set_columns(name, (replace(first, title=title), second, *others))
 
@@ -447,3 +490,9 @@ class OverviewScreen(FarmScreen):
     def _selected(self, event: RowTable.Selected) -> None:
         event.table.focus()
         self.open_current_row()
+
+
+def _with_glyph(row: Row) -> Row:
+    """A row whose name has the glyph of its state, for which there is no column."""
+    state, name, *others = row.cells
+    return row._replace(cells=(state, name._replace(glyph=state.glyph), *others))

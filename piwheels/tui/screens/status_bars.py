@@ -13,7 +13,13 @@ from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions
 from piwheels.tui.model.alerts import active_alerts
-from piwheels.tui.model.indicators import NEVER, empty_in, good_last_hour, waiting_jobs
+from piwheels.tui.model.indicators import (
+    NEVER,
+    built_per_hour,
+    empty_in,
+    good_last_hour,
+    waiting_jobs,
+)
 from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
@@ -40,7 +46,7 @@ _MINUTE_CHARS = 5
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 #: From this width on, the header tells who else is connected.
-_WIDE_WIDTH = 200
+_OPERATORS_WIDTH = 200
 
 
 def header(console: ConsoleContext) -> tuple[list[Word], list[Word]]:
@@ -96,7 +102,8 @@ def _summary_words(console: ConsoleContext) -> Iterator[Word]:
     yield Word(f"{busy}{of}{len(builders)} busy", drop_order=2, gap_before=2)
     yield Word(f"{waiting} waiting{_count_age(farm)}", drop_order=3, gap_before=2)
     if is_wide:
-        built = format_count(status.last_hour.get("built", 0))
+        rate = built_per_hour(status)
+        built = "-" if rate is None else format_count(round(rate))
         yield Word(f"{built} built/h", drop_order=4, gap_before=2)
     yield Word(f"{'-' if good is None else format_percent(good, 1)} good", "", None, 4, 2)
     if is_wide and (empty := empty_in(status.queues)):
@@ -131,7 +138,7 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only and console.recorded_at is None:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
     others = others_text(console.farm.other_operators)
-    if others and console.size.width >= _WIDE_WIDTH:
+    if others and console.size.width >= _OPERATORS_WIDTH:
         yield Word(others, "muted", actions.SHOW_OPERATORS, drop_order=9, gap_before=2)
     context = console.context
     if context.color:

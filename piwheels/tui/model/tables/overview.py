@@ -15,25 +15,25 @@ from piwheels.tui.model.terminal_text import terminal_safe
 
 QUEUE_LIST_COLUMNS = (
     Column("state", "Queues", 13, 2),
-    Column("target", "Target", 22, 0, stretch=True, keeps_end=True),
-    Column("pending", "Queued", 8, 1, "right"),
-    Column("built", "Built/h", 8, 3, "right"),
-    Column("drain", "Empty in", 9, 0, "right"),
+    Column("target", "", 22, 0, stretch=True, keeps_end=True),
+    Column("pending", "waiting", 8, 1, "right"),
+    Column("built", "built/h", 8, 3, "right"),
+    Column("drain", "empty in", 9, 0, "right"),
 )
 LONGEST_COLUMNS = (
     Column("state", "Longest now", 12, 1),
-    Column("release", "Release", 20, 0, stretch=True),
-    Column("elapsed", "Elapsed", 8, 0, "right"),
-    Column("expected", "Expected", 8, 3, "right"),
-    Column("builder", "Builder", 12, 2),
+    Column("release", "", 20, 0, stretch=True),
+    Column("elapsed", "taken", 8, 0, "right"),
+    Column("expected", "usual", 8, 3, "right"),
+    Column("builder", "builder", 12, 2),
 )
 ENDED_COLUMNS = (
     Column("outcome", "Ended last", 16, 0),
-    Column("release", "Release", 20, 0),
-    Column("target", "Target", 22, 2, keeps_end=True),
-    Column("took", "Took", 6, 1, "right"),
-    Column("builder", "Builder", 12, 3),
-    Column("detail", BUILD_COLUMNS[-1].title, 24, 4, stretch=True),
+    Column("release", "", 20, 0),
+    Column("target", "target", 22, 2, keeps_end=True),
+    Column("took", "took", 6, 1, "right"),
+    Column("builder", "builder", 12, 3),
+    Column("detail", BUILD_COLUMNS[-1].title.lower(), 24, 4, stretch=True),
 )
 #: More rows do not fit anywhere.
 _MAX_ROWS = 50

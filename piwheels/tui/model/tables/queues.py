@@ -12,7 +12,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 QUEUE_COLUMNS = (
     Column("state", "State", 13, 0),
     Column("target", "Target", 24, 0, keeps_end=True),
-    Column("pending", "Queued", 9, 0, "right"),
+    Column("pending", "Waiting", 9, 0, "right"),
     Column("claimed", "Running", 8, 2, "right"),
     Column("deferred", "Deferred", 8, 2, "right"),
     Column("built", "Built/h", 8, 3, "right"),
@@ -84,7 +84,7 @@ def _queue_state(queue: QueueStatus) -> tuple[str, str, str]:
     if queue.claimed:
         return "building", "building", "success"
     if queue.pending:
-        return "queued", "pending", ""
+        return "waiting", "pending", ""
     if queue.deferred:
         return "deferred", "retry", "muted"
     return "empty", "idle", "muted"
