@@ -129,7 +129,8 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     without = {verb for verb, names in options.items() if "as_json" not in names}
     assert without == {
         *("up", "serve", "master run", "builder run", "tui", "completion", "metrics"),
-        *("config systemd", "config nginx", "config apache", "config caddy"),
+        *("config systemd", "config nginx", "config apache", "config caddy", "stats export"),
+        *("config prometheus", "config grafana"),
         *("config get", "config set", "db upgrade", "db recount", "db backup", "db restore"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
     }

@@ -35,7 +35,7 @@ def test_the_first_rows_keep_their_places_new_ones_follow_and_gone_ones_are_dimm
     shown = order.apply(rows("ebad"), "")
     assert keys_of(shown) == "abcde"
     assert [row.key for row in shown if row.cells[0].style == "muted"] == ["c"]
-    assert order.changed == 3  # e is new, c is gone, b or a would be elsewhere
+    assert order.changed == 3  # c is gone, e would be the first, b or a would be elsewhere
     order.forget()
     assert (keys_of(order.apply(rows("ebad"), "")), order.changed) == ("ebad", 0)
 

@@ -10,7 +10,7 @@ class KeptOrder:
     """Rows stay where they were first shown; new ones follow, and those that are gone are dimmed.
 
     Attributes:
-        changed: How many rows are new, gone, or would be elsewhere in the order of now.
+        changed: How many rows are gone, or would be elsewhere in the order of now.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class KeptOrder:
         new = [row.key for row in rows if row.key not in self._rows]
         gone = len(self._rows) - len(kept)
         places = {key: place for place, key in enumerate(fresh)}
-        self.changed = len(new) + gone + _moved([places[key] for key in kept])
+        self.changed = gone + _moved([places[key] for key in (*kept, *new)])
         shown = [fresh.get(key) or _dimmed(row) for key, row in self._rows.items()]
         shown += [fresh[key] for key in new]
         self._rows = {row.key: row for row in shown}
