@@ -15,9 +15,8 @@ from piwheels.alerts.reading import (
 )
 from piwheels.alerts.target_readings import failing_readings
 from piwheels.formatting import format_coarse_duration, format_count, pluralize
-from piwheels.model import AlertRule, Severity, total_results
+from piwheels.model import AlertRule, RefusedKey, Severity, total_results
 from piwheels.protocol.messages import StatusReply, no_jobs_text
-from piwheels.protocol.refused_keys import RefusedKey
 
 _FARM = ""
 

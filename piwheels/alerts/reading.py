@@ -9,9 +9,8 @@ from typing import NamedTuple
 from piwheels.alerts import rules
 from piwheels.alerts.growth import Growth
 from piwheels.formatting import format_short_duration, format_size, format_temperature
-from piwheels.model import AlertRule, HostMetrics, Severity, TargetResults
+from piwheels.model import AlertRule, HostMetrics, RefusedKey, Severity, TargetResults
 from piwheels.protocol.messages import BuilderState, StatusReply
-from piwheels.protocol.refused_keys import RefusedKey
 from piwheels.sanitize import truncate_line
 
 #: The subjects of alerts about the farm itself.

@@ -3,7 +3,12 @@
 from datetime import UTC, datetime
 
 from piwheels.alerts.rules import RULES
-from piwheels.formatting import format_count, format_short_duration, format_temperature
+from piwheels.formatting import (
+    format_coarse_duration,
+    format_count,
+    format_short_duration,
+    format_temperature,
+)
 from piwheels.model import Alert, AlertRule, AlertState
 
 #: The rules whose value is told with the worst one.
@@ -36,6 +41,14 @@ def state_text(alert: Alert, now: datetime) -> str:
             ended = alert.cleared_at or now
             lasted = format_short_duration((ended - alert.since).total_seconds())
             return f"lasted {lasted}: {alert.text}"
+
+
+def seen_text(alert: Alert, now: datetime) -> str:
+    """Who has seen an alert and when, or muted it; "" for one that needs attention."""
+    if alert.state is not AlertState.ACKNOWLEDGED or alert.acknowledged_at is None:
+        return state_text(alert, now)
+    ago = format_coarse_duration(max(0.0, (now - alert.acknowledged_at).total_seconds()))
+    return _with_note(f"{alert.acknowledged_by} {ago} ago", alert.note)
 
 
 def _with_note(text: str, note: str) -> str:

@@ -150,6 +150,7 @@ class AlertTracker:
                     value=reading.value,
                     worst=_worse(alert.worst, reading.value),
                     acknowledged_by="",
+                    acknowledged_at=None,
                 )
         elif severity is Severity.CRITICAL and self._is_due(
             self._eased_at, alert.alert_id, _EASES_AFTER_S, now
@@ -203,19 +204,38 @@ class AlertTracker:
 
     # --- what operators do ---
 
-    def acknowledge(self, alert_id: str, who: str, note: str) -> bool:
+    def acknowledge(self, alert_id: str, who: str, note: str, at: datetime) -> bool:
         """Somebody has seen an alert; returns whether it stands."""
-        return self._change(alert_id, acknowledged_by=who, muted_by="", muted_until=None, note=note)
+        return self._change(
+            alert_id,
+            acknowledged_by=who,
+            acknowledged_at=at,
+            muted_by="",
+            muted_until=None,
+            note=note,
+        )
 
     def mute(self, alert_id: str, who: str, until: datetime, note: str) -> bool:
         """Hide an alert until then; returns whether it stands."""
         return self._change(
-            alert_id, acknowledged_by="", muted_by=who, muted_until=until, note=note
+            alert_id,
+            acknowledged_by="",
+            acknowledged_at=None,
+            muted_by=who,
+            muted_until=until,
+            note=note,
         )
 
     def unmute(self, alert_id: str) -> bool:
         """Undo that an alert was muted or acknowledged; returns whether it stands."""
-        return self._change(alert_id, acknowledged_by="", muted_by="", muted_until=None, note="")
+        return self._change(
+            alert_id,
+            acknowledged_by="",
+            acknowledged_at=None,
+            muted_by="",
+            muted_until=None,
+            note="",
+        )
 
     def _change(self, alert_id: str, **facts: object) -> bool:
         alert = self._standing(alert_id)

@@ -121,8 +121,9 @@ class AlertService:
             RejectedError: one of them is not there, or has been cleared.
         """
         self._require(command.alerts)
+        note, now = truncate_line(command.note), datetime.now(UTC)
         for alert_id in command.alerts:
-            self._tracker.acknowledge(alert_id, who, truncate_line(command.note))
+            self._tracker.acknowledge(alert_id, who, note, now)
         return await self._done(command.alerts, "acknowledged")
 
     async def mute(self, command: MuteAlerts, who: str) -> CommandSucceeded:

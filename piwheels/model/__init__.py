@@ -66,6 +66,7 @@ from piwheels.model.recipes import Recipe as Recipe
 from piwheels.model.recipes import RecipeOrigin as RecipeOrigin
 from piwheels.model.recipes import debian_package_error as debian_package_error
 from piwheels.model.recipes import is_debian_package as is_debian_package
+from piwheels.model.refused_keys import RefusedKey as RefusedKey
 from piwheels.model.releases import BuildRequest as BuildRequest
 from piwheels.model.releases import LastCheck as LastCheck
 from piwheels.model.releases import PageCheckResult as PageCheckResult

@@ -74,6 +74,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     value: float | None = None  # as last shown in the text, in the rule's unit
     worst: float | None = None  # the value that was furthest from good
     acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
     muted_by: str = ""
     muted_until: datetime | None = None
     note: str = ""  # of the operator who acknowledged or muted it

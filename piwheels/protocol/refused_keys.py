@@ -1,35 +1,47 @@
 """The keys that were refused a connection lately, for those who have to authorize them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from piwheels.model import RefusedKey
 
 #: More are not remembered: whoever reaches the port can make keys.
 MAX_REFUSED_KEYS = 100
 _KEPT = timedelta(hours=1)
-
-
-class RefusedKey(NamedTuple):
-    """A public key that is not authorized, and when it was refused last."""
-
-    role: str  # what its peer wanted to be: builder, operator
-    public: str
-    refused_at: datetime
+#: Consoles show those of the last minutes, so many of them.
+_RECENT = timedelta(minutes=10)
+_MAX_RECENT = 20
 
 
 class RefusedKeys:
     """The keys refused within the last hour, in the order of their first time."""
 
     def __init__(self) -> None:
-        self._by_key: dict[tuple[str, str], datetime] = {}
+        self._by_key: dict[tuple[str, str], RefusedKey] = {}
 
-    def record(self, role: str, public: str) -> None:
+    def record(self, role: str, public: str, address: str = "") -> None:
         """A key was refused now; when there are too many, further ones are not remembered."""
         now = datetime.now(UTC)
-        self._by_key = {key: at for key, at in self._by_key.items() if now - at < _KEPT}
+        self._by_key = {key: it for key, it in self._by_key.items() if now - it.refused_at < _KEPT}
         if (role, public) in self._by_key or len(self._by_key) < MAX_REFUSED_KEYS:
-            self._by_key[role, public] = now
+            self._by_key[role, public] = RefusedKey(role, public, now, address)
 
     @property
     def keys(self) -> tuple[RefusedKey, ...]:
         """Those that are remembered."""
-        return tuple(RefusedKey(role, public, at) for (role, public), at in self._by_key.items())
+        return tuple(self._by_key.values())
+
+    def recent(self) -> tuple[RefusedKey, ...]:
+        """Those of the last minutes, with the minute of their last time, the last ones first.
+
+        A peer tries again every few seconds: consoles are not told of each time.
+        """
+        now = datetime.now(UTC)
+        recent = [
+            replace(it, refused_at=it.refused_at.replace(second=0, microsecond=0))
+            for it in self._by_key.values()
+            if now - it.refused_at < _RECENT
+        ]
+        recent.sort(key=lambda it: it.refused_at, reverse=True)
+        return tuple(recent[:_MAX_RECENT])

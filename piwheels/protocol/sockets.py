@@ -86,28 +86,42 @@ class Envelope(msgspec.Struct, Generic[_In], frozen=True):
     frames: tuple[bytes, ...] = ()
 
 
+_ZAP_ADDRESS = 3  # the frame of a request with the peer's IP address
 _ZAP = "inproc://zeromq.zap.01"  # ZeroMQ RFC 27: one for all sockets of a process
+
+
+class _Authenticator(AsyncioAuthenticator):
+    """Knows the address of the peer that it asks about; it asks about one after the other."""
+
+    peer_address = ""
+
+    async def handle_zap_message(self, msg: list[bytes]) -> None:
+        """Remember the address, and decide."""
+        self.peer_address = (
+            msg[_ZAP_ADDRESS].decode(errors="replace") if len(msg) > _ZAP_ADDRESS else ""
+        )
+        await super().handle_zap_message(msg)
 
 
 class CurveGate:
     """Decides which CURVE keys may connect, for all the sockets of this process.
 
     `is_allowed` gets a domain (chosen by the sockets) and a public key in hexadecimal; so does
-    `on_refused`, after a key was refused.
+    `on_refused`, with the peer's IP address, after a key was refused.
     """
 
     def __init__(
         self,
         is_allowed: Callable[[str, str], bool],
-        on_refused: Callable[[str, str], None] = lambda _domain, _key: None,
+        on_refused: Callable[[str, str, str], None] = lambda _domain, _key, _address: None,
     ) -> None:
         self._is_allowed = is_allowed
         self._on_refused = on_refused
-        self._authenticator: AsyncioAuthenticator | None = None
+        self._authenticator: _Authenticator | None = None
 
     async def __aenter__(self) -> Self:
         quiet = logging.getLogger("piwheels.protocol.zap")
-        self._authenticator = AsyncioAuthenticator(_context(), log=quiet)
+        self._authenticator = _Authenticator(_context(), log=quiet)
         self._authenticator.start()
         return self
 
@@ -135,7 +149,8 @@ class CurveGate:
             return False
         if not admitted:
             _unknown_key_log.warning("rejected a %s with the unknown key %s", domain, public)
-            self._on_refused(domain, public)
+            address = self._authenticator.peer_address if self._authenticator else ""
+            self._on_refused(domain, public, address)
         return admitted
 
 

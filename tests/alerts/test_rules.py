@@ -9,9 +9,15 @@ from piwheels.alerts.growth import Growth
 from piwheels.alerts.reading import Facts
 from piwheels.alerts.rules import RULES
 from piwheels.alerts.texts import explanation
-from piwheels.model import AlertRule, AwaitedPackage, HostMetrics, LiveDownloads, TargetResults
+from piwheels.model import (
+    AlertRule,
+    AwaitedPackage,
+    HostMetrics,
+    LiveDownloads,
+    RefusedKey,
+    TargetResults,
+)
 from piwheels.protocol.messages import BuilderState
-from piwheels.protocol.refused_keys import RefusedKey
 from tests.alerts.farm import START, TARGET, Clock, builder, facts, host, queue
 
 

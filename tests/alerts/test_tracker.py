@@ -25,7 +25,7 @@ def raised() -> Clock:
 def test_an_acknowledged_alert_does_not_count_until_it_is_worse() -> None:
     clock = Clock()
     clock.watch(FULL)
-    assert clock.tracker.acknowledge("tree", "ada", "new disk on Monday")
+    assert clock.tracker.acknowledge("tree", "ada", "new disk on Monday", START)
     clock.watch(FULL, 3600)
     alert = clock.alert("tree")
     assert (alert.state, alert.acknowledged_by) == (AlertState.ACKNOWLEDGED, "ada")
@@ -33,7 +33,7 @@ def test_an_acknowledged_alert_does_not_count_until_it_is_worse() -> None:
     clock.watch(FULLER)
     assert clock.alert("tree").state is AlertState.ACTIVE
     assert clock.alert("tree").is_critical
-    clock.tracker.acknowledge("tree", "ada", "")
+    clock.tracker.acknowledge("tree", "ada", "", START)
     clock.watch(FULL, 300)
     assert clock.alert("tree").is_critical, "it is not better before 10 minutes"
     clock.watch(FULL, 600)
@@ -64,7 +64,7 @@ def test_a_mute_outlasts_its_alert() -> None:
 
 def test_an_acknowledgment_ends_with_its_alert() -> None:
     clock = raised()
-    clock.tracker.acknowledge("hot:pi1", "ada", "")
+    clock.tracker.acknowledge("hot:pi1", "ada", "", START)
     clock.watch(GOOD, 300)
     clock.watch(HOT, 300)
     assert clock.alert("hot:pi1").state is AlertState.ACTIVE
@@ -81,7 +81,7 @@ def test_an_alert_can_be_unmuted() -> None:
 def test_only_what_stands_can_be_acknowledged(alert_id: str) -> None:
     clock = raised()
     clock.watch(GOOD, 300)
-    assert not clock.tracker.acknowledge(alert_id, "ada", "")
+    assert not clock.tracker.acknowledge(alert_id, "ada", "", START)
 
 
 def test_cleared_alerts_are_kept_for_a_day() -> None:
@@ -130,7 +130,7 @@ def test_nothing_changes_when_nothing_changes() -> None:
 
 def test_a_restart_of_the_master_keeps_alerts_and_what_was_said_to_them() -> None:
     clock = raised()
-    clock.tracker.acknowledge("hot:pi1", "ada", "new fan")
+    clock.tracker.acknowledge("hot:pi1", "ada", "new fan", START)
     stored = msgspec.json.encode(clock.tracker.alerts)
     again = Clock(*msgspec.json.decode(stored, type=tuple[Alert, ...]))
     assert again.tracker.alerts == clock.tracker.alerts

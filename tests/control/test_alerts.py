@@ -130,6 +130,8 @@ async def test_a_builder_whose_key_is_not_authorized_is_an_alert(master: Master)
             revoked.dealer.close()
     alert = next(alert for alert in event.alerts if alert.alert_id == "keys")
     assert alert.text == f"builder key {public[:16]} is unknown and was refused"
+    (refused,) = (await master.ask(m.Status(), m.StatusReply)).refused_keys
+    assert (refused.role, refused.public, refused.address) == ("builder", public, "127.0.0.1")
     listed = (await piw(master, "alerts")).stdout
     assert public[:16] in listed
     assert 'piwheels_alert{rule="keys"' in (await piw(master, "metrics")).stdout

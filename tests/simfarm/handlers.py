@@ -151,7 +151,9 @@ class SimHandlers:
         tracker = self._model.alerts
         for alert_id in body.alerts:
             if isinstance(body, AcknowledgeAlerts):
-                tracker.acknowledge(alert_id, self._model.operator, body.note)
+                tracker.acknowledge(
+                    alert_id, self._model.operator, body.note, self._model.time
+                )
             else:
                 until = self._model.time + timedelta(seconds=body.duration_s)
                 tracker.mute(alert_id, self._model.operator, until, body.note)

@@ -6,8 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from piwheels.model import Alert, AlertRule, Severity
-from piwheels.tui.model.alerts import alert_place
-from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.alert_rows import alert_rows, overview_alert_rows
+from piwheels.tui.model.alerts import AlertPage, alert_page, alert_place
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
+from piwheels.tui.model.state import from_snapshot
 from tests.tui.app_harness import run_console
 from tests.tui.sample_farm import BUILDERS, snapshot
 from tests.tui.static_source import NOON, StaticSource
@@ -36,8 +38,8 @@ async def test_the_cursor_is_never_on_a_heading_and_enter_goes_to_the_subject() 
         assert [key for key in visited if key and key.startswith("heading")] == []
         assert visited[4:] == ["hot:pi5-roof", "disk:pi3-shed", "upstream"]
         await stage.press("up", "enter")
-        assert stage.console.current_screen.screen_name is ScreenName.BUILDERS
-        assert stage.table.table.cursor == "pi3-shed"
+        assert stage.console.current_screen.screen_name is ScreenName.BUILDER
+        assert stage.console.current_screen.screen_filter.builder == "pi3-shed"
 
 
 async def test_two_sentences_say_since_when_by_which_rule_and_what_to_do() -> None:
@@ -84,3 +86,54 @@ def test_an_alert_leads_to_its_subject(alert_id: str, screen: ScreenName, row: s
     rule, _, subject = alert_id.partition(":")
     alert = replace(HOT, alert_id=alert_id, rule=AlertRule(rule), subject=subject or "farm")
     assert alert_place(alert) == (screen, row)
+
+
+@pytest.mark.parametrize(
+    ("alert_id", "page"),
+    [
+        ("hot:pi1", AlertPage(ScreenName.BUILDER, ScreenFilter(builder="pi1"))),
+        (
+            "growing:cp39-bullseye-armv7l",
+            AlertPage(
+                ScreenName.QUEUE,
+                ScreenFilter(target="cp39-bullseye-armv7l", title="cp39-bullseye-armv7l"),
+            ),
+        ),
+        ("tree", AlertPage(ScreenName.HOST, row="disk")),
+        ("paused", AlertPage(ScreenName.EVENTS)),
+        ("keys", None),
+    ],
+)
+def test_an_alert_opens_the_page_of_its_subject(alert_id: str, page: AlertPage | None) -> None:
+    rule, _, subject = alert_id.partition(":")
+    alert = replace(HOT, alert_id=alert_id, rule=AlertRule(rule), subject=subject or "farm")
+    assert alert_page(alert) == page
+
+
+async def test_an_alert_without_a_page_says_so() -> None:
+    keys = replace(HOT, alert_id="keys", rule=AlertRule.KEYS, subject="keys")
+    source = StaticSource(snapshot(alerts=(keys,)))
+    async with run_console(source, first_screen=ScreenName.ALERTS) as stage:
+        await stage.wait_for_text("keys since")
+        await stage.press("enter")
+        await stage.wait_for_text("keys has no page: piw key list")
+        assert stage.console.current_screen.screen_name is ScreenName.ALERTS
+
+
+def test_who_has_seen_an_alert_stands_beside_it_where_there_is_room() -> None:
+    seen = replace(
+        HOT,
+        acknowledged_by="ada@desk",
+        acknowledged_at=datetime.fromtimestamp(NOON, UTC) - timedelta(hours=2),
+        note="new fan on Monday",
+    )
+    state = from_snapshot(snapshot(alerts=(seen,)), NOON)
+    (row,) = alert_rows(state, NOON, headings=False, seen=True)
+    assert [it.text for it in row.cells[-2:]] == [
+        "83C, throttled 38 of the last 60 min",
+        "ada@desk 2h ago: new fan on Monday",
+    ]
+    (narrow,) = alert_rows(state, NOON, headings=False)
+    assert narrow.cells[-2].text == "seen by ada@desk: new fan on Monday"
+    assert overview_alert_rows(state, NOON) == []
+    assert [it.key for it in overview_alert_rows(state, NOON, seen=True)] == ["hot:pi4-attic"]

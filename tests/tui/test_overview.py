@@ -1,11 +1,20 @@
 """The overview: indicators against yesterday, lists that share the lines, rows that lead on."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from piwheels.model import AlertRule, BuildHistory, FarmSeries, SeriesBars, SeriesWindow
+from piwheels.model import (
+    AlertRule,
+    BuildHistory,
+    FarmSeries,
+    RefusedKey,
+    SeriesBars,
+    SeriesWindow,
+)
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -225,6 +234,17 @@ def test_a_farm_without_builders_says_how_to_add_one() -> None:
     first, *others = notice(farm(builders=()), NOON)
     assert first == "No builder is connected; 171 jobs queued. To add one:"
     assert any("piw builder --master" in line for line in others)
+
+
+def test_a_farm_without_builders_says_which_keys_were_refused() -> None:
+    at = datetime.fromtimestamp(NOON, UTC)
+    keys = [RefusedKey("builder", f"{n}" * 64, at, f"192.0.2.{n}") for n in range(1, 8)]
+    lines = notice(farm(builders=(), refused_keys=(keys[0],)), NOON)
+    assert lines[-2:] == [
+        "Refused in the last 10 min, because not authorized: 1 key",
+        "  builder key 1111111111111111 at 192.0.2.1",
+    ]
+    assert notice(farm(builders=(), refused_keys=tuple(keys)), NOON)[-1] == "  and 2 more"
 
 
 # --- graphs ---

@@ -224,6 +224,6 @@ async def test_missing_access_logs_are_shown() -> None:
 async def test_an_empty_farm_shows_how_to_add_projects() -> None:
     source = StaticSource(snapshot(builders=(), queues=()))
     async with run_console(source, size=(80, 24)) as stage:
-        await stage.wait_for_text("No builder is connected yet")
+        await stage.wait_for_text("No builder is connected")
         await stage.press("4")
         await stage.wait_for_text("No targets yet")

@@ -10,6 +10,7 @@ from piwheels.model import (
     HostMetrics,
     LiveDownloads,
     QueueStatus,
+    RefusedKey,
 )
 from piwheels.protocol.message_base import BoundedFloat, Message
 
@@ -131,4 +132,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     index_url: str = ""  # what `pip install --index-url` takes, as the settings say
     alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
     operators: tuple[OperatorSession, ...] = ()  # with a console, the first to connect first
+    refused_keys: tuple[RefusedKey, ...] = ()  # in the last 10 minutes, 20 at most
     database: str = ""  # what the database keeps the master waiting for; "" when it does not

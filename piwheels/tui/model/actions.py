@@ -146,7 +146,8 @@ OPEN = Action(
     "enter",
     "Open",
     "Open the row: the page of a builder or a build, the next jobs of a queue, the page "
-    "of a job's release, the builds of a cause of failures, an alert's row.",
+    "of a job's release, the builds of a cause of failures, the page of"
+    " what an alert is about.",
     Group.ROWS,
     screens=(
         ScreenName.OVERVIEW,

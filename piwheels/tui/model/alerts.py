@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from piwheels.model import Alert, AlertRule, AlertScope, AlertState
-from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
 
@@ -22,6 +22,12 @@ _FARM_SCREENS = {
     AlertRule.FAILING: ScreenName.FAILURES,
     AlertRule.ACCESS_LOG: ScreenName.DOWNLOADS,
     AlertRule.PAUSED: ScreenName.EVENTS,
+}
+#: Alerts about the farm that no screen tells more of, with what does.
+_WITHOUT_PAGE = {
+    AlertRule.KEYS: "piw key list has the keys that are authorized",
+    AlertRule.PACKAGES: "piw status has the packages that builds wait for",
+    AlertRule.NO_JOBS: "its text is all that is known",
 }
 
 
@@ -47,6 +53,35 @@ def alert_place(alert: Alert) -> Place:
         case AlertScope.FARM:
             screen = _FARM_SCREENS.get(alert.rule, ScreenName.HOST)
             return Place(screen, _HOST_ROWS.get(alert.rule, ""))
+
+
+class AlertPage(NamedTuple):
+    """The page of what an alert is about, or the row of a screen of the farm."""
+
+    screen: ScreenName
+    screen_filter: ScreenFilter = NO_FILTER
+    row: str = ""
+
+
+def alert_page(alert: Alert) -> AlertPage | None:
+    """The page of what an alert is about; None where it has none."""
+    match alert.scope:
+        case AlertScope.BUILDER:
+            return AlertPage(ScreenName.BUILDER, ScreenFilter(builder=alert.subject))
+        case AlertScope.TARGET:
+            title = terminal_safe(alert.subject)
+            return AlertPage(ScreenName.QUEUE, ScreenFilter(target=alert.subject, title=title))
+        case AlertScope.FARM if alert.rule in _WITHOUT_PAGE:
+            return None
+        case AlertScope.FARM:
+            place = alert_place(alert)
+            return AlertPage(place.screen, row=place.key)
+
+
+def without_page_text(alert: Alert) -> str:
+    """What to say of an alert without a page."""
+    hint = _WITHOUT_PAGE.get(alert.rule, "")
+    return terminal_safe(f"{alert.rule} has no page: {hint}.")
 
 
 def alerts_at(state: FarmState, place: Place) -> list[Alert]:

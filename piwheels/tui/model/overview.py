@@ -13,7 +13,7 @@ from piwheels.formatting import (
     format_temperature,
     pluralize,
 )
-from piwheels.model import LiveDownloads
+from piwheels.model import LiveDownloads, RefusedKey
 from piwheels.protocol.messages import BuilderState, FailuresReply, StatusReply
 from piwheels.tui.model.copying import pip_line
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE
@@ -26,6 +26,8 @@ from piwheels.tui.model.terminal_text import terminal_safe
 _TITLE_CELLS = 13
 #: What builders in trouble are called together.
 NEEDS_PERSON = "need you"
+#: So many refused keys are listed.
+_MAX_REFUSED = 5
 _WORK_ORDER = (BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.FINISHING)
 
 
@@ -75,8 +77,21 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
             "  on the builder: piw key generate builder",
             "  on the master:  piw key authorize NAME KEY",
             "  on the builder: piw builder --master HOST",
+            *_refused_keys(status.refused_keys),
         ]
     return [*_all_built(state, status, now, failures)] if is_all_built(status) else []
+
+
+def _refused_keys(refused: Sequence[RefusedKey]) -> Iterator[str]:
+    """Who tried to connect lately with a key that is not authorized."""
+    if not refused:
+        return
+    yield f"Refused in the last 10 min, because not authorized: {pluralize(len(refused), 'key')}"
+    for each in refused[:_MAX_REFUSED]:
+        at = f" at {each.address}" if each.address else ""
+        yield terminal_safe(f"  {each.role} key {each.public[:16]}{at}")
+    if len(refused) > _MAX_REFUSED:
+        yield f"  and {len(refused) - _MAX_REFUSED} more"
 
 
 def _all_built(

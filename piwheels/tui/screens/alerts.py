@@ -12,8 +12,7 @@ from piwheels.alerts.texts import explanation
 from piwheels.model import Alert, AlertRule, AlertScope
 from piwheels.tui.model.action_targets import builder_target, queue_target
 from piwheels.tui.model.action_types import ActionTarget
-from piwheels.tui.model.alert_rows import ALERT_COLUMNS, alert_rows
-from piwheels.tui.model.alerts import alert_place
+from piwheels.tui.model.alert_rows import ALERT_COLUMNS, SEEN_WIDTH, alert_rows
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -48,6 +47,7 @@ class AlertsScreen(TableScreen):
             console.farm,
             console.now,
             headings=not self.view.sort and not self.filter_text,
+            seen=console.size.width >= SEEN_WIDTH,
             ascii_only=console.ascii_only,
         )
 
@@ -62,10 +62,9 @@ class AlertsScreen(TableScreen):
         return [alert] if alert and alert.cleared_at is None else []
 
     def open_row(self, key: str) -> None:
-        """Go to the row that the alert is about."""
+        """The page of what the alert is about."""
         if alert := find_alert(self.console, key):
-            screen, row = alert_place(alert)
-            self.console.navigate(screen, cursor=row)
+            self.open_alert(alert)
 
     def refresh_content(self) -> None:
         """Show the current rows, and explain the one under the cursor."""

@@ -17,9 +17,11 @@ from piwheels.tui.model.alerts import (
     Place,
     active_alerts,
     alert_line,
+    alert_page,
     alert_place,
     alerts_at,
     next_alert,
+    without_page_text,
 )
 from piwheels.tui.model.copying import Copyable, copyable_installs, copyable_names
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
@@ -87,6 +89,14 @@ class FarmScreen(Screen[None]):
         screen, key = alert_place(alert)
         console.navigate(screen, cursor=key)
         self.app.notify(alert_line(alert), markup=False)  # Esc leaves the row
+
+    def open_alert(self, alert: Alert) -> None:
+        """Show the page of what an alert is about, or say that it has none."""
+        page = alert_page(alert)
+        if page is None:
+            self.notify(without_page_text(alert), markup=False)
+            return
+        self.console.navigate(page.screen, page.screen_filter, cursor=page.row)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
         """What an action applies to: the marked rows, else the row under the cursor."""

@@ -10,6 +10,7 @@ from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.builder_pane import builder_pane
 from piwheels.tui.model.detail_lines import DetailLine
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
+from piwheels.tui.model.overview import notice
 from piwheels.tui.model.tables import builders
 from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.screens.builder_loader import BuilderLoader
@@ -33,15 +34,6 @@ class BuildersScreen(TableScreen):
     STRETCH = "release"
     DEFAULT_ORDER = "by trouble"
     HAS_DETAILS = True
-    EMPTY_TEXT = (
-        "No builder is connected yet.\n\n"
-        "On the machine that builds:\n"
-        "  piw key generate builder\n\n"
-        "On the master:\n"
-        "  piw key authorize NAME KEY\n\n"
-        "Then on the machine that builds:\n"
-        "  piw builder --master HOST"
-    )
 
     def __init__(self, console: ConsoleContext) -> None:
         super().__init__(console)
@@ -62,6 +54,12 @@ class BuildersScreen(TableScreen):
     @work(exclusive=True, group="details")
     async def _follow(self) -> None:
         await self._loader.follow()
+
+    def _empty_text(self) -> str:
+        """How to add a builder, and which were refused; for a filter, that nothing matches it."""
+        console = self.console
+        lines = [] if self.filter_text else notice(console.farm, console.now)
+        return "\n".join(lines) or super()._empty_text()
 
     def all_rows(self) -> list[Row]:
         """The builders; with a filter, those that serve its target."""

@@ -16,7 +16,7 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import builder_target, ended_target, log_filter, queue_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alert_rows import ALERT_COLUMNS, overview_alert_rows
-from piwheels.tui.model.alerts import Place, alert_place, alerts_at
+from piwheels.tui.model.alerts import Place, active_alerts, alerts_at
 from piwheels.tui.model.copying import Copyable, copyable_cells, copyable_rows
 from piwheels.tui.model.indicators import (
     BUILT_LABEL,
@@ -96,7 +96,7 @@ _LISTS: dict[str, tuple[Column, ...]] = {
 }
 #: Columns that are narrower, so that none of them is left out.
 _NARROW_LISTS = _LISTS | {
-    "alerts": (*_LISTS["alerts"][:2], replace(_LISTS["alerts"][2], width=18), _LISTS["alerts"][3]),
+    "alerts": (*_LISTS["alerts"][:2], replace(_LISTS["alerts"][2], width=18), *_LISTS["alerts"][3:]),
     "queues": (
         QUEUE_LIST_COLUMNS[0],
         replace(QUEUE_LIST_COLUMNS[1], width=20),
@@ -312,7 +312,9 @@ class OverviewScreen(FarmScreen):
         console = self.console
         farm, now, ascii_only = console.farm, console.now, console.ascii_only
         rows = {
-            "alerts": overview_alert_rows(farm, now, ascii_only=ascii_only),
+            "alerts": overview_alert_rows(
+                farm, now, seen=self._width_class == "wide", ascii_only=ascii_only
+            ),
             "queues": queue_list(farm, ascii_only=ascii_only),
             "longest": longest_builds(farm, now, ascii_only=ascii_only),
             "ended": last_builds(farm, ascii_only=ascii_only),
@@ -358,9 +360,7 @@ class OverviewScreen(FarmScreen):
     def _set_headings(self, counts: Mapping[str, int], heights: Mapping[str, int]) -> None:
         """Name each list in its first column that is shown, and count alerts and queues."""
         titles = {
-            "alerts": list_title("Alerts", counts["alerts"], heights["alerts"] - 1)
-            if counts["alerts"]
-            else "No alerts",
+            "alerts": self._alerts_title(heights["alerts"] - 1),
             "queues": list_title("Queues", counts["queues"], heights["queues"] - 1),
             "longest": LONGEST_COLUMNS[0].title,
             "ended": ENDED_COLUMNS[0].title,
@@ -373,6 +373,11 @@ class OverviewScreen(FarmScreen):
             if narrow and name in {"queues", "longest"}:
                 second = replace(second, title=title)
             self._set_columns(name, (replace(first, title=title), second, *others))
+
+    def _alerts_title(self, shown: int) -> str:
+        """Those that somebody has seen are listed last, and do not count."""
+        count = len(active_alerts(self.console.farm))
+        return list_title("Alerts", count, min(shown, count)) if count else "No alerts"
 
     def _set_columns(self, name: str, columns: tuple[Column, ...]) -> None:
         table = self.table(name)
@@ -475,12 +480,11 @@ class OverviewScreen(FarmScreen):
         return {**super().handlers(), actions.OPEN: self.open_current_row}
 
     def open_current_row(self) -> None:
-        """Show what the row is about: the row of an alert, a queue, the log of a build."""
+        """Show what the row is about: the page of an alert's subject, a queue, a build's log."""
         name, key = self._current()
         console = self.console
         if name == "alerts" and (alert := find_alert(console, key)):
-            screen, row = alert_place(alert)
-            console.navigate(screen, cursor=row)
+            self.open_alert(alert)
         elif name == "queues":
             console.navigate(ScreenName.QUEUES, cursor=key)
         elif (target := self._target(name, key)) and target.build is not None:
