@@ -209,6 +209,7 @@ class StatusService:
             builder=query.builder,
             failed=query.failed,
             slower_than_s=query.slower_than_s,
+            ended_before=query.ended_before,
         )
         return tuple(ended)
 

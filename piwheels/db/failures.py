@@ -49,7 +49,8 @@ _DETAILS_SQL = f"""
 #: was canceled has none.
 _OPEN_FAILURES_SQL = f"""
     WITH recent AS MATERIALIZED (
-        SELECT build_id, project, version, target, will_retry, ended_at, reason, evidence,
+        SELECT build_id, project, version, target, will_retry, ignored_by_policy, ended_at,
+               reason, evidence,
                coalesce(nullif(failure_class, ''), outcome) AS failure_class
           FROM builds
          WHERE outcome <> 'built'
@@ -101,6 +102,8 @@ _GROUPS_SQL = f"""
                count(DISTINCT target) AS targets,
                count(DISTINCT (project, version)) FILTER (WHERE is_regression) AS regressions,
                count(DISTINCT (project, version)) FILTER (WHERE is_retrying) AS retrying,
+               count(DISTINCT (project, version))
+                   FILTER (WHERE is_retrying AND ignored_by_policy) AS retried,
                max(ended_at) AS last_at,
                array_agg(build_id ORDER BY is_regression DESC, build_id DESC) AS builds,
                (array_agg(DISTINCT project || ' ' || version)
@@ -109,7 +112,7 @@ _GROUPS_SQL = f"""
          GROUP BY failure_class, cause
     )
     SELECT n.failure_class, n.cause, n.reason, n.packages, n.missing, n.releases, n.targets,
-           n.regressions, n.retrying, n.last_at,
+           n.regressions, n.retrying, n.retried, n.last_at,
            coalesce(n.regressed, ARRAY[]::text[]) AS regressed,
            b.build_id AS example_build, b.project AS example_project,
            b.version AS example_version, b.target AS example_target,

@@ -69,6 +69,7 @@ async def recent_builds(
     builder: str | None = None,
     failed: bool = False,
     slower_than_s: float = 0.0,
+    ended_before: datetime | None = None,
 ) -> list[BuildSummary]:
     """The builds that ended last, the newest first, optionally filtered."""
     # Only the conditions that apply, so that each combination gets its own plan.
@@ -78,12 +79,19 @@ async def recent_builds(
         "b.builder = %(builder)s AND b.ended_at > now() - interval '7 days'": builder is not None,
         "b.outcome <> 'built'": failed,
         "b.duration_s >= %(slower_than_s)s": slower_than_s > 0,
+        "b.ended_at < %(ended_before)s": ended_before is not None,
     }
     requested = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
         BUILD_SUMMARIES_SQL.format(conditions=" AND ".join(requested) or "true")
         + "LIMIT %(limit)s",
-        {"limit": limit, "project": project, "builder": builder, "slower_than_s": slower_than_s},
+        {
+            "limit": limit,
+            "project": project,
+            "builder": builder,
+            "slower_than_s": slower_than_s,
+            "ended_before": ended_before,
+        },
     )
     return [build_summary(row) for row in rows]
 

@@ -20,7 +20,8 @@ class FailureGroup(Struct, frozen=True, kw_only=True):
     releases: int
     targets: int
     regressions: int = 0  # releases
-    retrying: int = 0  # releases that are built again without a command
+    retrying: int = 0  # releases that are built again
+    retried: int = 0  # those of them that were queued again by a command, or for another sdist
     last_at: datetime
     example_build: int  # the last build of a regression, else the last
     example_project: str

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from piwheels.errors import PiwheelsError
 from piwheels.tui.client.contexts import Context, context_of
+from piwheels.tui.client.recording import RecordingSource
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.farm_session import FarmSession
@@ -170,10 +171,17 @@ class FarmApp(PreferencesApp):
             return
         while isinstance(dialog := self.screen, ModalScreen):
             await dialog.dismiss(None)
+        recorded = self.session.connection
         left = self._replace_screens(FarmSession(context, source))
         self.consume_events(self.session)  # ends the connection to the other farm
         for screen in left:
             await screen.remove()
+        if isinstance(recorded, RecordingSource):
+            self.notify(
+                f"The recording {recorded.recorder.file} has ended: another farm is shown.",
+                severity="warning",
+                markup=False,
+            )
 
     def _replace_screens(self, session: FarmSession) -> list[FarmScreen]:
         """Show a new screen of another farm; returns those of the farm that was left."""

@@ -79,6 +79,7 @@ def _groups(
             targets=len({build.target for build in failed}),
             regressions=len(names),
             retrying=len({(build.project, build.version) for build in waiting}),
+            retried=len({(build.project, build.version) for build in waiting}),
             last_at=failed[0].ended_at,
             example_build=example.build_id,
             example_project=example.project,

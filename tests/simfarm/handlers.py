@@ -110,6 +110,7 @@ class SimHandlers:
                     and body.builder in {None, build.builder}
                     and not (body.failed and build.outcome == "built")
                     and build.duration_s >= body.slower_than_s
+                    and (body.ended_before is None or build.ended_at < body.ended_before)
                 ]
                 return BuildsReply(builds=tuple(builds[: body.limit]))
             case ShowProject(project=project, version=version):
@@ -151,9 +152,7 @@ class SimHandlers:
         tracker = self._model.alerts
         for alert_id in body.alerts:
             if isinstance(body, AcknowledgeAlerts):
-                tracker.acknowledge(
-                    alert_id, self._model.operator, body.note, self._model.time
-                )
+                tracker.acknowledge(alert_id, self._model.operator, body.note, self._model.time)
             else:
                 until = self._model.time + timedelta(seconds=body.duration_s)
                 tracker.mute(alert_id, self._model.operator, until, body.note)

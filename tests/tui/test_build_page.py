@@ -67,6 +67,17 @@ def prepared_source() -> StaticSource:
     return source
 
 
+async def test_the_pane_shows_the_phases_as_the_page_does() -> None:
+    source = prepared_source()
+    async with run_console(source, size=(120, 40), first_screen=ScreenName.BUILDS) as stage:
+        await stage.wait_until(lambda: "4707" in stage.keys, "it has a row")
+        stage.table.table.move_cursor("4707")
+        await stage.wait_for_text("adding libtiff-dev")
+        assert "Phases" in stage.text
+        assert "1m   21%  adding libtiff-dev" in stage.text
+        assert [it for it in source.sent if isinstance(it, ShowBuild)][-1] == ShowBuild(build=4707)
+
+
 async def open_page(stage: AppHarness) -> None:
     await stage.wait_until(lambda: "4707" in stage.keys, "it has a row")
     stage.table.table.move_cursor("4707")

@@ -268,6 +268,7 @@ async def test_a_master_that_answers_nothing_leaves_what_the_console_knows() -> 
         )
         await stage.wait_for_text("83C, throttled 38 of 60 min")
         assert "1h: 7 built, 1 failed" in stage.text
+        await stage.wait_for_text("Its history is not known: nothing is known of that.")
 
 
 @pytest.mark.farm

@@ -14,6 +14,7 @@ import pytest
 from piwheels.errors import ConfigError, UsageError
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.client.contexts import Context
+from piwheels.tui.client.recording import Reader, Recorder, RecordingSource
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.farm_contexts import ContextResolver, MasterAddress
 from piwheels.tui.model.navigation import ScreenName
@@ -132,6 +133,18 @@ async def switch(stage: AppHarness) -> None:
     await stage.wait_for_text("Farm")
     await stage.press("down", "enter")
     await stage.wait_until(lambda: stage.console.context.name == "lab", "lab is shown")
+
+
+@pytest.mark.farm
+async def test_a_switch_ends_the_recording_and_says_so(tmp_path: Path) -> None:
+    _, main, lab = static_farms()
+    file = tmp_path / "rec"
+    farms = Farms(RecordingSource(main, Recorder(file, now=main.now)), lab)
+    async with farms.console() as stage:
+        await stage.wait_for_text("pi-main")
+        await switch(stage)
+        await stage.wait_for_text("rec has ended: another farm is shown")
+    assert Reader(file).blocks, "what was recorded before can be played"
 
 
 @pytest.mark.farm

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, field
@@ -75,6 +76,7 @@ class ListBuilds(Message, frozen=True, kw_only=True):
     builder: ShortText | None = None  # its builds of the last 7 days
     failed: bool = False  # only those without a wheel
     slower_than_s: BoundedFloat = 0.0
+    ended_before: datetime | None = None
 
 
 class ListEvents(Message, frozen=True, kw_only=True):

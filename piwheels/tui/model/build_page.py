@@ -25,9 +25,22 @@ def build_page_lines(
         lines.insert(4, DetailLine(usual, "muted", "Usual"))
     if group := group_text(details):
         lines += [BLANK, DetailLine(group, "accent")]
-    if details.phases:
-        lines += [BLANK, DetailLine("Phases", "strong"), *_phases(details)]
+    lines += _phase_block(details)
     return [*lines, BLANK, *_inputs(details, width)]
+
+
+def build_pane_lines(
+    details: BuildDetails, when: str, *, width: int, ascii_only: bool = False
+) -> list[DetailLine]:
+    """A build that has ended, beside its table: what its page has, without its inputs."""
+    lines = build_details(details.build, when, width=width, ascii_only=ascii_only)
+    return [*lines, *_phase_block(details)]
+
+
+def _phase_block(details: BuildDetails) -> list[DetailLine]:
+    if not details.phases:
+        return []
+    return [BLANK, DetailLine("Phases", "strong"), *_phases(details)]
 
 
 def group_text(details: BuildDetails) -> str:

@@ -19,6 +19,8 @@ from piwheels.tui.model.why_slow import why_slow
 _GIB = 2**30
 _CLOCK_WRONG_S = 30.0
 _MAX_ROOTS = 6
+#: Why no series are shown beside a running build.
+SERIES_ELSEWHERE = "The page of the builder has its history."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class BuilderFacts:
         builds: Its builds that ended last, the newest first.
         page: The master's answer about it.
         series: Its time series over the window, by their kinds (`load`).
+        series_note: Why there are none; "" while the master has not answered.
         log_lines: The last lines of the log of its running build.
         ascii_only: Draw with ASCII only.
     """
@@ -42,6 +45,7 @@ class BuilderFacts:
     builds: Sequence[BuildSummary] = ()
     page: BuilderPage | None = None
     series: Mapping[str, SeriesBars] = field(default_factory=dict)
+    series_note: str = ""
     window: SeriesWindow = SeriesWindow.HOUR
     log_lines: Sequence[str] = ()
     ascii_only: bool = False

@@ -11,7 +11,7 @@ from piwheels.formatting import (
 from piwheels.model import BuilderSeries, HostMetrics, SeriesBars, SeriesWindow
 from piwheels.tui.model.bar_chart import bar_chart
 from piwheels.tui.model.builder_lines import BuilderFacts
-from piwheels.tui.model.detail_lines import DetailLine
+from piwheels.tui.model.detail_lines import DetailLine, paragraph
 from piwheels.tui.model.tables.builders import DISK_CRITICAL, MEMORY_LOW, TEMPERATURE_CRITICAL
 
 #: From this width on a line has a comparison; below the other one it has the newest bars alone.
@@ -47,7 +47,10 @@ def graph_lines(facts: BuilderFacts, width: int, *, throttled: bool = True) -> l
     kinds = [*_ALWAYS]
     if throttled and host.throttled is not None:
         kinds.append(BuilderSeries.THROTTLED)
-    return [_heading(facts.window, width), *(_line(facts, kind, width) for kind in kinds)]
+    lines = [_heading(facts.window, width), *(_line(facts, kind, width) for kind in kinds)]
+    if facts.series_note:
+        lines += paragraph(facts.series_note, width, "muted")
+    return lines
 
 
 def _heading(window: SeriesWindow, width: int) -> DetailLine:

@@ -32,6 +32,7 @@ class AlertsScreen(TableScreen):
     screen_name = ScreenName.ALERTS
     COLUMNS = ALERT_COLUMNS
     MIN_WIDTHS = {"subject": 12, "detail": 10}  # noqa: RUF012
+    WIDE_WIDTHS = {"seen": 40}  # noqa: RUF012
     AUTO_GROW = ("subject",)
     STRETCH = "detail"
     EMPTY_TEXT = "No alerts: nothing needs your attention."

@@ -17,7 +17,7 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.build_page import build_page_lines
-from piwheels.tui.model.builder_lines import BuilderFacts
+from piwheels.tui.model.builder_lines import SERIES_ELSEWHERE, BuilderFacts
 from piwheels.tui.model.builder_pane import builder_pane
 from piwheels.tui.model.detail_lines import BLANK, DetailLine
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
@@ -122,6 +122,7 @@ class BuildScreen(FarmScreen):
                 builder=builder,
                 now=console.now,
                 alerts=console.farm.alerts,
+                series_note=SERIES_ELSEWHERE,
                 ascii_only=ascii_only,
             )
             title = DetailLine(f"build {self.screen_filter.build}", "strong")

@@ -30,6 +30,7 @@ _SERIES = (
 #: A cursor on its way to another row asks for nothing.
 FOLLOW_DELAY_S = 0.15
 _REFRESH_S = 60.0
+_NO_SERIES = "It has no history yet: the master keeps a value each minute."
 #: At most two lines of a log a second are drawn, in steps of so long at least.
 _LINES_PER_S = 2.0
 _MIN_TAIL_S = 1.0
@@ -54,6 +55,7 @@ class BuilderLoader:
         self._page: BuilderPage | None = None
         self._series: dict[str, SeriesBars] = {}
         self._series_window: SeriesWindow | None = None
+        self._series_error = ""
         self._asked_at: float | None = None  # for page and series
         self._asked_for: tuple[object, ...] = ()
         self._tail_of: int | None = None
@@ -65,6 +67,7 @@ class BuilderLoader:
         """Be about this builder from now on."""
         if label != self.label:
             self.label, self._page, self._series = label, None, {}
+            self._series_window, self._series_error = None, ""
             self._asked_at, self._tail_of, self._tail = None, None, b""
 
     def facts(self) -> BuilderFacts | None:
@@ -80,10 +83,18 @@ class BuilderLoader:
             builds=self.builds(),
             page=self._page,
             series=self._series if console.window is self._series_window else {},
+            series_note=self._series_note(),
             window=console.window,
             log_lines=self._log_lines() if builder.view.build == self._tail_of else (),
             ascii_only=console.ascii_only,
         )
+
+    def _series_note(self) -> str:
+        """Why there are no bars: not recorded, or nothing was measured yet."""
+        if self._console.window is not self._series_window:
+            return ""
+        known = any(mean is not None for it in self._series.values() for mean in it.means)
+        return "" if known else self._series_error or _NO_SERIES
 
     def builds(self) -> list[BuildSummary]:
         """Its builds that ended last: those that the master told, and those seen since."""
@@ -137,13 +148,19 @@ class BuilderLoader:
             if label == self.label:
                 self._page = page
                 self._on_change()
-        with suppress(PiwheelsError):
-            names = tuple(kind.of(label) for kind in _SERIES)
-            reply = await source.request(ReadSeries(names=names, window=window), SeriesReply)
-            if label == self.label:
-                self._series_window = window
-                self._series = {it.name.rpartition("/")[2]: it for it in reply.series}
-                self._on_change()
+        await self._ask_series(label, window)
+
+    async def _ask_series(self, label: str, window: SeriesWindow) -> None:
+        names = tuple(kind.of(label) for kind in _SERIES)
+        query, series, error = ReadSeries(names=names, window=window), {}, ""
+        try:
+            reply = await self._console.source.request(query, SeriesReply)
+            series = {it.name.rpartition("/")[2]: it for it in reply.series}
+        except PiwheelsError as failure:
+            error = f"Its history is not known: {failure}."
+        if label == self.label:
+            self._series_window, self._series, self._series_error = window, series, error
+            self._on_change()
 
     async def _ask_tail(self, label: str) -> None:
         builder = self._console.farm.builders.get(label)

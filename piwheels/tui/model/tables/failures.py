@@ -17,7 +17,7 @@ FAILURE_COLUMNS = (
     Column("repair", "Repair", 11, 2),
 )
 
-#: Their builds are queued, by itself or by a command.
+#: Their builds are queued, without a command.
 _QUEUED = "queued"
 
 
@@ -76,6 +76,9 @@ def cause_text(group: FailureGroup) -> str:
 
 
 def _repair(group: FailureGroup, *, retrying: bool) -> str:
+    """What was retried, else what repairs it."""
+    if group.retried:
+        return f"{format_count(group.retried)} retried"
     if retrying:
         return _QUEUED
     return terminal_safe(", ".join(group.packages))

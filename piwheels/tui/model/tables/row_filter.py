@@ -8,6 +8,7 @@ from piwheels.tui.model.tables.table_model import Column, Row
 _Test = Callable[[Row], bool]
 #: What `state:` asks for where no column is called so.
 _STATE_COLUMNS = ("outcome", "class", "rule")
+_STATE_NAMES = ("state", "outcome")
 _NO_FILTERS: Mapping[str, str] = {}
 
 
@@ -28,6 +29,12 @@ def _words(text: str, saved: Mapping[str, str]) -> Iterator[str]:
             yield from saved[word[1:]].lower().split()
         elif word != "-":  # the beginning of an excluded word
             yield word
+
+
+def wanted_states(text: str, saved: Mapping[str, str] = _NO_FILTERS) -> tuple[str, ...]:
+    """The values of `state:` and `outcome:` that rows have to have."""
+    parts = [word.partition(":") for word in _words(text, saved)]
+    return tuple(value for name, _, value in parts if name in _STATE_NAMES and value)
 
 
 def _test(word: str, columns: Sequence[Column]) -> _Test:
