@@ -1,5 +1,6 @@
 """Answers the queries of clients: status, lists, and the state of single projects."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from piwheels.protocol.messages import (
     ListFailedBuilds,
     ListFailures,
     ListQueue,
+    LogTail,
     ProjectReply,
     QueueReply,
     ReadSeries,
@@ -64,6 +66,7 @@ from piwheels.release_status import (
     release_statuses,
     removed_release_status,
 )
+from piwheels.scheduler.build_logs import no_log_text
 from piwheels.scheduler.dispatcher import Dispatcher
 
 MAX_QUEUED_JOBS = 100
@@ -130,11 +133,19 @@ class QueryHandlers:
     async def _about_builder(self, query: BuilderHistory | ShowBuilder | TailLog) -> ReplyBody:
         match query:
             case TailLog(build=build, known=known):
-                return self.dispatcher.logs.tail(build, known)
+                return await self._log_tail(build, known)
             case BuilderHistory(builder=label):
                 return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
             case ShowBuilder(builder=label):
                 return BuilderReply(page=await BuilderPages(self.db, self.dispatcher).page(label))
+
+    async def _log_tail(self, build: int, known: int) -> LogTail:
+        logs = self.dispatcher.logs
+        if (tail := logs.tail(build, known)) is not None:
+            return tail
+        if (tail := await asyncio.to_thread(logs.archived_tail, build, known)) is not None:
+            return tail
+        raise RejectedError(no_log_text(build))
 
     async def _about_projects(self, query: Explain | SearchProjects | ShowProject) -> ReplyBody:
         match query:

@@ -25,6 +25,7 @@ from piwheels.protocol.messages import (
     Snapshot,
 )
 from piwheels.protocol.sockets import Peer, Router, SendResult
+from piwheels.scheduler.build_logs import no_log_text
 from piwheels.scheduler.event_bus import EventBus
 
 #: Consoles wait for a little longer, and then reconnect.
@@ -50,9 +51,6 @@ class LogReader(Protocol):
 
     def arrivals(self, build: int, /) -> Arrivals | None:
         """When the parts of a log arrived; None: unknown."""
-
-    def total_bytes(self, build: int, /) -> int:
-        """The size of a log, of a running or completed build."""
 
     def read(self, build: int, offset: int, length: int, /) -> bytes | None:
         """A part of the log of a running build; None when it does not run."""
@@ -114,8 +112,6 @@ class Subscriptions:
     async def follow_log(self, request: FollowLog, channel: ReplyChannel) -> ReplyBody:
         """Send the chunks of a log; with `follow`, also what is added until the build ends."""
         build, offset = request.build, request.offset
-        if offset < 0:
-            offset = max(0, offset + self.logs.total_bytes(build))
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:
                 if not await channel.send(self._chunk(build, offset, data)):
@@ -127,7 +123,7 @@ class Subscriptions:
                 await asyncio.sleep(_LOG_POLL_S)
         remaining = await asyncio.to_thread(self.logs.read_archived, build)
         if remaining is None:
-            return CommandFailed(reason=f"there is no log of build {build}")
+            return CommandFailed(reason=no_log_text(build))
         size = len(remaining)
         arrivals = self.logs.arrivals(build)
         for start in range(offset, size, CHUNK_BYTES):

@@ -51,17 +51,6 @@ class LogSpool:
         except FileNotFoundError:
             return 0
 
-    def total_bytes(self, build: int) -> int:
-        """The size of a log, also of a completed build; 0 if there is none."""
-        if self._path(build).exists():
-            return self.size(build)
-        try:
-            with self._webroot.log_path(build).open("rb") as file:
-                file.seek(-4, os.SEEK_END)
-                return int.from_bytes(file.read(4), "little")  # RFC 1952, 2.3.1: ISIZE
-        except OSError:
-            return 0
-
     def create(self, build: int) -> None:
         """Create an empty log, so that it can be followed before its first line."""
         with self._ignoring_disk_errors(build):
@@ -138,12 +127,19 @@ class LogSpool:
         except FileNotFoundError:
             return None
 
-    def tail(self, build: int, known: int) -> LogTail:
-        """The end of the log of a running build, after the first `known` bytes."""
-        size = self.size(build)
-        start = max(min(known, size), size - MAX_TAIL_BYTES)
+    def tail(self, build: int, known: int) -> LogTail | None:
+        """The end of the log of a running build, after the first `known` bytes; else None."""
+        start = _tail_start(self.size(build), known)
         data = self.read(build, start, MAX_TAIL_BYTES)
-        return LogTail(offset=start, data=data or b"", running=data is not None)
+        return None if data is None else LogTail(offset=start, data=data, running=True)
+
+    def archived_tail(self, build: int, known: int) -> LogTail | None:
+        """The same of a completed build; None when it has no log."""
+        text = self.read_archived(build)
+        if text is None:
+            return None
+        start = _tail_start(len(text), known)
+        return LogTail(offset=start, data=text[start:])
 
     def read_archived(self, build: int) -> bytes | None:
         """The whole log of a completed build; None when there is none."""
@@ -196,6 +192,15 @@ class LogSpool:
 
     def _arrivals_path(self, build: int) -> Path:
         return self._path(build).with_suffix(_TIMES_SUFFIX)
+
+
+def no_log_text(build: int) -> str:
+    """What to say of a build without a log."""
+    return f"there is no log of build {build}"
+
+
+def _tail_start(size: int, known: int) -> int:
+    return max(min(known, size), size - MAX_TAIL_BYTES)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,10 @@ async def never_build(*_: object) -> m.BuildFinished:
 
 @asynccontextmanager
 async def real_builder(
-    master: Master, folder: Path, host_metrics: Callable[[], HostMetrics]
+    master: Master,
+    folder: Path,
+    host_metrics: Callable[[], HostMetrics],
+    build: Callable[..., Awaitable[m.BuildFinished]] = never_build,
 ) -> AsyncIterator[None]:
     """A builder's connection, with the master's own protocol on both sides."""
     pair = master.keys.load_or_generate("key-of-pi17")
@@ -50,7 +53,7 @@ async def real_builder(
         ),
         describe=describe,
         host_metrics=host_metrics,
-        build=cast("BuildFunction", never_build),
+        build=cast("BuildFunction", build),
         job_dir=JobDir(folder / "job"),
     )
     task = asyncio.create_task(client.run())

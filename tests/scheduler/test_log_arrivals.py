@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from piwheels.protocol.messages import LogTail
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.log_arrivals import (
     MAX_ARRIVALS,
@@ -53,9 +54,10 @@ def test_times_are_kept_with_the_log_of_a_running_and_of_an_ended_build(
     assert running is not None
     assert running.between(0, 99) == expected
     assert running.between(6, 12) == expected[:1]
-    assert logs.total_bytes(7) == 17
+    assert logs.tail(7, 12) == LogTail(offset=12, data=b"last\n", running=True)
     logs.archive(7)
-    assert (logs.total_bytes(7), logs.total_bytes(8)) == (17, 0)
+    assert (logs.tail(7, 12), logs.archived_tail(8, 0)) == (None, None)
+    assert logs.archived_tail(7, 12) == LogTail(offset=12, data=b"last\n")
     kept = logs.arrivals(7)
     assert kept is not None
     assert kept.between(0, 99) == expected

@@ -238,10 +238,6 @@ class SimFarm:
         """When the parts of a log arrived: its lines at a steady rate."""
         return logs.SimArrivals(self.log_lines, self.lines_per_s)
 
-    def total_bytes(self, build: int) -> int:
-        """The size of a log."""
-        return len(self.log(build)[0])
-
     def log(self, build: int) -> tuple[bytes, bool]:
         """The current content of a build's log, and whether it is complete."""
         failed = self.model.failed_builds.get(build, False)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from piwheels.model import BuildDetails, BuildPhase, FailureCause, FailureClass
-from piwheels.protocol.messages import BuildReply, BuildsReply, ListFailedBuilds, ShowBuild
+from piwheels.protocol.messages import BuildReply, BuildsReply, ListFailedBuilds, LogTail, ShowBuild
 from piwheels.tui.app import DisplayOptions
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.build_page import build_page_lines, cause_words, group_text
@@ -62,6 +62,7 @@ def text(details: BuildDetails) -> list[str]:
 def prepared_source() -> StaticSource:
     source = StaticSource(snapshot())
     source.log = LOG
+    source.replies[LogTail] = LogTail(offset=0, data=LOG)
     source.replies[BuildReply] = BuildReply(details=DETAILS)
     source.replies[BuildsReply] = BuildsReply(builds=(SUMMARY,))
     return source

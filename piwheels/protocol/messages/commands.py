@@ -33,18 +33,15 @@ class Subscribe(Message, frozen=True, kw_only=True):
 
 
 class FollowLog(Message, frozen=True, kw_only=True):
-    """Send the log of a build from an offset; with `follow`, also what is added until it ends.
-
-    A negative offset counts from the end of what is there.
-    """
+    """Send the log of a build from an offset; with `follow`, also what is added until it ends."""
 
     build: BigInt
-    offset: BigInt = 0
+    offset: SizeBytes = 0
     follow: bool = True
 
 
 class TailLog(Message, frozen=True, kw_only=True):
-    """The end of the log of a running build, after what is known; answered by LogTail."""
+    """The end of the log of a build, after what is known; answered by LogTail."""
 
     build: BigInt
     known: SizeBytes = 0  # where the log ended when this was asked before, in bytes

@@ -55,8 +55,6 @@ class EventSource(Protocol):
     ) -> AsyncGenerator[LogChunk]:
         """The chunks of a build's log from an offset on, until it is finished.
 
-        A negative offset counts from the end of what is there.
-
         Raises:
             PiwheelsError: there is no such log, or this source has none; one line says why.
         """

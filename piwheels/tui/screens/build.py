@@ -12,7 +12,7 @@ from textual.widgets import Static
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_datetime
 from piwheels.model import BuildDetails
-from piwheels.protocol.messages import BuildReply, ShowBuild
+from piwheels.protocol.messages import BuildReply, LogTail, ShowBuild, TailLog
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
@@ -20,6 +20,7 @@ from piwheels.tui.model.build_page import build_page_lines
 from piwheels.tui.model.builder_lines import SERIES_ELSEWHERE, BuilderFacts
 from piwheels.tui.model.builder_pane import builder_pane
 from piwheels.tui.model.detail_lines import BLANK, DetailLine
+from piwheels.tui.model.log_tail import TailBuffer
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.state import Builder
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -27,9 +28,7 @@ from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.same_cause import show_same_cause
 from piwheels.tui.widgets.detail_pane import detail_content
-from piwheels.tui.widgets.log_buffer import LogBuffer
 
-_TAIL_BYTES = 16_384
 _TAIL_LINES = 20
 _MIN_WIDTH = 36
 
@@ -88,10 +87,9 @@ class BuildScreen(FarmScreen):
                 reply = await source.request(ShowBuild(build=build), BuildReply)
                 self._details, self._error = reply.details, ""
             self.refresh_all()
-            buffer = LogBuffer(max_lines=_TAIL_LINES)
-            async for piece in source.follow_log(build, offset=-_TAIL_BYTES, follow=False):
-                buffer.append(piece.data)
-            self._tail = tuple(buffer.lines_from(0))[-_TAIL_LINES:]
+            buffer = TailBuffer()
+            buffer.add(await source.request(TailLog(build=build), LogTail))
+            self._tail = tuple(buffer.lines[-_TAIL_LINES:])
         except PiwheelsError as error:
             self._error = str(error)
         self.refresh_all()

@@ -8,7 +8,6 @@ from contextlib import suppress
 from piwheels.errors import PiwheelsError
 from piwheels.model import BuilderPage, BuilderSeries, BuildSummary, SeriesBars, SeriesWindow
 from piwheels.protocol.messages import (
-    MAX_TAIL_BYTES,
     BuilderReply,
     LogTail,
     ReadSeries,
@@ -16,8 +15,8 @@ from piwheels.protocol.messages import (
     ShowBuilder,
     TailLog,
 )
-from piwheels.sanitize import strip_terminal_codes
 from piwheels.tui.model.builder_lines import BuilderFacts
+from piwheels.tui.model.log_tail import TailBuffer
 from piwheels.tui.screens.context import ConsoleContext
 
 _SERIES = (
@@ -59,8 +58,7 @@ class BuilderLoader:
         self._asked_at: float | None = None  # for page and series
         self._asked_for: tuple[object, ...] = ()
         self._tail_of: int | None = None
-        self._tail = b""
-        self._tail_end = 0
+        self._tail = TailBuffer()
         self._tail_at = 0.0  # when it is asked for next, by the monotonic clock
 
     def select(self, label: str) -> None:
@@ -68,7 +66,7 @@ class BuilderLoader:
         if label != self.label:
             self.label, self._page, self._series = label, None, {}
             self._series_window, self._series_error = None, ""
-            self._asked_at, self._tail_of, self._tail = None, None, b""
+            self._asked_at, self._tail_of, self._tail = None, None, TailBuffer()
 
     def facts(self) -> BuilderFacts | None:
         """All that is known of the builder; None if it is not there."""
@@ -85,7 +83,7 @@ class BuilderLoader:
             series=self._series if console.window is self._series_window else {},
             series_note=self._series_note(),
             window=console.window,
-            log_lines=self._log_lines() if builder.view.build == self._tail_of else (),
+            log_lines=self._tail.lines if builder.view.build == self._tail_of else (),
             ascii_only=console.ascii_only,
         )
 
@@ -102,12 +100,6 @@ class BuilderLoader:
         farm = self._console.farm
         known |= {it.build_id: it for it in farm.builds.values() if it.builder == self.label}
         return sorted(known.values(), key=lambda it: (it.ended_at, it.build_id), reverse=True)
-
-    def _log_lines(self) -> list[str]:
-        text = self._tail.decode(errors="replace")
-        lines = [strip_terminal_codes(line) for line in text.removesuffix("\n").split("\n")]
-        # The first may have lost its beginning.
-        return lines[1:] if self._tail_end > len(self._tail) and len(lines) > 1 else lines
 
     # --- requests ---
 
@@ -166,20 +158,15 @@ class BuilderLoader:
         builder = self._console.farm.builders.get(label)
         build = builder.view.build if builder else None
         if build != self._tail_of:
-            self._tail_of, self._tail, self._tail_end = build, b"", 0
+            self._tail_of, self._tail = build, TailBuffer()
             self._tail_at = 0.0
         now_s = time.monotonic()
         if build is None or now_s < self._tail_at:
             return
         self._tail_at = now_s + max(_MIN_TAIL_S, self.tail_lines / _LINES_PER_S)
         with suppress(PiwheelsError):
-            asked = TailLog(build=build, known=self._tail_end)
+            asked = TailLog(build=build, known=self._tail.end)
             tail = await self._console.source.request(asked, LogTail)
             if build == self._tail_of and tail.data:
-                self._add(tail)
+                self._tail.add(tail)
                 self._on_change()
-
-    def _add(self, tail: LogTail) -> None:
-        kept = self._tail if tail.offset == self._tail_end else b""
-        self._tail = (kept + tail.data)[-MAX_TAIL_BYTES:]
-        self._tail_end = tail.offset + len(tail.data)
