@@ -96,7 +96,11 @@ _LISTS: dict[str, tuple[Column, ...]] = {
 }
 #: Columns that are narrower, so that none of them is left out.
 _NARROW_LISTS = _LISTS | {
-    "alerts": (*_LISTS["alerts"][:2], replace(_LISTS["alerts"][2], width=18), *_LISTS["alerts"][3:]),
+    "alerts": (
+        *_LISTS["alerts"][:2],
+        replace(_LISTS["alerts"][2], width=18),
+        *_LISTS["alerts"][3:],
+    ),
     "queues": (
         QUEUE_LIST_COLUMNS[0],
         replace(QUEUE_LIST_COLUMNS[1], width=20),
