@@ -178,7 +178,7 @@ class FarmApp(PreferencesApp):
             await screen.remove()
         if isinstance(recorded, RecordingSource):
             self.notify(
-                f"The recording {recorded.recorder.file} has ended: another farm is shown.",
+                f"The recording has ended, another farm is shown: {recorded.recorder.file}",
                 severity="warning",
                 markup=False,
             )

@@ -375,7 +375,7 @@ async def test_a_key_of_former_versions_does_nothing_dangerous(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await move_to(stage, "pi007")
-    for key in ("d", "Z", "Q", "c", "b", "h", "v", "Y", "S", "T", "minus"):
+    for key in ("d", "Z", "Q", "b", "h", "v", "Y", "S", "T", "minus"):
         await stage.press(key)
     assert stage.console.screen is stage.table
     await stage.press("D")

@@ -143,7 +143,7 @@ async def test_a_switch_ends_the_recording_and_says_so(tmp_path: Path) -> None:
     async with farms.console() as stage:
         await stage.wait_for_text("pi-main")
         await switch(stage)
-        await stage.wait_for_text("rec has ended: another farm is shown")
+        await stage.wait_for_text("The recording has ended, another farm is shown")
     assert Reader(file).blocks, "what was recorded before can be played"
 
 

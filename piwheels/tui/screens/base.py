@@ -199,7 +199,7 @@ class FarmScreen(Screen[None]):
     async def choose_what_to_copy(self, column: str = "") -> None:
         """Ask what to copy, with the cell of a column highlighted, and copy that (OSC 52)."""
         if isinstance(sheet := self.app.screen, CopySheet):  # the second of two fast keys
-            sheet.call_later(sheet.dismiss, "0")
+            sheet.call_later(sheet.action_copy_first)
             return
         status = self.console.farm.status
         target = next(iter(self.action_targets()), None)

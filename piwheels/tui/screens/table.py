@@ -280,8 +280,8 @@ class TableScreen(FarmScreen):
         return tuple(target for key in keys if (target := self.action_target(key)))
 
     def current_row(self) -> str:
-        """The key of the row under the cursor."""
-        return self.table.cursor or ""
+        """The key of the row under the cursor; "" also while there is no table yet."""
+        return (self.table.cursor or "") if self.has_widgets else ""
 
     def step_to_page(self, by: int, page: ScreenName) -> ScreenFilter | None:
         """Move the cursor to the next row that has such a page."""
