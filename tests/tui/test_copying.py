@@ -104,11 +104,13 @@ class TestOnATerminal:
         terminal.press("c")
         await wait_until(lambda: "\tpi001\t" in copied(terminal))
         await shows(terminal, "Copied the row: ")
+        await sheet_is_gone(terminal)
         terminal.press("c")
         await shows(terminal, "─ Copy ─")
         terminal.press("\x1b[F\r")  # the last: the address
         await wait_until(lambda: copied(terminal) == URL)
         await shows(terminal, f"Copied index address: {URL}")
+        await sheet_is_gone(terminal)
 
     async def copy_by_mouse(self, terminal: PtySession) -> None:
         line = next(n for n, text in enumerate(terminal.text(), 1) if " pi002 " in text)
@@ -133,6 +135,11 @@ class TestOnATerminal:
         terminal.press("cc")
         await wait_until(lambda: copied(terminal)[:20] in shown and copied(terminal) != "pi002")
         await shows(terminal, "Copied line 7: ")
+
+
+async def sheet_is_gone(terminal: PtySession) -> None:
+    """A key pressed before would be one of the sheet's."""
+    await wait_until(lambda: not any("─ Copy ─" in line for line in terminal.text()))
 
 
 def click(terminal: PtySession, x: int, y: int, *, button: int = 0) -> None:
