@@ -48,6 +48,14 @@ async def test_it_shows_each_target_with_what_is_expected(size: tuple[int, int])
         assert "a builder needs 2.0 G" in stage.text or size[1] < 40
 
 
+async def test_it_names_its_address_on_the_website() -> None:
+    async with run_console(prepared_source()) as stage:
+        await stage.wait_until(lambda: stage.console.farm.has_snapshot, "the farm is known")
+        stage.console.navigate(ScreenName.EXPLAIN, ScreenFilter(project="numpy"))
+        await stage.wait_for_text(f"Web page: {stage.console.web_links.release('numpy')}")
+        assert stage.console.web_links.release("numpy").endswith("/project/numpy/")
+
+
 @pytest.fixture
 async def farm(tmp_path: Path) -> AsyncIterator[SimFarm]:
     async with SimFarm(control_address(tmp_path), FarmModel(builders=8), hz=0) as farm:

@@ -108,8 +108,10 @@ async def test_on_a_terminal(tmp_path: Path, term: str, setting: str, shown: boo
         try:
             await wait_until(lambda: any("1 OVERVIEW" in line for line in terminal.text()))
             await wait_until(lambda: any("Ended last" in line for line in terminal.text()))
+            assert not open_links(b"".join(terminal.data)), "rows of the overview move too often"
             terminal.press("3")
             await wait_until(lambda: any("3 BUILDS" in line for line in terminal.text()))
+            await wait_until(lambda: any("row 1 of" in line for line in terminal.text()))
             data = b"".join(terminal.data)
         finally:
             terminal.__exit__(None, None, None)

@@ -80,6 +80,7 @@ class FarmState:
     events: list[AuditEvent] = field(default_factory=list)  # oldest first
     last_heard_at: float | None = None  # the last message or heartbeat
     connected: bool = False
+    connections: int = 0  # so many were made; what was asked for in an earlier one is asked again
     instance: str = ""
     same_master: bool | None = None
     lost_reason: str = ""
@@ -99,6 +100,7 @@ class FarmState:
         match event:
             case Connected(instance=instance, same_master=same_master):
                 self.connected, self.lost_reason = True, ""
+                self.connections += 1
                 self.instance, self.same_master = instance, same_master
             case Disconnected(reason=reason, retry_at=retry_at):
                 self.connected = False

@@ -6,6 +6,7 @@ from typing import ClassVar
 from textual import work
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -115,7 +116,14 @@ class ExplainScreen(FarmScreen):
             now=console.now,
             ascii_only=console.ascii_only,
         )
-        return detail_content(lines)
+        return Content.assemble(detail_content(lines), *self._web_page())
+
+    def _web_page(self) -> tuple[Content, ...]:
+        """The address of its page for visitors, as a link of the terminal."""
+        address = self.console.web_links.release(self.screen_filter.project)
+        if not address:
+            return ()
+        return (Content("\nWeb page: "), Content.styled(address, Style(link=address)))
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
         """The release, and its last build."""

@@ -128,7 +128,7 @@ class OverviewScreen(FarmScreen):
     def __init__(self, console: ConsoleContext) -> None:
         super().__init__(console)
         self._series: dict[str, SeriesBars] = {}
-        self._window: SeriesWindow | None = None  # what was asked for since the connection began
+        self._asked: tuple[SeriesWindow, int] | None = None  # the last, and in which connection
         self._failures: FailuresReply | None = None
 
     def compose_body(self) -> Sequence[Widget]:
@@ -152,17 +152,14 @@ class OverviewScreen(FarmScreen):
         )
 
     def _list(self, name: str) -> RowTable:
-        table = RowTable(
+        # Without links: rows move with each build, and an address is longer than their change.
+        return RowTable(
             _LISTS[name],
             ascii_only=self.console.ascii_only,
             can_mark=False,
             shows_cursor_without_focus=False,
             id=name,
         )
-        table.link_of = lambda key, column: self.console.web_links.of_cell(
-            self._target(name, key), column
-        )
-        return table
 
     # --- what is shown ---
 
@@ -287,14 +284,13 @@ class OverviewScreen(FarmScreen):
 
     def _read_series_if_due(self) -> None:
         """Ask once after connecting, and when there is another window."""
-        window = self.console.window
-        if not self.console.farm.connected:
-            self._window = None
-        elif self._window != window:
-            if self._window is not None:
-                self._series = {}
-            self._window = window
-            self._read_series(window)
+        window, farm = self.console.window, self.console.farm
+        if not farm.connected or self._asked == (window, farm.connections):
+            return
+        if self._asked is not None and self._asked[0] != window:
+            self._series = {}
+        self._asked = (window, farm.connections)
+        self._read_series(window)
 
     @work(exclusive=True)
     async def _read_series(self, window: SeriesWindow) -> None:
