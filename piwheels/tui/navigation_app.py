@@ -69,7 +69,10 @@ class NavigationApp(FarmApp):
         """Show a screen; a log and a project of what is under the cursor."""
         target = next(iter(self.current_screen.action_targets()), None)
         screen_filter = NO_FILTER
-        if screen_name is ScreenName.LOG and target and target.build is not None:
+        if screen_name is ScreenName.LOG and target:
+            if target.build is None:
+                self.notify(f"{target.name} has no build whose log could be shown.")
+                return
             screen_filter = log_filter(target)
         if screen_name is ScreenName.EXPLAIN and target and target.project:
             screen_filter = release_filter(target)

@@ -55,6 +55,15 @@ async def test_l_opens_the_log_of_a_builder_and_escape_returns_to_its_row() -> N
         assert stage.table.table.cursor == "pi4-attic"
 
 
+async def test_l_on_a_builder_without_a_build_says_so_and_stays() -> None:
+    async with run_console(prepared_source()) as stage:
+        await stage.wait_for_text("pi4-loft")
+        stage.table.table.move_cursor("pi4-loft")
+        await stage.press("l")
+        await stage.wait_for_text("pi4-loft has no build whose log could be shown.")
+        assert stage.console.current_screen.screen_name is ScreenName.BUILDERS
+
+
 async def test_brackets_show_the_log_of_the_builder_before_and_after() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")

@@ -225,14 +225,14 @@ async def test_texts_are_never_markup_and_ascii_if_requested() -> None:
         assert "".join(app.lines()).isascii()
 
 
-def test_columns_with_the_highest_drop_order_are_dropped_first() -> None:
+def test_columns_with_the_highest_drop_order_are_dropped_first_if_they_do_not_fit() -> None:
     def kept(width: int) -> list[str]:
         return [slot.column.key for slot in layout_columns(Columns(COLUMNS), width)]
 
     assert kept(80) == ["state", "label", "load", "disk"]
     assert kept(37) == ["state", "label", "load"]
     assert kept(28) == ["state", "label"]
-    assert kept(20) == ["label"]
+    assert kept(20) == ["label", "load"]  # no room for the state, which is wider
     assert kept(5) == ["label"]
 
 

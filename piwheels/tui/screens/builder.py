@@ -36,6 +36,7 @@ class _Lines(Static):
 
     DEFAULT_CSS: ClassVar[str] = """
     _Lines { height: auto; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    _Lines#tail { height: 1fr; }
     """
 
 
@@ -94,14 +95,18 @@ class BuilderScreen(FarmScreen):
         if facts is None:
             self._show("#builder", self._missing())
             self._show("#tail", ())
+            self.query_one("#tail").display = True
             return
         size = self.console.size
         width = min(max(_LEAST_WIDTH, size.width - _MARGIN), _MOST_WIDTH)
-        lines = page_lines(facts, width, size.height - _BARS)
+        height = size.height - _BARS
+        lines = page_lines(facts, width, height)
         self._loader.tail_lines = max(1, len(lines.tail) - 1)
         self._show("#builder", lines.about)
         self._show_builds(table, facts, lines.build_rows)
         self._show("#tail", lines.tail)
+        # It fills the screen, where there is room for a line of it.
+        self.query_one("#tail").display = len(lines.about) + lines.build_rows + 1 < height
 
     def _missing(self) -> Sequence[DetailLine]:
         name = terminal_safe(self.screen_filter.builder)
@@ -109,9 +114,7 @@ class BuilderScreen(FarmScreen):
         return (DetailLine(text),)
 
     def _show(self, selector: str, lines: Sequence[DetailLine]) -> None:
-        widget = self.query_one(selector, _Lines)
-        widget.display = bool(lines)
-        widget.update(detail_content(lines))
+        self.query_one(selector, _Lines).update(detail_content(lines))
 
     def _show_builds(self, table: RowTable, facts: BuilderFacts, count: int) -> None:
         columns = last_build_columns(self.console.size.width)

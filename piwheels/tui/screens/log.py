@@ -44,7 +44,7 @@ class LogScreen(FarmScreen):
     KEEPS_MESSAGE_ROW = False  # the log has a row about the place of its own
     AUTO_FOCUS = "LogView"
     _EMPTY_TEXT: ClassVar[str] = (
-        "No build is selected. On Builders (1) or Builds (3), Enter shows the log of a row's build."
+        "No build is selected. On Builders (2) and Builds (3), l shows the log of a row's build."
     )
 
     def __init__(self, console: ConsoleContext) -> None:

@@ -78,10 +78,13 @@ def layout_columns(columns: Columns, width: int) -> tuple[ColumnSlot, ...]:
 
 
 def _most_important(columns: Sequence[tuple[int, Column]], room: int) -> list[tuple[int, Column]]:
-    kept = list(columns)
-    while len(kept) > 1 and _width_of(kept) > room:
-        kept.remove(max(kept, key=lambda item: (item[1].drop_order, item[0])))
-    return kept
+    """The columns of the least `drop_order`, and of the others those for which there is room."""
+    by_importance = sorted(columns, key=lambda item: (item[1].drop_order, item[0]))
+    kept = by_importance[:1]
+    for item in by_importance[1:]:
+        if _width_of([*kept, item]) <= room:
+            kept.append(item)
+    return [item for item in columns if item in kept]
 
 
 def _width_of(columns: list[tuple[int, Column]]) -> int:
