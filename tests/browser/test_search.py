@@ -59,7 +59,7 @@ async def test_any_spelling_of_a_name_finds_the_project(visit: Visit, typed: str
 
 
 async def test_a_pasted_name_finds_the_project(visit: Visit) -> None:
-    await visit.page.get_by_role("combobox").fill("opencv-python")
+    await visit.page.get_by_role("combobox", name="Find a project").fill("opencv-python")
     await expect(visit.page.get_by_role("option")).to_have_text(["opencv-python"])
 
 
@@ -78,7 +78,7 @@ async def test_no_results_are_reported(visit: Visit) -> None:
     ],
 )  # fmt: skip
 async def test_a_typing_error_is_corrected(visit: Visit, typed: str, name: str) -> None:
-    box = visit.page.get_by_role("combobox")
+    box = visit.page.get_by_role("combobox", name="Find a project")
     await type_in(visit.page, typed)
     await expect(visit.page.get_by_role("status")).to_contain_text("These names are similar")
     await expect(visit.page.get_by_role("option").first).to_have_text(name)
@@ -100,7 +100,7 @@ async def test_the_form_opens_a_project_without_javascript(many: Visitors) -> No
 
 @pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "../../etc", "a" * 200, "é"])
 async def test_any_text_can_be_typed(visit: Visit, typed: str) -> None:
-    await visit.page.get_by_role("combobox").fill(typed)
+    await visit.page.get_by_role("combobox", name="Find a project").fill(typed)
     await expect(visit.page.get_by_role("status")).not_to_be_empty()
     assert await results(visit.page) == []
 
@@ -109,7 +109,7 @@ async def test_any_text_can_be_typed(visit: Visit, typed: str) -> None:
 
 
 async def test_keys_select_and_open_results(visit: Visit) -> None:
-    box = visit.page.get_by_role("combobox")
+    box = visit.page.get_by_role("combobox", name="Find a project")
     await type_in(visit.page, "python-")
     await expect(visit.page.get_by_role("status")).to_contain_text("most downloaded")
     await expect(box).to_have_attribute("aria-expanded", "true")
@@ -126,7 +126,7 @@ async def test_keys_select_and_open_results(visit: Visit) -> None:
 
 
 async def test_escape_closes_and_then_clears(visit: Visit) -> None:
-    box = visit.page.get_by_role("combobox")
+    box = visit.page.get_by_role("combobox", name="Find a project")
     await type_in(visit.page, "num")
     await expect(visit.page.get_by_role("listbox")).to_be_visible()
     await box.press("Escape")
@@ -142,7 +142,7 @@ async def test_escape_closes_and_then_clears(visit: Visit) -> None:
 
 async def test_enter_immediately_after_a_name_opens_the_project(visit: Visit) -> None:
     """Nobody who knows the name waits for the list."""
-    await visit.page.get_by_role("combobox").fill("scipy")
+    await visit.page.get_by_role("combobox", name="Find a project").fill("scipy")
     await visit.page.keyboard.press("Enter")
     await visit.page.wait_for_url("**/project/scipy/")
 
@@ -185,7 +185,7 @@ async def test_a_late_response_is_ignored(many: Visitors) -> None:
         await visit.page.route(re.compile(r"/search/pa?\w*\.json"), hold)
         async with visit.page.expect_event("requestfailed") as cancelled:
             await type_in(visit.page, "an")
-            await visit.page.get_by_role("combobox").fill("numpy")
+            await visit.page.get_by_role("combobox", name="Find a project").fill("numpy")
         assert "ERR_ABORTED" in ((await cancelled.value).failure or "")
         await expect(visit.page.get_by_role("option")).to_have_text(["numpy"])
         release.set()
@@ -242,7 +242,7 @@ async def test_missing_shards_are_reported(many: Visitors) -> None:
 async def test_without_javascript_the_list_is_linked(many: Visitors) -> None:
     async with many.visit(java_script_enabled=False) as visit:
         await visit.open()
-        await expect(visit.page.get_by_role("combobox")).to_be_visible()
+        await expect(visit.page.get_by_role("combobox", name="Find a project")).to_be_visible()
         link = visit.page.get_by_role("link", name="Projects are also listed")
         await expect(link).to_have_attribute("href", "packages.html")
         await expect(visit.page.get_by_role("button", name="Copy")).to_be_hidden()

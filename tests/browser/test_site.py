@@ -119,7 +119,7 @@ async def test_the_home_page_loads_less_than_60_kb(farmed: Visitors) -> None:
             "Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"])
         )
         await visit.page.goto(visit.base, wait_until="networkidle")
-        await visit.page.get_by_role("combobox").press_sequentially("a")
+        await visit.page.get_by_role("combobox", name="Find a project").press_sequentially("a")
         await expect(visit.page.get_by_role("option").first).to_be_visible()
         favicon = await visit.page.request.get(f"{visit.base}favicon.ico")
         total = sum(map(int, sizes)) + len(await favicon.body())
@@ -140,7 +140,7 @@ async def test_the_home_page_shows_commands_and_builds(farmed: Visitors) -> None
 
 async def test_a_project_is_found_and_its_log_is_read(farmed: Visitors) -> None:
     async with visiting(farmed, "packages.html") as visit:
-        await visit.page.get_by_role("combobox").press_sequentially("alph")
+        await visit.page.get_by_role("combobox", name="Find a project").press_sequentially("alph")
         await visit.page.keyboard.press("ArrowDown")
         await visit.page.keyboard.press("Enter")
         await visit.page.wait_for_url("**/project/alpha/")
@@ -256,7 +256,7 @@ async def test_hostile_text_is_shown_as_text(farmed: Visitors) -> None:
 
 async def test_a_long_name_is_found_and_shown(farmed: Visitors) -> None:
     async with visiting(farmed, "packages.html", viewport=NARROW) as visit:
-        await visit.page.get_by_role("combobox").press_sequentially("xxx")
+        await visit.page.get_by_role("combobox", name="Find a project").press_sequentially("xxx")
         await visit.page.get_by_role("option").first.click()
         await visit.page.wait_for_url(f"**/project/{HUGE}/")
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text(HUGE)

@@ -37,6 +37,14 @@ async def download(db: Database, day: date, counts: dict[str, int]) -> None:
             """,
             {"day": day, "project": name, "count": count},
         )
+        await db.execute(
+            """
+            INSERT INTO downloads_by_project AS t (project, downloads, saved_s)
+            VALUES (%(project)s, %(count)s, 0)
+                ON CONFLICT (project) DO UPDATE SET downloads = t.downloads + excluded.downloads
+            """,
+            {"project": name, "count": count},
+        )
 
 
 async def test_few_downloads_appear_on_the_pages_soon(site: SiteHarness) -> None:
