@@ -39,7 +39,7 @@ def _prose(page: Path) -> str:
 def _commands(line: str) -> list[list[str]]:
     found = []
     for match in _PIW.finditer(line):
-        command = re.split(r"\s+#\s|\s*[|&;)]|\s*$", line[match.end() :])[0]
+        command = re.split(r"\s+[#>]\s|\s*[|&;)]|\s*$", line[match.end() :])[0]
         if words := [word for word in _split(command) if word != "..."]:
             found.append(words)
     return found
