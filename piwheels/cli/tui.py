@@ -1,6 +1,5 @@
 """`piw tui`: the operator's console."""
 
-import gc
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -38,6 +37,8 @@ def _starts_without_gc(command: Callable[_P, None]) -> Callable[_P, None]:
 
     @wraps(command)
     def run_command(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        import gc
+
         gc.disable()
         try:
             command(*args, **kwargs)
