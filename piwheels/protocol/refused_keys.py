@@ -35,7 +35,7 @@ class RefusedKeys:
     def recent(self) -> tuple[RefusedKey, ...]:
         """Those of the last minutes, with the minute of their last time, the last ones first.
 
-        A peer tries again every few seconds: consoles are not told of each time.
+        A peer retries every few seconds; consoles are not notified of every attempt.
         """
         now = datetime.now(UTC)
         recent = [

@@ -61,7 +61,7 @@ class Quantity:
 
     @property
     def is_steady(self) -> bool:
-        """Whether it grew by no more than it may."""
+        """Whether its growth is within the limit."""
         return self.growth <= self.allowed
 
 

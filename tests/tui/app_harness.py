@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from piwheels.tui.app import Console, DisplayOptions
@@ -19,6 +20,15 @@ from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.settings import Settings
 from piwheels.tui.widgets.finder_list import FinderList
 from tests.timeouts import WAIT_S
+
+#: The sizes of terminals that the console is designed for; the smallest and the largest run with
+#: the slow tests.
+SCREEN_SIZES = (
+    pytest.param((40, 20), marks=pytest.mark.slow),
+    (80, 24),
+    (120, 40),
+    pytest.param((200, 60), marks=pytest.mark.slow),
+)
 
 
 @dataclass

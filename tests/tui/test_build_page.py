@@ -16,7 +16,7 @@ from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.log import LogScreen
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address
-from tests.tui.app_harness import AppHarness, run_console
+from tests.tui.app_harness import SCREEN_SIZES, AppHarness, run_console
 from tests.tui.sample_farm import build_finished, snapshot
 from tests.tui.static_source import StaticSource
 from tests.tui.test_screens import LOG
@@ -114,16 +114,7 @@ def test_a_cause_is_one_line() -> None:
     assert cause_words(FailureCause(failure_class=FailureClass.TIMED_OUT)) == "timed-out"
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param((40, 20), marks=pytest.mark.slow),
-        (80, 24),
-        (120, 40),
-        pytest.param((200, 60), marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("size", SCREEN_SIZES, ids=str)
 async def test_enter_on_a_build_opens_its_page_and_l_its_log(size: tuple[int, int]) -> None:
     source = prepared_source()
     async with run_console(source, size=size, first_screen=ScreenName.BUILDS) as stage:

@@ -10,7 +10,7 @@ from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.navigation import ScreenName
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address
-from tests.tui.app_harness import AppHarness, run_console
+from tests.tui.app_harness import SCREEN_SIZES, AppHarness, run_console
 
 pytestmark = pytest.mark.farm  # each runs the whole console
 
@@ -31,16 +31,7 @@ async def open_queue(stage: AppHarness, target: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param((40, 20), marks=pytest.mark.slow),
-        (80, 24),
-        (120, 40),
-        pytest.param((200, 60), marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("size", SCREEN_SIZES, ids=str)
 async def test_enter_on_a_queue_lists_its_next_jobs(farm: SimFarm, size: tuple[int, int]) -> None:
     build = farm.model.builds[0]
     connection = MasterConnection(farm.address, operator_name="ada@here")
