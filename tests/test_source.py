@@ -75,6 +75,16 @@ def test_texts_use_plain_words(repository: Path) -> None:
     assert not found, "\n".join(found[:20])
 
 
+def test_tests_of_pages_wait_for_an_address(repository: Path) -> None:
+    """An address changes before the page of that address has run its scripts."""
+    found = [
+        f"{path.relative_to(repository)}: use wait_for_url"
+        for path in sorted((repository / "tests" / "browser").glob("*.py"))
+        if re.search(r"assert .*\.url\b", source_text(path))
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_names_of_earlier_versions_do_not_return(repository: Path) -> None:
     """`tests/old_names.txt` has the names that docs/glossary.md replaced."""
     text = (repository / "tests" / "old_names.txt").read_text(encoding="utf-8")
