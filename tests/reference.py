@@ -28,6 +28,7 @@ from piwheels.cli.aliases import ALIASES
 from piwheels.protocol import messages
 from piwheels.protocol.commands import definitions
 from piwheels.protocol.commands.definition import CommandDefinition
+from piwheels.protocol.control_roles import ROLE_SUMMARIES, ControlRole
 from piwheels.recipes import KEYS
 from piwheels.tui.model.action_types import Action, Group
 from piwheels.tui.model.actions import all_actions
@@ -236,8 +237,24 @@ Limits are part of the types: a message that exceeds one is malformed and is rej
 
 def command_table() -> str:
     """One row for each operator command, from its definition."""
-    header = ("command", "message", "permission", "console", "what it does")
+    header = ("command", "message", "role", "console", "what it does")
     return _table(header, map(_command_row, definitions()))
+
+
+def _roles() -> str:
+    """One row for each role, with the commands that need it; messages without one in italics."""
+    rows = (
+        (f"`{role}`", summary, ", ".join(_needing(role)) or "all that change nothing")
+        for role, summary in ROLE_SUMMARIES.items()
+    )
+    return _table(("role", "adds", "commands that need it"), rows)
+
+
+def _needing(role: ControlRole) -> Iterator[str]:
+    for definition in definitions():
+        if definition.role is role:
+            name = definition.name
+            yield f"`piw {name}`" if name else f"*{definition.message.__name__}*"
 
 
 def _command_row(definition: CommandDefinition[Any]) -> tuple[str, ...]:
@@ -245,7 +262,7 @@ def _command_row(definition: CommandDefinition[Any]) -> tuple[str, ...]:
     return (
         f"`piw {definition.name}`" if definition.name else "",
         f"[{name}](#{name.lower()})",
-        definition.permission,
+        definition.role,
         ", ".join(action.label for action in definition.console),
         f"{definition.summary} {definition.consequence}".rstrip(),
     )
@@ -397,6 +414,7 @@ def _recipe_keys() -> str:
 
 _PARTS: dict[str, Callable[[], str]] = {
     "recipe-keys": _recipe_keys,
+    "roles": _roles,
     "renamed-settings": _renamed_settings,
     "renamed-commands": _renamed_commands,
     "triggers": _triggers,

@@ -350,10 +350,18 @@ def test_a_builder_is_authorized_and_revoked(piw: Piw, tmp_path: Path) -> None:
     assert public not in piw("key", "list").stdout
 
 
-def test_a_console_is_authorized_as_an_operator(piw: Piw) -> None:
-    assert piw("key", "authorize", "desk", "ab" * 32, "--operator").returncode == 0
-    listed = json.loads(piw("key", "list", "--json").stdout)
-    assert {"role": "operator", "name": "desk", "public": "ab" * 32} in listed
+def test_a_console_is_authorized_with_a_role_that_can_be_changed(piw: Piw) -> None:
+    for options, role in (
+        (("--role", "operate"), "operate"),
+        (("--role", "watch"), "watch"),
+        (("--operator",), "administer"),  # the former option let its key do everything
+    ):
+        assert piw("key", "authorize", "desk", "ab" * 32, *options).returncode == 0
+        listed = json.loads(piw("key", "list", "--json").stdout)
+        assert [it["role"] for it in listed if it["name"] == "desk"] == [role]
+    refused = piw("key", "authorize", "desk", "cd" * 32, "--role", "builder")
+    assert refused.returncode == 2
+    assert "'watch', 'operate', 'administer'" in refused.stderr
 
 
 def test_secret_keys_are_private_and_never_printed(piw: Piw, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ ALIASES = (
     ),
     Alias(("deploy",), ("config",)),
     Alias(("key", "new"), ("key", "generate")),
+    Alias(("key", "authorize"), ("key", "authorize"), "--operator", "--role=administer"),
+    Alias(("key", "authorize"), ("key", "authorize"), "--watcher", "--role=watch"),
     Alias(("key", "allow"), ("key", "authorize")),
 )
 _BARE_CONFIG = Alias(("config",), ("config", "show"))

@@ -34,7 +34,8 @@ class TargetCommand(click.Command):
 
 def help_text(definition: CommandDefinition[Any]) -> str:
     """The help of a command: what it does, and examples of it."""
-    blocks = [definition.summary, definition.details]
+    role = f"Requires the role {definition.role}; see `piw key authorize --help`."
+    blocks = [definition.summary, definition.details, role]
     if definition.examples:
         blocks.append(
             "\n".join(("\b", "Examples:", *(f"  {line}" for line in definition.examples)))

@@ -6,6 +6,7 @@ import click
 
 from piwheels.cli.main import cli
 from piwheels.cli.options import config_option, json_option, load_config, yes_option
+from piwheels.protocol.control_roles import ROLE_SUMMARIES, ControlRole
 
 
 @cli.group()
@@ -36,29 +37,37 @@ def key_generate(name: str, config_file: Path | None) -> None:
     click.echo(KeyStore(directory).generate(name).public)
 
 
-@key.command("authorize")
+_AUTHORIZE_HELP = """Authorize a public key under a name; again with another role changes the role.
+
+\b
+Roles of consoles; each may also do what those before it may:
+{roles}
+
+A change takes effect at the next command, also of an open console.
+
+\b
+Examples:
+  piw key authorize pi1 KEY
+  piw key authorize wall KEY --role watch
+""".format(roles="\n".join(f"  {role:<12}{text}" for role, text in ROLE_SUMMARIES.items()))
+
+
+@key.command("authorize", help=_AUTHORIZE_HELP, short_help="Authorize a public key under a name.")
 @click.argument("name")
 @click.argument("public", metavar="KEY")
-@click.option("--operator", is_flag=True, help="A console's key, for the control socket over TCP.")
-@click.option("--watcher", is_flag=True, help="Like --operator, but read-only.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in ControlRole]),
+    help="A console's key, for the control socket over TCP: what it may do. Without this option it "
+    "is a builder's key.",
+)
 @config_option
-def key_authorize(
-    name: str, public: str, operator: bool, watcher: bool, config_file: Path | None
-) -> None:
-    """Authorize a public key under a name.
-
-    \b
-    Examples:
-      piw key authorize pi1 KEY
-      piw key authorize desk KEY --operator
-    """  # noqa: D301 - \b is click's mark for lines to keep
+def key_authorize(name: str, public: str, role: str | None, config_file: Path | None) -> None:
+    """Authorize a key; the help is above."""
     from piwheels.protocol.keys import MASTER, KeyStore, Role
 
-    if operator and watcher:
-        raise click.UsageError("--operator and --watcher exclude each other")
-    role = Role.OPERATOR if operator else Role.WATCHER if watcher else Role.BUILDER
     store = KeyStore(load_config(config_file).master.key_dir)
-    store.authorize(role, name, public)
+    store.authorize(Role(role or Role.BUILDER), name, public)
     click.echo(
         f"{name} is authorized; it needs the master's key: {store.load_or_generate(MASTER).public}"
     )
@@ -87,7 +96,7 @@ def key_list(config_file: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
     for role, name, public in rows:
-        click.echo(f"{role:<8}  {name:<20}  {public}")
+        click.echo(f"{role:<10}  {name:<20}  {public}")
 
 
 @key.command("revoke")

@@ -93,6 +93,13 @@ class MasterSection(msgspec.Struct, frozen=True):
             "only for authorized keys. Empty: none."
         ),
     ] = ""
+    control_group_role: Annotated[
+        Literal["watch", "operate", "administer"],
+        _doc(
+            "What the members of the control socket's group may do; root and the master's own "
+            "account administer."
+        ),
+    ] = "administer"
     builder_bind: Annotated[str, _doc("Address that builders connect to.")] = "tcp://*:5555"
     upload_bind: Annotated[str, _doc("Address that builders upload wheels to.")] = "tcp://*:5556"
     key_dir: Annotated[

@@ -17,8 +17,8 @@ from piwheels.control.audit_messages import describe_command, describe_outcome
 from piwheels.control.authorization import Caller
 from piwheels.control.database_watch import in_parentheses
 from piwheels.errors import NotNowError, PiwheelsError
-from piwheels.protocol.commands import permission_for
-from piwheels.protocol.commands.definition import Permission
+from piwheels.protocol.commands import needed_role
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Accepted,
@@ -139,14 +139,15 @@ class CommandExecutor:
     async def execute(self, request: Request, call: Call) -> ReplyBody:
         """Answer a query, or execute a command."""
         body = request.body
-        if permission_for(body) is Permission.VIEW:
+        needed = needed_role(body)
+        if needed is ControlRole.WATCH:
             return await with_timeout(
                 self.handler(body, call), _QUERY_TIMEOUT_S, self.database_wait
             )
-        if call.caller.denial:
-            denied = CommandFailed(reason=call.caller.denial)
-            await self._record(body, call.caller, denied)
-            return denied
+        if refusal := call.caller.refusal(needed):
+            refused = CommandFailed(reason=refusal)
+            await self._record(body, call.caller, refused)
+            return refused
         await call.send(Accepted())
         # The client may disconnect meanwhile: a command that has begun is finished all the same.
         return await asyncio.shield(self._run_once(request, call))

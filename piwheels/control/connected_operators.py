@@ -45,7 +45,7 @@ class ConnectedOperators:
             name=caller.name,
             origin=address or _LOCAL,
             since=datetime.now(UTC),
-            read_only=bool(caller.denial),
+            role=caller.role,
         )
         try:
             yield number

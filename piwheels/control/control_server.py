@@ -18,8 +18,8 @@ from piwheels.control.command_executor import Call, ChunkQueue, CommandExecutor,
 from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.subscriptions import ReplyChannel, Subscriptions
 from piwheels.errors import PiwheelsError
-from piwheels.protocol.commands import permission_for
-from piwheels.protocol.commands.definition import Permission
+from piwheels.protocol.commands import needed_role
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     PROTOCOL,
     CommandFailed,
@@ -47,6 +47,7 @@ LEASE_S = 60.0
 MAX_STREAMS = 64
 #: Concurrent other requests of one client.
 _MAX_COMMANDS = 1000
+_NOT_AUTHORIZED = "this console's key is not authorized on the master"
 
 #: A socket, a peer's route on it, and the id of its request.
 StreamKey = tuple[int, bytes, int]
@@ -65,6 +66,7 @@ class _Lease:
     task: asyncio.Task[None]
     chunks: ChunkQueue
     quota: _QuotaKey
+    role: ControlRole  # the client's when it began
     renewed_at: float
 
 
@@ -78,6 +80,7 @@ class ControlServer:
     subscriptions: Subscriptions
     request_shutdown: Callable[[], None]
     operators: ConnectedOperators = field(default_factory=ConnectedOperators)
+    group_role: ControlRole = ControlRole.ADMINISTER  # of the Unix socket's group
     _leases: dict[StreamKey, _Lease] = field(default_factory=dict)
     _quota_use: Counter[_QuotaKey] = field(default_factory=Counter)
 
@@ -112,9 +115,11 @@ class ControlServer:
         peer, request = envelope.peer, envelope.message
         stream = (number, peer.route, request.request_id)
         lease = self._leases.get(stream)
-        caller = authorize(self.keys, peer, request)
+        caller = authorize(self.keys, peer, request, self.group_role)
         if caller is None:
-            await self._reject(channel, lease)
+            await self._reject(channel, lease, _NOT_AUTHORIZED)
+        elif lease is not None and lease.role is not caller.role:
+            await self._reject(channel, lease, f"the role is {caller.role} now; connect again")
         elif lease is not None:
             await self._continue(channel, lease, request.body)
         else:
@@ -123,12 +128,10 @@ class ControlServer:
             )
             await self._start(stream, channel, envelope, caller, quota)
 
-    async def _reject(self, channel: ReplyChannel, lease: _Lease | None) -> None:
+    async def _reject(self, channel: ReplyChannel, lease: _Lease | None, reason: str) -> None:
         if lease is not None:
             lease.task.cancel()
-        await channel.try_send(
-            CommandFailed(reason="this console's key is not authorized on the master")
-        )
+        await channel.try_send(CommandFailed(reason=reason))
 
     async def _continue(self, channel: ReplyChannel, lease: _Lease, body: RequestBody) -> None:
         lease.renewed_at = time.monotonic()
@@ -151,7 +154,7 @@ class ControlServer:
         chunks = ChunkQueue(envelope.message.body)
         call = Call(caller, channel.send, chunks)
         task = asyncio.create_task(self._serve(channel, envelope.message, call))
-        self._leases[stream] = _Lease(task, chunks, quota, time.monotonic())
+        self._leases[stream] = _Lease(task, chunks, quota, caller.role, time.monotonic())
         self._quota_use[quota] += 1
         task.add_done_callback(functools.partial(self._on_finished, stream))
 
@@ -170,7 +173,7 @@ class ControlServer:
                     lease.task.cancel()
 
     async def _serve(self, channel: ReplyChannel, request: Request, call: Call) -> None:
-        if permission_for(request.body) is Permission.OPERATE:
+        if needed_role(request.body) is not ControlRole.WATCH:
             self.operators.record(call.caller.name, describe_command(request.body))
         work = self._dispatch(channel, request, call)
         reply = await run_catching(request.body, call.caller, work)
@@ -188,7 +191,7 @@ class ControlServer:
                 return CommandFailed(reason="the master was restarted; send the request again")
             case Subscribe():
                 with self.operators.connected(call.caller, channel.peer.address) as session:
-                    return await self.subscriptions.watch(channel, session)
+                    return await self.subscriptions.watch(channel, session, call.caller.role)
             case FollowLog() as query:
                 return await self.subscriptions.follow_log(query, channel)
             case _:

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from piwheels.control.command_executor import with_timeout
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     CommandFailed,
@@ -87,15 +88,15 @@ class Subscriptions:
     event_bus: EventBus
     database_wait: Callable[[], str] = str
 
-    async def watch(self, channel: ReplyChannel, session: int = 0) -> ReplyBody:
-        """Send a Snapshot, and EventBatches from then on; `session` is the client's own.
+    async def watch(self, channel: ReplyChannel, session: int, role: ControlRole) -> ReplyBody:
+        """Send a Snapshot, and EventBatches from then on; session and role are the client's own.
 
         Raises:
             NotNowError: the database does not answer.
         """
         with self.event_bus.subscribe() as events:
             snapshot = await with_timeout(self.snapshot(), SNAPSHOT_TIMEOUT_S, self.database_wait)
-            if not await channel.send(replace(snapshot, session=session)):
+            if not await channel.send(replace(snapshot, session=session, role=role)):
                 return CLIENT_GONE
             while True:
                 batch = [await events.get()]

@@ -38,7 +38,8 @@ from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.model import projection
-from piwheels.protocol.keys import MASTER, KeyStore, Role
+from piwheels.protocol.control_roles import ControlRole
+from piwheels.protocol.keys import CONTROL_DOMAIN, MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     PROTOCOL,
@@ -319,6 +320,7 @@ class _Master:
             ),
             request_shutdown=self._shutdown.set,
             operators=self._operators,
+            group_role=ControlRole(self._config.master.control_group_role),
         )
 
     async def run_services(self) -> None:
@@ -384,7 +386,7 @@ class _Master:
         gate = CurveGate(self._is_allowed, self._refused_keys.record)
         await stack.enter_async_context(gate)
         gate.protect(Role.BUILDER)
-        gate.protect(Role.OPERATOR)
+        gate.protect(CONTROL_DOMAIN)
         builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _rejected, hwm=_BUILDER_HWM)
         uploads: Router[FromUploader, ToUploader] = Router(FromUploader, _rejected, hwm=_UPLOAD_HWM)
         control = _control_router()
@@ -397,12 +399,12 @@ class _Master:
         uploads.bind(config.upload_bind, key=key, domain=Role.BUILDER)
         control.bind(config.control_bind)
         if config.control_tcp_bind:
-            controls[1].bind(config.control_tcp_bind, key=key, domain=Role.OPERATOR)
+            controls[1].bind(config.control_tcp_bind, key=key, domain=CONTROL_DOMAIN)
         return _Sockets(builders, uploads, controls)
 
     def _is_allowed(self, domain: str, key: str) -> bool:
-        # Watchers use the operators' socket; each request is authorized separately.
-        roles = [Role(domain), *([Role.WATCHER] if domain == Role.OPERATOR else [])]
+        # All consoles use one socket; each request is authorized separately.
+        roles = [Role(role) for role in ControlRole] if domain == CONTROL_DOMAIN else [Role(domain)]
         return any(self._keys.name_of(role, key) is not None for role in roles)
 
 

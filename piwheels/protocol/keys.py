@@ -2,8 +2,7 @@
 
     keys/<name>.secret           a key pair of this machine, mode 0600
     keys/builder/<name>          the public key of an authorized builder
-    keys/operator/<name>         the public key of a console, over TCP
-    keys/watcher/<name>          the same, of a read-only console
+    keys/<role>/<name>           the public key of a console, over TCP: watch, operate, administer
 
 Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own format (Z85) has characters that
 a shell would interpret. The name of a builder's file is its label.
@@ -26,6 +25,8 @@ from piwheels.webroot import replace_file
 log = logging.getLogger(__name__)
 
 MASTER = "master"
+#: What the sockets call the keys of all control roles.
+CONTROL_DOMAIN = "control"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
@@ -60,8 +61,13 @@ class Role(StrEnum):
     """What the owner of a key may do."""
 
     BUILDER = "builder"
-    OPERATOR = "operator"  # of the control socket over TCP: may do everything
-    WATCHER = "watcher"  # of the control socket over TCP: read-only
+    WATCH = "watch"  # with the next two: a ControlRole, of the control socket over TCP
+    OPERATE = "operate"
+    ADMINISTER = "administer"
+
+
+#: The folders of keys that were authorized before there were these roles.
+_FORMER_FOLDERS = {Role.WATCH: "watcher", Role.ADMINISTER: "operator"}
 
 
 class AuthorizedKey(msgspec.Struct, frozen=True):
@@ -77,8 +83,8 @@ class KeyStore:
 
     def __init__(self, key_dir: Path) -> None:
         self.key_dir = key_dir
-        self._cached: dict[Role, tuple[int, dict[str, str]]] = {}
-        self._last_read: dict[Role, dict[str, str]] = {}
+        self._cached: dict[str, tuple[int, dict[str, str]]] = {}  # by folder
+        self._last_read: dict[str, dict[str, str]] = {}
 
     def pair(self, name: str) -> KeyPair | None:
         """A key pair of this machine, or None if it was not generated.
@@ -142,7 +148,7 @@ class KeyStore:
         return self.pair(name) or self.generate(name)
 
     def authorize(self, role: Role, name: str, public: str) -> None:
-        """Authorize a public key under a name.
+        """Authorize a public key under a name; a console's has this role and no other from now on.
 
         Raises:
             ConfigError: the name or the key is malformed, or either is in use already.
@@ -152,17 +158,24 @@ class KeyStore:
             raise ConfigError(
                 "a public key is 64 hexadecimal digits, as `piw key generate` prints it"
             )
+        replaced: list[AuthorizedKey] = []
         for known in self.authorized_keys():
             if known.role is role and known.name == name and known.public != public:
                 raise ConfigError(f"{role} {name} has another key; `piw key revoke {name}` first")
             if known.public == public and (known.role, known.name) != (role, name):
-                raise ConfigError(f"this key is already authorized for {known.role} {known.name}")
+                if known.name != name or Role.BUILDER in {role, known.role}:
+                    raise ConfigError(
+                        f"this key is already authorized for {known.role} {known.name}"
+                    )
+                replaced.append(known)
         path = self._entry_path(role, name)
         try:
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.parent.mkdir(exist_ok=True)
             replace_file(path, f"{public}\n".encode())
             os.utime(path.parent)
+            for known in replaced:
+                self._remove(known)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
 
@@ -176,8 +189,12 @@ class KeyStore:
         if not gone:
             raise ConfigError(f"no key is authorized under the name {name}; see `piw key list`")
         for known in gone:
-            self._entry_path(known.role, known.name).unlink(missing_ok=True)
+            self._remove(known)
         return gone
+
+    def _remove(self, known: AuthorizedKey) -> None:
+        for folder in _folders(known.role):
+            (self.key_dir / folder / _validate_name(known.name)).unlink(missing_ok=True)
 
     def authorized_keys(self) -> list[AuthorizedKey]:
         """All authorized keys, builders first, by name.
@@ -196,10 +213,16 @@ class KeyStore:
         return self._names_by_key(role).get(public)
 
     def _names_by_key(self, role: Role) -> dict[str, str]:
-        folder = self.key_dir / role
+        names: dict[str, str] = {}
+        for folder in _folders(role):
+            names |= self._names_in(folder)
+        return names
+
+    def _names_in(self, folder_name: str) -> dict[str, str]:
+        folder = self.key_dir / folder_name
         try:
             changed = folder.stat().st_mtime_ns
-            seen = self._cached.get(role)
+            seen = self._cached.get(folder_name)
             if seen and seen[0] == changed:
                 return seen[1]
             names = {
@@ -210,14 +233,13 @@ class KeyStore:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            if error.errno in _OUT_OF_DESCRIPTORS and role in self._last_read:
-                return self._last_read[
-                    role
-                ]  # no file can be opened now: the keys as they were last read
+            if error.errno in _OUT_OF_DESCRIPTORS and folder_name in self._last_read:
+                # No file can be opened now: the keys as they were last read.
+                return self._last_read[folder_name]
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
-        self._last_read[role] = names
+        self._last_read[folder_name] = names
         if abs(time.time_ns() - changed) > _MTIME_MARGIN_NS:  # also when a clock was ahead
-            self._cached[role] = (changed, names)
+            self._cached[folder_name] = (changed, names)
         return names
 
     def _secret_path(self, name: str) -> Path:
@@ -225,6 +247,11 @@ class KeyStore:
 
     def _entry_path(self, role: Role, name: str) -> Path:
         return self.key_dir / role / _validate_name(name)
+
+
+def _folders(role: Role) -> list[str]:
+    """Where the keys of a role are, the folder for new ones last."""
+    return [*filter(None, [_FORMER_FOLDERS.get(role)]), role.value]
 
 
 def _read_public_key(path: Path) -> str:

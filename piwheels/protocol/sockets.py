@@ -7,6 +7,7 @@ limited (see `connection_limits`). A Dealer never queues for a peer that is not 
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -62,12 +63,14 @@ def generate_key_pair() -> KeyPair:
 class Peer(msgspec.Struct, frozen=True):
     """Who sent a message: its route on this socket, its public key and its IP address.
 
-    Key and address are "" on a Unix socket.
+    Key and address are "" on a Unix socket; `uid` is the account there, by the kernel's word, and
+    None where the system does not tell.
     """
 
     route: bytes
     key: str
     address: str = ""
+    uid: int | None = None
 
 
 class SendResult(Enum):
@@ -86,6 +89,8 @@ class Envelope(msgspec.Struct, Generic[_In], frozen=True):
     frames: tuple[bytes, ...] = ()
 
 
+#: What ZeroMQ calls the peer of a Unix socket: user id, group id and process id (SO_PEERCRED).
+_CREDENTIALS = re.compile(r".*:(\d+):(\d+):(\d+)", re.ASCII)
 _ZAP_ADDRESS = 3  # the frame of a request with the peer's IP address
 _ZAP = "inproc://zeromq.zap.01"  # ZeroMQ RFC 27: one for all sockets of a process
 
@@ -226,7 +231,8 @@ class Router(Generic[_In, _Out]):
             route = bytes(frames[0].buffer)
             last = frames[-1]
             key = _key_of(last)
-            peer = Peer(route=route, key=key, address=_address_of(last) if key else "")
+            address, uid = _origin_of(last, is_local=not key)
+            peer = Peer(route=route, key=key, address=address, uid=uid)
             if self._requires_key and not peer.key:
                 # Cannot happen; without a key it would be taken for a message of a local operator.
                 _rejection_log.warning("dropped a message that came over TCP without a key")
@@ -405,8 +411,13 @@ def _key_of(frame: zmq.Frame) -> str:
         return ""
 
 
-def _address_of(frame: zmq.Frame) -> str:
+def _origin_of(frame: zmq.Frame, *, is_local: bool) -> tuple[str, int | None]:
+    """The IP address of a message's sender, or on a Unix socket the user id of its account."""
     try:
-        return str(frame.get("Peer-Address"))
+        told = str(frame.get("Peer-Address"))
     except (zmq.ZMQError, KeyError, ValueError):
-        return ""
+        return "", None
+    if not is_local:
+        return told, None
+    credentials = _CREDENTIALS.fullmatch(told)
+    return "", int(credentials[1]) if credentials else None

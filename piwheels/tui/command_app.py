@@ -36,7 +36,7 @@ class CommandApp(NavigationApp):
             return possible or None
         if here not in actions.SCREENS_WITH.get(action.requires, (here,)):
             return False
-        if action.changes_farm and self.source.read_only:
+        if not self.may_send(action):
             return None
         if action.requires in {Requirement.NOTHING, Requirement.TABLE}:
             return True
@@ -45,6 +45,12 @@ class CommandApp(NavigationApp):
         # Few rows of other screens have an alert: its keys are shown for those alone.
         hidden = action.requires is Requirement.ALERT and here not in actions.WITH_ALERTS
         return False if hidden else None
+
+    def may_send(self, action: Action) -> bool:
+        """Whether this console and its role allow an action; what sends nothing is allowed."""
+        if action.command is None:
+            return True
+        return not self.source.read_only and self.farm.role.includes(action.command.role)
 
     def unavailable_reason(self, action: Action) -> str:
         """Why an action cannot be done now, in one line."""
@@ -58,6 +64,9 @@ class CommandApp(NavigationApp):
             return f"{action.label} changes the farm, and {shown} is shown; Esc returns to now."
         if action.changes_farm and self.source.read_only:
             return f"{action.label} changes the farm, and this console is read-only."
+        if action.command is not None and not self.may_send(action):
+            needed, own = action.command.role, self.farm.role
+            return f"{action.label} needs the role {needed}, and this console has {own}."
         if action.screens and self.current_screen.screen_name not in action.screens:
             where = join_words([screen.capitalize() for screen in action.screens])
             return f"{action.label} is a key of {where}."

@@ -19,7 +19,7 @@ from piwheels.protocol.commands import (
     console_actions,
     definition_of,
     definitions,
-    permission_for,
+    needed_role,
     registered,
 )
 from piwheels.protocol.commands.definition import (
@@ -28,9 +28,9 @@ from piwheels.protocol.commands.definition import (
     Inputs,
     Kind,
     Parameter,
-    Permission,
     Requirement,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import CommandMessage
 from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
@@ -63,7 +63,7 @@ def test_a_definition_is_complete(definition: CommandDefinition[Any]) -> None:
         body = definition.build(INPUTS)
         assert definition_of(body) is definition
         assert definition.audit(body)
-        assert permission_for(body) is Permission.OPERATE
+        assert needed_role(body) is definition.role is not ControlRole.WATCH
 
 
 def test_every_command_message_has_a_definition_and_a_handler(
@@ -79,9 +79,9 @@ def test_every_command_message_has_a_definition_and_a_handler(
     assert messages - {CommandMessage} == defined
 
 
-def test_queries_need_no_operator_permission() -> None:
+def test_queries_need_no_more_than_watching() -> None:
     assert definition_of(m.Status()) is None
-    assert permission_for(m.Status()) is Permission.VIEW
+    assert needed_role(m.Status()) is ControlRole.WATCH
 
 
 def test_names_and_keys_of_console_actions_are_unique() -> None:

@@ -5,13 +5,11 @@ import asyncio
 import pytest
 
 from piwheels.db import catalog
-from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.errors import RejectedError
 from piwheels.model import AuditEvent
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
-from piwheels.protocol.keys import MASTER, Role
 from tests.control.conftest import Master
-from tests.ports import free_port
 from tests.timeouts import WAIT_S
 
 
@@ -122,37 +120,6 @@ async def test_a_command_with_values_that_the_database_rejects_is_answered(share
     with pytest.raises(RejectedError):
         await shared.ask(m.Skip(project="a\0b", reason="x"), m.CommandSucceeded)
     assert (await shared.ask(m.Status(), m.StatusReply)).instance
-
-
-async def test_over_tcp_the_role_of_the_key_is_enforced(idle_master: Master) -> None:
-    master = idle_master
-    address = f"tcp://127.0.0.1:{free_port()}"
-    await master.start(control_tcp_bind=address)
-    server_key = master.keys.require(MASTER).public
-    keys = {
-        role: master.keys.load_or_generate(f"of-{role}") for role in (Role.OPERATOR, Role.WATCHER)
-    }
-    master.keys.authorize(Role.OPERATOR, "desk", keys[Role.OPERATOR].public)
-    master.keys.authorize(Role.WATCHER, "wall", keys[Role.WATCHER].public)
-    async with master.client(
-        "ann@desk", address=address, key=keys[Role.WATCHER], server_key=server_key
-    ) as wall:
-        assert not (await wall.request(m.Status(), m.StatusReply)).paused
-        with pytest.raises(RejectedError, match="the key wall is a watcher's"):
-            await wall.request(m.Pause(), m.CommandSucceeded)
-    async with master.client(
-        "ann@desk", address=address, key=keys[Role.OPERATOR], server_key=server_key
-    ) as context:
-        await context.request(m.Pause(), m.CommandSucceeded)
-        events = await context.request(m.ListEvents(limit=2), m.EventsReply)
-        assert [(event.who, event.outcome[:9]) for event in events.events] == [
-            ("ann@desk (key desk)", "applied"),
-            ("ann@desk (key wall)", "rejected:"),
-        ]
-        master.keys.revoke("desk")
-        with pytest.raises(PiwheelsError, match="not authorized on the master"):
-            await context.request(m.Resume(), m.CommandSucceeded)
-    assert (await master.ask(m.Status(), m.StatusReply)).paused
 
 
 async def test_stop_is_answered_before_the_master_ends(master: Master) -> None:

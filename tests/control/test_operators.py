@@ -11,6 +11,7 @@ from piwheels.control.connected_operators import (
     ConnectedOperators,
 )
 from piwheels.protocol import messages as m
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import MASTER, Role
 from tests.control.conftest import Master
 from tests.control.test_cli_commands import piw
@@ -36,7 +37,7 @@ async def test_each_console_is_told_who_else_is_connected(master: Master) -> Non
             )
             joined = named(event.operators, "ben@laptop")
             assert joined is not None
-            assert joined.read_only
+            assert joined.role is ControlRole.WATCH
         await ada.wait_for_event(
             m.OperatorsChanged, lambda it: named(it.operators, "ben@laptop") is None
         )
@@ -70,7 +71,7 @@ async def test_over_tcp_a_console_has_its_address_and_the_name_of_its_key(
     address = f"tcp://127.0.0.1:{free_port()}"
     await idle_master.start(control_tcp_bind=address)
     pair = idle_master.keys.load_or_generate("console")
-    idle_master.keys.authorize(Role.OPERATOR, "laptop", pair.public)
+    idle_master.keys.authorize(Role.ADMINISTER, "laptop", pair.public)
     server_key = idle_master.keys.require(MASTER).public
     async with idle_master.watch(
         user="ada@desk", address=address, key=pair, server_key=server_key

@@ -59,7 +59,7 @@ async def by_ssh(tmp_path: Path, empty_upstream: FakeIndex) -> AsyncIterator[Mas
 def environ(tmp_path: Path, by_tcp: Master, by_ssh: Master, sshd: Sshd) -> dict[str, str]:
     """A user whose console.toml has both, and a farm that nobody listens for."""
     keys = KeyStore(tmp_path / "console-keys")
-    by_tcp.keys.authorize(Role.OPERATOR, "desk", keys.generate("console").public)
+    by_tcp.keys.authorize(Role.ADMINISTER, "desk", keys.generate("console").public)
     socket = by_ssh.control.removeprefix("ipc://")
     file = tmp_path / "config" / "piwheels" / "console.toml"
     file.parent.mkdir(parents=True)

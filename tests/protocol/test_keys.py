@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import ConfigError
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import KeyStore, Role, validate_public_key
 from tests.full_disk import file_size_limit
 from tests.unprivileged import inaccessible
@@ -84,7 +85,7 @@ def test_a_running_process_sees_authorized_and_revoked_keys(store: KeyStore) -> 
     assert running.name_of(Role.BUILDER, public) is None
     store.authorize(Role.BUILDER, "pi1", public)
     assert running.name_of(Role.BUILDER, public) == "pi1"
-    assert running.name_of(Role.OPERATOR, public) is None
+    assert running.name_of(Role.ADMINISTER, public) is None
     assert [gone.name for gone in store.revoke("pi1")] == ["pi1"]
     assert running.name_of(Role.BUILDER, public) is None
 
@@ -145,6 +146,32 @@ def test_other_files_in_the_key_directory_are_ignored(store: KeyStore) -> None:
     assert [known.name for known in store.authorized_keys()] == ["pi1"]
     assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
     assert store.name_of(Role.BUILDER, "") is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "role"), [("operator", Role.ADMINISTER), ("watcher", Role.WATCH)]
+)
+def test_keys_of_before_there_were_roles_keep_what_they_could_do(
+    store: KeyStore, folder: str, role: Role
+) -> None:
+    (store.key_dir / folder).mkdir(parents=True)
+    (store.key_dir / folder / "desk").write_text("ab" * 32)
+    assert [(known.role, known.name) for known in store.authorized_keys()] == [(role, "desk")]
+    store.authorize(Role.OPERATE, "desk", "ab" * 32)
+    assert [known.role for known in store.authorized_keys()] == [Role.OPERATE]
+    store.authorize(role, "desk", "ab" * 32)
+    store.revoke("desk")
+    assert store.authorized_keys() == []
+
+
+def test_a_builders_key_gets_no_role_of_consoles_beside(store: KeyStore) -> None:
+    store.authorize(Role.BUILDER, "pi1", "ab" * 32)
+    with pytest.raises(ConfigError, match="already authorized for builder pi1"):
+        store.authorize(Role.WATCH, "pi1", "ab" * 32)
+
+
+def test_the_roles_of_keys_are_those_of_the_control_socket() -> None:
+    assert [Role.BUILDER, *map(Role, ControlRole)] == list(Role)
 
 
 def test_concurrent_changes_are_both_stored(store: KeyStore) -> None:

@@ -16,8 +16,8 @@ from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.control_server import ControlServer
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.errors import RejectedError
-from piwheels.protocol.commands import permission_for
-from piwheels.protocol.commands.definition import Permission
+from piwheels.protocol.commands import needed_role
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import Role
 from piwheels.protocol.messages import (
     MAX_TAIL_BYTES,
@@ -121,7 +121,7 @@ class SimFarm:
         self.stopped.clear()
         server = ControlServer(
             routers=[self._router],
-            keys=_AllOperators(),
+            keys=_AllAdministrators(),
             executor=CommandExecutor(self._handle, self, on_executed=lambda: None),
             subscriptions=Subscriptions(self._snapshot, self, self._bus),
             request_shutdown=self._request_shutdown,
@@ -193,7 +193,7 @@ class SimFarm:
         self.requests.append(request)
         key = request.idempotency_key
         known = key and any(received.identity == key for received in self.received_commands)
-        if permission_for(request.body) is Permission.OPERATE and not known:
+        if needed_role(request.body) is not ControlRole.WATCH and not known:
             self.received_commands.append(
                 ReceivedCommand(request.body, request.user, key, request.read_only)
             )
@@ -203,7 +203,7 @@ class SimFarm:
         return None if self.mute else body
 
     async def _handle(self, body: RequestBody, call: Call) -> ReplyBody:
-        if permission_for(body) is Permission.OPERATE:
+        if needed_role(body) is not ControlRole.WATCH:
             await asyncio.sleep(self.reply_delay_s)
             if self.rejection:
                 raise RejectedError(self.rejection)
@@ -271,11 +271,11 @@ class _SimRouter(Router[Request, Reply]):
         return await super().send(peer, Reply(request_id=message.request_id, body=body))
 
 
-class _AllOperators:
-    """Every key that gets through to the socket is an operator's."""
+class _AllAdministrators:
+    """Every key that gets through to the socket is an administrator's."""
 
     def name_of(self, role: Role, _: str) -> str | None:
-        return "console" if role is Role.OPERATOR else None
+        return "console" if role is Role.ADMINISTER else None
 
 
 def _failed(text: str) -> CommandFailed:

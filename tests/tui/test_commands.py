@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from piwheels.model import BuildRequest
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     Add,
     BuilderCommand,
@@ -26,6 +28,8 @@ from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address
 from tests.tui.app_harness import AppHarness, run_console
+from tests.tui.sample_farm import snapshot
+from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
 
@@ -351,6 +355,32 @@ async def test_keys_are_disabled_in_read_only_mode_and_the_master_rejects_comman
         status = await stage.console.source.command(Pause(), description="pause")
     assert status.state == "rejected"
     assert not farm.model.paused
+
+
+@pytest.mark.parametrize("role", ControlRole)
+async def test_a_console_offers_what_its_role_may_do_and_says_why_not_the_rest(
+    role: ControlRole,
+) -> None:
+    source = StaticSource(msgspec.structs.replace(snapshot(), role=role))
+    async with run_console(source) as stage:
+        await stage.wait_for_text("running")
+        console = stage.console
+        assert (f"may {role}" in stage.text) is (role is not ControlRole.ADMINISTER)
+        for action in all_actions():
+            if action.command is None:
+                continue
+            if role.includes(action.command.role):
+                assert "role" not in console.unavailable_reason(action)
+            else:
+                assert console.is_available(action) in {None, False}
+                assert console.unavailable_reason(action).endswith(
+                    f"needs the role {action.command.role}, and this console has {role}."
+                )
+        await stage.press("p")
+        wanted = [] if role is ControlRole.WATCH else [Pause()]
+        if not wanted:
+            await stage.wait_for_text("Pause needs the role operate, and this console has watch.")
+        await stage.wait_until(lambda: source.commands == wanted, "it is sent if it may be")
 
 
 async def test_text_typed_into_a_dialog_is_sent(farm: SimFarm, stage: AppHarness) -> None:

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -386,8 +388,14 @@ async def test_an_action_that_is_typed_with_a_release_opens_its_dialog() -> None
         assert source.commands == [Retry(project="numpy", version="2.3.5")]
 
 
-async def test_a_read_only_console_offers_no_action_on_projects() -> None:
-    async with run_console(prepared_source(read_only=True)) as stage:
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_console_that_may_change_nothing_offers_no_action_on_projects(
+    read_only: bool,
+) -> None:
+    source = prepared_source(read_only=read_only)
+    if not read_only:
+        source.emit_update(msgspec.structs.replace(snapshot(), role=ControlRole.WATCH))
+    async with run_console(source) as stage:
         await open_finder(stage)
         await stage.press(*"num")
         await stage.wait_for_text("numcodecs")

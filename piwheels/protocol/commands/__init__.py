@@ -1,7 +1,7 @@
 """Every operator command that changes something, each defined once.
 
-The message, the permission, the command line, the console's action, the confirmation and the
-audit log's text all come from a definition; a handler in `piwheels.control` executes it.
+The message, the role that it needs, the command line, the console's action, the confirmation and
+the audit log's text all come from a definition; a handler in `piwheels.control` executes it.
 A new command is a definition in a file of this package and its handler.
 """
 
@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from piwheels.protocol.commands import alerts, builders, failures, farm, packages, projects
-from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction, Permission
+from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
 
 _definitions: list[CommandDefinition[Any]] = [
@@ -36,10 +37,10 @@ def definition_of(body: Message) -> CommandDefinition[Any] | None:
     return None
 
 
-def permission_for(body: Message) -> Permission:
+def needed_role(body: Message) -> ControlRole:
     """What a caller needs in order to send a message."""
     definition = definition_of(body)
-    return definition.permission if definition else Permission.VIEW
+    return definition.role if definition else ControlRole.WATCH
 
 
 def console_actions() -> Iterator[tuple[CommandDefinition[Any], ConsoleAction]]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from piwheels.model import is_debian_package
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
 
 M = TypeVar("M", bound=Message)
@@ -19,13 +20,6 @@ MAX_HOURS = 1_000_000.0
 MAX_PACKAGES = 20
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)([smhd])")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Permission(StrEnum):
-    """What a caller needs in order to send a message."""
-
-    VIEW = "view"  # every key, and --read-only consoles
-    OPERATE = "operate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +183,7 @@ class CommandDefinition(Generic[M]):
     build: Callable[[Inputs], M] | None = None  # None: the command line has code of its own
     audit: Callable[[M], str]  # the audit log's text
     applies_to: Callable[[M], bool] = _always  # where one message has several commands
-    permission: Permission = Permission.OPERATE
+    role: ControlRole = ControlRole.OPERATE  # what a caller needs
     discards_work: Callable[[M], bool] = _never  # the command line asks first
     question: str = ""  # what it asks; {what} is what the command is applied to
     consequence: str = ""  # what is lost, in one sentence

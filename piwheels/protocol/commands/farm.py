@@ -13,6 +13,7 @@ from piwheels.protocol.commands.definition import (
     Kind,
     Parameter,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import MAX_TARGETS, CommandMessage, ShortText
 
 __all__ = [
@@ -84,6 +85,7 @@ RESUME = CommandDefinition(
 
 STOP_MASTER = CommandDefinition(
     name="master stop",
+    role=ControlRole.ADMINISTER,
     message=StopMaster,
     summary="Stop the master (systemd restarts it). Builders finish their builds and reconnect.",
     examples=("piw master stop",),
@@ -107,6 +109,7 @@ STOP_MASTER = CommandDefinition(
 
 ADD_TARGETS = CommandDefinition(
     name="",
+    role=ControlRole.ADMINISTER,
     message=AddTargets,
     summary="Build for these targets from now on (sent by `piw up`).",
     audit=lambda body: f"build for {', '.join(target.name for target in body.targets)}",

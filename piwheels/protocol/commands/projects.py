@@ -18,6 +18,7 @@ from piwheels.protocol.commands.definition import (
     Scope,
     release_text,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import (
     MAX_NAMES,
     BoundedFloat,
@@ -140,6 +141,7 @@ def _remove_audit(body: Remove) -> str:
 
 REMOVE = CommandDefinition(
     name="remove",
+    role=ControlRole.ADMINISTER,
     message=Remove,
     summary="Remove a project or a release, and its wheels, from the farm.",
     examples=("piw remove numpy==2.1", "piw remove numpy --skip 'too large for our disk'"),
@@ -357,6 +359,7 @@ PRIORITIZE = CommandDefinition(
 
 IMPORT = CommandDefinition(
     name="import",
+    role=ControlRole.ADMINISTER,
     message=ImportWheel,
     summary="Publish wheels that were built elsewhere, after the same checks as a builder's.",
     examples=("piw import numpy-2.1-cp311-cp311-linux_armv7l.whl",),

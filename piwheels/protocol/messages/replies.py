@@ -17,6 +17,7 @@ from piwheels.model import (
     SeriesBars,
     State,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk, LogTail
@@ -143,6 +144,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
     builds: tuple[BuildSummary, ...] = ()  # that ended last, the newest first
     events: tuple[AuditEvent, ...] = ()  # the newest first
     session: int = 0  # of the client itself, among the operators of the status
+    role: ControlRole = ControlRole.ADMINISTER  # of the client itself
 
 
 class BuilderTransition(Message, frozen=True, kw_only=True):

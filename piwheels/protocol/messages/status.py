@@ -12,6 +12,7 @@ from piwheels.model import (
     QueueStatus,
     RefusedKey,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age: the database does not answer.
@@ -92,7 +93,7 @@ class OperatorSession(Message, frozen=True, kw_only=True):
     name: str  # as in events: login and host, and the key's name over TCP
     origin: str  # the address that it connects from
     since: datetime
-    read_only: bool = False
+    role: ControlRole = ControlRole.ADMINISTER
     last_command: str = ""  # as in events
     last_command_at: datetime | None = None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from piwheels.model import Alert, AuditEvent, BuildSummary, QueueStatus, short_target_name
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     AlertsChanged,
     BuilderChanged,
@@ -75,6 +76,7 @@ class FarmState:
     alerts: tuple[Alert, ...] = ()  # the worst first, then those that were cleared lately
     operators: tuple[OperatorSession, ...] = ()  # with a console, this one too
     session: int = 0  # its own among them
+    role: ControlRole = ControlRole.ADMINISTER  # what the master lets it do
     builders: dict[str, Builder] = field(default_factory=dict)
     builds: dict[int, BuildSummary] = field(default_factory=dict)  # by number, oldest first
     events: list[AuditEvent] = field(default_factory=list)  # oldest first
@@ -130,7 +132,7 @@ class FarmState:
         }
         self.status = _bare(snapshot.status)
         self.alerts, self.operators = snapshot.status.alerts, snapshot.status.operators
-        self.session = snapshot.session
+        self.session, self.role = snapshot.session, snapshot.role
         self.instance = snapshot.status.instance or self.instance
         self.builds = {build.build_id: build for build in reversed(snapshot.builds)}
         self.events = list(reversed(snapshot.events))
@@ -237,6 +239,7 @@ def to_snapshot(state: FarmState, now: float) -> Snapshot:
         builds=tuple(reversed(state.builds.values())),
         events=tuple(reversed(state.events)),
         session=state.session,
+        role=state.role,
     )
 
 

@@ -121,6 +121,10 @@ class ConsoleContext(Protocol):
         """What an action does, in one sentence."""
         ...
 
+    def may_send(self, action: Action) -> bool:
+        """Whether this console and its role allow an action; what sends nothing is allowed."""
+        ...
+
     def is_available(self, action: Action) -> bool | None:
         """Whether an action can be done; None is not now, False is not on this screen."""
         ...

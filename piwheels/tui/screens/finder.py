@@ -151,9 +151,9 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
         self, query: FinderQuery, on_project: list[FinderEntry]
     ) -> list[FinderEntry]:
         """The actions that a verb means; a project that begins so is meant before a cause."""
-        if self.console.source.read_only or not query.project:
+        actions = [action for action in group_actions() if self.console.may_send(action)]
+        if not actions or not query.project:
             return on_project
-        actions = group_actions()
         on_causes = actions_on_causes(self._groups, actions, query.verb, query.project)
         is_project = any(hit.project.startswith(query.project) for hit in self._reply.hits[:1])
         return [*on_project, *on_causes] if is_project else [*on_causes, *on_project]
@@ -183,11 +183,11 @@ class FinderScreen(ModalScreen[FinderEntry | None]):
 
     def _project_actions(self, query: FinderQuery) -> list[FinderEntry]:
         """What can be done with the first project, where the master lets this console do it."""
-        if not self._reply.hits or self.console.source.read_only:
+        if not self._reply.hits:
             return []
         hit = self._reply.hits[0]
         version = finder.matching_version(hit, query.version) if query.version else ""
-        actions = actions_on_projects()
+        actions = [action for action in actions_on_projects() if self.console.may_send(action)]
         return list(finder.actions_on_project(hit.project, actions, version, query.verb))
 
     def _refresh_texts(self) -> None:

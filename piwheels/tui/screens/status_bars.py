@@ -9,6 +9,7 @@ from piwheels.formatting import (
     format_unix_time,
     noun,
 )
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions
@@ -137,6 +138,8 @@ def _count_age(farm: FarmState) -> str:
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only and console.recorded_at is None:
         yield Word("read-only", "accent", drop_order=1, gap_before=2)
+    elif console.farm.role is not ControlRole.ADMINISTER:
+        yield Word(f"may {console.farm.role}", "accent", drop_order=1, gap_before=2)
     others = others_text(console.farm.other_operators)
     if others and console.size.width >= _OPERATORS_WIDTH:
         yield Word(others, "muted", actions.SHOW_OPERATORS, drop_order=9, gap_before=2)

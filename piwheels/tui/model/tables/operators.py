@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from piwheels.formatting import format_coarse_duration
+from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import OperatorSession
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
@@ -27,7 +28,8 @@ def _rows(state: FarmState, now: datetime) -> Iterator[Row]:
     for place, each in enumerate(state.operators):
         name, origin = terminal_safe(each.name), terminal_safe(each.origin)
         is_own = each.session == state.session
-        how = " (this console)" if is_own else " (read-only)" if each.read_only else ""
+        watches = " (read-only)" if each.role is ControlRole.WATCH else ""
+        how = " (this console)" if is_own else watches
         command = terminal_safe(each.last_command)
         connected_s, ago_s = _age_s(each.since, now), _age_s(each.last_command_at, now)
         cells = (
@@ -51,8 +53,8 @@ def _age(seconds: float | None) -> str:
 
 
 def short_operator_name(name: str) -> str:
-    """Login and host, without the name of the key."""
-    return terminal_safe(name).partition(" (key ")[0]
+    """Login and host, without the name of the key or account."""
+    return terminal_safe(name).partition(" (key ")[0].partition(" (user ")[0]
 
 
 def others_text(others: tuple[OperatorSession, ...], most: int = 3) -> str:
