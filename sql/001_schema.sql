@@ -327,6 +327,8 @@ CREATE TABLE files (
 
 CREATE INDEX files_release ON files (project, version);
 CREATE INDEX files_build ON files (build_id);
+-- Which files are in a part of the web root? (`piw audit`)
+CREATE INDEX files_hash_prefix ON files (left(sha256, 2));
 
 -- Which files in the web root are not, or not yet, in the index?
 --

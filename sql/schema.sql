@@ -203,6 +203,7 @@ CREATE TABLE files (
     CONSTRAINT files_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE
 )
 CREATE INDEX files_build ON files USING btree (build_id)
+CREATE INDEX files_hash_prefix ON files USING btree ("left"(sha256, 2))
 CREATE INDEX files_release ON files USING btree (project, version)
 CREATE TRIGGER files_deleted AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
 CREATE TRIGGER files_deleted_counts AFTER DELETE ON files REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_files()

@@ -76,7 +76,11 @@ def _check_command(words: list[str]) -> None:
         assert rest[0] in command.commands, words
         command = command.commands[rest.pop(0)]
         assert not command.hidden, f"{words} is a former name"
-    options = {option for parameter in command.params for option in parameter.opts}
+    options = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     for word in rest:
         name = word.partition("=")[0]
         assert not name.startswith("-") or name in options | {"-h", "--help", "--"}, words

@@ -2,6 +2,7 @@
 
 from piwheels.cli import (
     alerts,
+    audit,
     builders,
     classify,
     config,
@@ -22,6 +23,7 @@ add_commands(cli)
 
 __all__ = [
     "alerts",
+    "audit",
     "builders",
     "classify",
     "cli",

@@ -39,7 +39,7 @@ _SECTIONS = (
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),
-    ("Setup", ("root", "config", "db", "key", "stats", "completion")),
+    ("Setup", ("root", "config", "db", "audit", "key", "stats", "completion")),
 )
 
 

@@ -1,0 +1,110 @@
+"""Runs an audit: its parts one after the other, from where an interrupted one was."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from piwheels.audit.errors import AuditError
+from piwheels.audit.finding import ReportedFinding
+from piwheels.audit.index_pages import audit_index_pages
+from piwheels.audit.moved_aside import MovedAside
+from piwheels.audit.position import Counts, forget_position, load_position
+from piwheels.audit.repair import Repairer
+from piwheels.audit.session import AuditOptions, Session
+from piwheels.audit.wheels import audit_wheels
+from piwheels.db import audit_queries, catalog
+from piwheels.db.database import Database
+from piwheels.webroot import Webroot
+
+#: What is compared, in this order: what a page names comes before the page.
+_PARTS: dict[str, Callable[[Session, str], Awaitable[None]]] = {
+    "wheels": audit_wheels,
+    "index pages": audit_index_pages,
+}
+
+
+async def run_audit(
+    db: Database,
+    webroot: Webroot,
+    state_dir: Path,
+    options: AuditOptions,
+    *,
+    on_finding: Callable[[ReportedFinding], None] = lambda _: None,
+    on_progress: Callable[[str, float, Counts], None] = lambda *_: None,
+) -> Counts:
+    """Compare a farm's database with its web root, and repair what differs if that is asked for.
+
+    Args:
+        db: the farm's database.
+        webroot: its web root.
+        state_dir: where the position of an interrupted audit and moved files are kept.
+        options: what to compare, and how.
+        on_finding: called with each finding.
+        on_progress: called with the part, how much of it is done (0 to 1), and the counts.
+
+    Returns:
+        What was compared and found, with what an interrupted audit did before.
+
+    Raises:
+        AuditError: it could not run to its end; run again, it goes on there.
+    """
+    await _check_sense(db, webroot, options)
+    session = Session(
+        db=db,
+        webroot=webroot,
+        options=options,
+        position_file=state_dir / "audit.json",
+        repair=_repairer(db, webroot, state_dir) if options.fix else None,
+        on_finding=on_finding,
+        on_progress=on_progress,
+    )
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await _run_parts(session)
+        forget_position(session.position_file)
+    except OSError as error:
+        where = error.filename or webroot.root
+        raise AuditError(f"{where}: {error.strerror}; the audit stopped, run it again") from None
+    return session.counts
+
+
+def _repairer(db: Database, webroot: Webroot, state_dir: Path) -> Repairer:
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    return Repairer(db, webroot, MovedAside(webroot.root, state_dir / "moved-aside", day))
+
+
+async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) -> None:
+    """Refuse to audit what is not there: a disk that is not mounted is no lost file."""
+    root = webroot.root
+    if not root.is_dir():
+        raise AuditError(f"{root} (webroot.root) is not there; is its disk mounted?")
+    unknown = set(options.projects) - await catalog.existing_projects(db, options.projects)
+    if unknown:
+        raise AuditError(f"the farm has no project {min(unknown)}")
+    if options.fix and not options.allow_empty and await audit_queries.has_files(db):
+        with contextlib.suppress(OSError):
+            if any((root / "packages").iterdir()):
+                return
+        raise AuditError(
+            f"{root}/packages has no wheels, the index has; mount its disk or restore a copy, or "
+            "build all wheels again with --allow-empty"
+        )
+
+
+async def _run_parts(session: Session) -> None:
+    stored = (
+        None
+        if session.options.restart
+        else load_position(session.position_file, session.options.key)
+    )
+    names = list(_PARTS)
+    after = ""
+    if stored is not None and stored.part in _PARTS:
+        names = names[names.index(stored.part) :]
+        after, session.counts = stored.after, stored.counts
+    for name in names:
+        session.part = name
+        session.checkpoint(after, 0.0)
+        await _PARTS[name](session, after)
+        after = ""

@@ -1,0 +1,164 @@
+"""What the web root ought to hold, part by part, for an audit."""
+
+from collections.abc import Sequence
+
+from piwheels.db.catalog import lock_projects
+from piwheels.db.database import Database, transactional
+from piwheels.model import Struct
+
+
+class IndexedWheel(Struct, frozen=True, kw_only=True):
+    """A wheel of the index."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str
+    project: str
+
+
+async def published_files(
+    db: Database, prefix: str, after: tuple[str, str], limit: int
+) -> list[IndexedWheel]:
+    """Wheels whose hash begins with two digits, by hash and name, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT filename, sha256, size_bytes, metadata_sha256, project FROM files
+         WHERE left(sha256, 2) = %(prefix)s
+           AND (sha256 COLLATE "C", filename COLLATE "C") > (%(sha256)s, %(filename)s)
+         ORDER BY sha256 COLLATE "C", filename COLLATE "C" LIMIT %(limit)s
+        """,
+        {"prefix": prefix, "sha256": after[0], "filename": after[1], "limit": limit},
+    )
+    return [IndexedWheel(**row) for row in rows]
+
+
+async def published_files_of(
+    db: Database, projects: Sequence[str], after: tuple[str, str], limit: int
+) -> list[IndexedWheel]:
+    """The same of projects."""
+    rows = await db.rows(
+        """
+        SELECT filename, sha256, size_bytes, metadata_sha256, project FROM files
+         WHERE project = ANY (%(projects)s)
+           AND (sha256 COLLATE "C", filename COLLATE "C") > (%(sha256)s, %(filename)s)
+         ORDER BY sha256 COLLATE "C", filename COLLATE "C" LIMIT %(limit)s
+        """,
+        {"projects": list(projects), "sha256": after[0], "filename": after[1], "limit": limit},
+    )
+    return [IndexedWheel(**row) for row in rows]
+
+
+async def is_published(db: Database, filename: str, sha256: str) -> bool:
+    """Whether a wheel is in the index."""
+    return bool(
+        await db.value(
+            """
+            SELECT true FROM files WHERE filename = %(filename)s AND sha256 = %(sha256)s
+            """,
+            {"filename": filename, "sha256": sha256},
+        )
+    )
+
+
+async def is_expected(db: Database, filename: str, sha256: str) -> bool:
+    """Whether a wheel is in the index, is being installed, or waits for its deletion."""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                       SELECT FROM files WHERE filename = %(filename)s AND sha256 = %(sha256)s)
+                OR EXISTS (
+                       SELECT FROM file_deletions
+                        WHERE filename = %(filename)s AND sha256 = %(sha256)s)
+            """,
+            {"filename": filename, "sha256": sha256},
+        )
+    )
+
+
+async def has_files(db: Database) -> bool:
+    """Whether the index has any wheel."""
+    return bool(await db.value("SELECT EXISTS (SELECT FROM files)"))
+
+
+@transactional
+async def withdraw_file(db: Database, filename: str, sha256: str, project: str) -> bool:
+    """Take a wheel whose file was lost out of the index; False if it is not there.
+
+    Its page is queued, and so is the build of what it covered. The file name stays reserved for
+    its content.
+    """
+    await lock_projects(db, [project])
+    return (
+        await db.execute(
+            "DELETE FROM files WHERE filename = %(filename)s AND sha256 = %(sha256)s",
+            {"filename": filename, "sha256": sha256},
+        )
+        > 0
+    )
+
+
+async def projects_with_files(db: Database, after: str, limit: int) -> list[str]:
+    """Projects that have wheels, by name, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects p
+         WHERE project > %(after)s
+           AND EXISTS (SELECT FROM files f WHERE f.project = p.project)
+         ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [row["project"] for row in rows]
+
+
+async def is_page_pending(db: Database, kind: str, key: str) -> bool:
+    """Whether a page has yet to be written."""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                       SELECT FROM page_queue
+                        WHERE page_kind = %(kind)s AND page_key = %(key)s AND dirty)
+                OR EXISTS (
+                       SELECT FROM page_invalidations
+                        WHERE page_kind = %(kind)s AND page_key = %(key)s)
+            """,
+            {"kind": kind, "key": key},
+        )
+    )
+
+
+@transactional
+async def set_metadata_hash(
+    db: Database, filename: str, sha256: str, project: str, metadata_sha256: str
+) -> bool:
+    """Correct the hash of a wheel's metadata, and queue its page; False if it is right."""
+    await lock_projects(db, [project])
+    changed = await db.execute(
+        """
+        UPDATE files SET metadata_sha256 = %(metadata_sha256)s
+         WHERE filename = %(filename)s AND sha256 = %(sha256)s
+           AND metadata_sha256 <> %(metadata_sha256)s
+        """,
+        {"filename": filename, "sha256": sha256, "metadata_sha256": metadata_sha256},
+    )
+    if changed:
+        await db.execute(
+            "SELECT invalidate_pages('simple', ARRAY[%(project)s], true)", {"project": project}
+        )
+    return changed > 0
+
+
+async def among_projects_with_files(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these names that are projects with wheels."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects p
+         WHERE project = ANY (%(names)s)
+           AND EXISTS (SELECT FROM files f WHERE f.project = p.project)
+        """,
+        {"names": list(names)},
+    )
+    return {row["project"] for row in rows}

@@ -1,0 +1,77 @@
+"""Audits of wheels and their metadata, with a real database and the real publishers."""
+
+import pytest
+
+from piwheels.audit.finding import Problem
+from tests.audit.harness import AuditedFarm
+
+
+async def test_a_farm_as_it_was_published_has_no_findings(farm: AuditedFarm) -> None:
+    assert await farm.audit() == []
+    assert farm.counts.files > 0
+
+
+async def test_a_lost_wheel_is_found_and_built_again(farm: AuditedFarm) -> None:
+    wheel = farm.wheel("beta")
+    wheel.unlink()
+    (found,) = await farm.audit()
+    assert (found.problem, found.project) == (Problem.MISSING, "beta")
+    assert found.path == str(wheel.relative_to(farm.root))
+    (found,) = await farm.audit(fix=True)
+    assert found.repaired
+    await farm.site.write_all()
+    assert not (farm.root / "simple" / "beta").exists()
+    assert await farm.db.value("SELECT project FROM jobs") == "beta"
+    assert await farm.audit() == []
+
+
+async def test_a_wheel_with_other_bytes_is_moved_aside_and_built_again(farm: AuditedFarm) -> None:
+    wheel = farm.wheel("alpha", "2.0")
+    content = bytearray(wheel.read_bytes())
+    content[20] ^= 1
+    wheel.write_bytes(content)
+    assert await farm.audit(hashes=False) == []
+    (found,) = await farm.audit(fix=True)
+    assert (found.problem, found.repaired) == (Problem.WRONG, True)
+    (kept,) = (farm.state_dir / "moved-aside").rglob("*.whl")
+    assert kept.read_bytes() == content
+    await farm.site.write_all()
+    assert [file["filename"] for file in farm.site.page("alpha")["files"]] == [
+        farm.wheel("alpha").name
+    ]
+    assert await farm.audit() == []
+    # The name stays reserved: the same bytes get it again.
+    await farm.publish_wheel("alpha", "2.0")
+    assert farm.wheel("alpha", "2.0") == wheel
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"Metadata-Version: 2.1\n"])
+async def test_metadata_is_written_from_the_wheel(farm: AuditedFarm, damage: bytes | None) -> None:
+    before = farm.files()
+    path = farm.wheel("alpha").with_name(f"{farm.wheel('alpha').name}.metadata")
+    path.unlink() if damage is None else path.write_bytes(damage)
+    (found,) = await farm.audit("alpha", fix=True)
+    assert found.path.endswith(".metadata")
+    assert found.repaired
+    assert farm.files() == before
+    assert await farm.audit() == []
+
+
+async def test_what_no_page_names_is_moved_aside(farm: AuditedFarm) -> None:
+    before = farm.files()
+    sha256 = farm.wheel("alpha").parent.name
+    names = [
+        f"packages/{sha256[:2]}/{sha256}/other.whl",
+        f"packages/{sha256[:2]}/{sha256}/.new-abcdefgh",
+        f"packages/00/{'0' * 64}/left.whl",
+        "packages/00/no-hash",
+        "packages/README",
+    ]
+    for name in names:
+        farm.old_file(name)
+    found = await farm.audit(fix=True)
+    assert sorted(each.path for each in found) == sorted(names)
+    assert {each.problem for each in found} == {Problem.EXTRA}
+    assert farm.files() == before
+    kept = [path for path in (farm.state_dir / "moved-aside").rglob("*") if path.is_file()]
+    assert len(kept) == len(names)
