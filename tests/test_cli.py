@@ -130,13 +130,14 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     assert without == {
         *("up", "serve", "master run", "builder run", "tui", "completion", "metrics"),
         *("config systemd", "config nginx", "config apache", "config caddy", "stats export"),
+        *("setup master", "setup remove"),
         *("config prometheus", "config grafana"),
         *("config get", "config set", "db upgrade", "db recount", "db backup", "db restore"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
-        *("remove", "master stop", "key revoke", "root remove"),
+        *("remove", "master stop", "key revoke", "root remove", "setup master", "setup remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }
 

@@ -13,6 +13,7 @@ from piwheels.cli import (
     reclassify,
     roots,
     services,
+    setup,
     stats,
     tui,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "reclassify",
     "roots",
     "services",
+    "setup",
     "stats",
     "tui",
 ]

@@ -39,7 +39,7 @@ _SECTIONS = (
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),
-    ("Setup", ("root", "config", "db", "audit", "key", "stats", "completion")),
+    ("Setup", ("setup", "root", "config", "db", "audit", "key", "stats", "completion")),
 )
 
 
@@ -80,10 +80,7 @@ def cli(verbose: bool, quiet: bool, log_level: str | None) -> None:
     Try it, without any setup:
         piw up markupsafe wrapt
     Set up a farm:
-        piw db upgrade
-        piw master
-        piw builder --master HOST
-        piw config nginx
+        sudo piw setup master --server-name HOST
     See what it does:
         piw status
         piw explain PROJECT

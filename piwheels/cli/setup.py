@@ -1,0 +1,191 @@
+"""`piw setup`: a master or a builder on this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from piwheels.cli.main import cli
+from piwheels.cli.options import yes_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from piwheels.setup.run import State
+    from piwheels.setup.steps import Step
+
+_absolute_file = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
+
+
+@cli.group("setup")
+def setup() -> None:
+    """Set up a farm on this machine, with Debian's packages and systemd.
+
+    \b
+    Examples:
+      sudo piw setup master --server-name wheels.example.org
+      sudo piw setup remove
+    """  # noqa: D301 - \b is click's mark for lines to keep
+
+
+def _shown_options(command: Any) -> Any:
+    """The options that show steps instead of carrying them out."""
+    dry_run = click.option(
+        "--dry-run", is_flag=True, help="Print the steps and which are done; change nothing."
+    )
+    script = click.option(
+        "--print", "as_script", is_flag=True, help="Print a shell script that does the same."
+    )
+    return dry_run(script(yes_option(command)))
+
+
+@setup.command("master")
+@click.option(
+    "--server-name", metavar="NAME", help="The host name by which pip and browsers reach the site."
+)
+@click.option(
+    "--web",
+    type=click.Choice(["nginx", "caddy", "apache", "none"]),
+    help="The web server to install and configure.  [default: nginx]",
+)
+@click.option(
+    "--database", metavar="DSN", help="A PostgreSQL elsewhere (default: one on this machine)."
+)
+@_shown_options
+def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> None:
+    """Set up a master with its database, web server and services.
+
+    Each step is printed before it is done. What is done already stays, settings too, so that the
+    command can be repeated, also without its options. Piwheels itself stays where this command is.
+
+    \b
+    Examples:
+      sudo piw setup master --server-name wheels.example.org
+      piw setup master --server-name wheels.example.org --web caddy --dry-run
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.setup import machine
+    from piwheels.setup.master import master_steps
+
+    given = _master_options(options)
+    _do(
+        master_steps(given, machine.place()),
+        lambda: machine.check_role("master"),
+        "Set up a master on this machine, in {}?",
+        dry_run=dry_run,
+        as_script=as_script,
+        yes=yes,
+    )
+    if not dry_run and not as_script:
+        _print_master_notes(given.url)
+
+
+@setup.command("remove")
+@click.option(
+    "--purge", is_flag=True, help="Remove data, database, keys, settings and account as well."
+)
+@_shown_options
+def setup_remove(purge: bool, dry_run: bool, as_script: bool, yes: bool) -> None:
+    """Undo a setup: remove services, units and site.
+
+    Wheels, database, keys, settings, Debian packages and piwheels itself stay, so that a setup can
+    follow. With --purge only packages and piwheels itself stay.
+
+    \b
+    Examples:
+      sudo piw setup remove
+      sudo piw setup remove --purge --dry-run
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.setup import machine
+    from piwheels.setup.removal import purged_folders, removal_steps
+
+    place = machine.place()
+    _do(
+        removal_steps(place, purge=purge, local_database=machine.has_local_database()),
+        machine.check_machine,
+        "Remove the farm's services from this machine, in {}?"
+        if not purge
+        else f"Remove the farm from this machine in {{}}, with its database and everything in "
+        f"{', '.join(purged_folders(place))}?",
+        dry_run=dry_run,
+        as_script=as_script,
+        yes=yes,
+    )
+
+
+def _master_options(options: dict[str, Any]) -> Any:
+    """The options given, after those of the last setup."""
+    import msgspec
+
+    from piwheels.setup import machine
+    from piwheels.setup.master import MasterOptions
+
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    former = machine.remembered_options()
+    values = {**(msgspec.to_builtins(former) if former else {}), **given}
+    if "server_name" not in values:
+        raise click.UsageError("name the site: --server-name wheels.example.org")
+    return MasterOptions(**values)
+
+
+def _do(
+    steps: "list[Step]",
+    check: "Callable[[], None]",
+    question: str,
+    *,
+    dry_run: bool,
+    as_script: bool,
+    yes: bool,
+) -> None:
+    """Show steps or carry them out, after a question; `check` raises what is against it."""
+    from piwheels.formatting import pluralize
+    from piwheels.setup import run
+    from piwheels.setup.steps import script
+
+    if as_script or dry_run:
+        _note_obstacle(check)
+    if as_script:
+        click.echo(script(steps), nl=False)
+        return
+    if dry_run:
+        for number, step in enumerate(steps, 1):
+            _print_step(number, len(steps), step, run.state_of(step))
+        return
+    check()
+    if not yes:
+        click.confirm(question.format(pluralize(len(steps), "step")), abort=True, err=True)
+    count = run.run_steps(
+        steps,
+        lambda number, step, state: _print_step(number, len(steps), step, state),
+        lambda line: click.echo(click.style(f"    {line}", dim=True)),
+    )
+    click.echo(f"{pluralize(count, 'step')} carried out, {len(steps) - count} done before")
+
+
+def _note_obstacle(check: "Callable[[], None]") -> None:
+    """Say on standard error what would keep the steps from being carried out."""
+    from piwheels.setup.errors import SetupError
+
+    try:
+        check()
+    except SetupError as error:
+        click.echo(f"piw: note: {error}", err=True)
+
+
+def _print_step(number: int, count: int, step: "Step", state: "State") -> None:
+    """One line for a step, and below it what will be run."""
+    color = {"done": "green", "to do": "yellow", "differs": "red"}[state]
+    click.echo(f"[{number}/{count}] {step.title}: {click.style(state, fg=color)}")
+    if state != "done":
+        for line in step.shell.splitlines():
+            click.echo(f"  $ {line}")
+
+
+def _print_master_notes(url: str) -> None:
+    from piwheels.setup import machine
+
+    lines = machine.firewall_lines("master")
+    if lines:
+        click.echo("a firewall is active; builders need these ports:")
+        for line in lines:
+            click.echo(f"  {line}")
+    click.echo(f"the index is {url}simple/; say what to build: sudo -u piwheels piw add PROJECT")

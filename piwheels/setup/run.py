@@ -1,0 +1,97 @@
+"""Looks which steps are done, and carries out the others."""
+
+import enum
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+
+from piwheels.setup.errors import SetupError
+from piwheels.setup.steps import Step
+
+_NAMES_ERROR = re.compile(r"\b(error|fail|cannot|could not|denied)", re.IGNORECASE)
+
+
+class State(enum.StrEnum):
+    """How the machine stands to a step."""
+
+    DONE = "done"
+    TO_DO = "to do"
+    DIFFERS = "differs"
+
+
+def state_of(step: Step) -> State:
+    """Whether a step is done; the tests of steps change nothing."""
+    if _succeeds(step.done):
+        return State.DONE
+    return State.DIFFERS if _succeeds(step.differs) else State.TO_DO
+
+
+def run_steps(
+    steps: Sequence[Step],
+    show: Callable[[int, Step, State], None],
+    show_output: Callable[[str], None],
+) -> int:
+    """Carry out the steps that are not done, in order; returns how many that were.
+
+    Args:
+        steps: all steps.
+        show: called with number, step and state before each step.
+        show_output: called with each line that a command prints.
+
+    Raises:
+        SetupError: a step failed, or its commands succeeded and it is still not done.
+    """
+    carried_out = 0
+    for number, step in enumerate(steps, 1):
+        state = state_of(step)
+        show(number, step, state)
+        if state is State.DONE:
+            continue
+        _run_one(step, show_output)
+        carried_out += 1
+    return carried_out
+
+
+def _run_one(step: Step, show_output: Callable[[str], None]) -> None:
+    lines: list[str] = []
+    with subprocess.Popen(
+        ["/bin/sh", "-euc", step.shell],
+        cwd="/",  # the account may not enter the caller's
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line.strip())
+            show_output(line.rstrip())
+    if process.returncode != 0:
+        raise _failure(step, f"failed with code {process.returncode}: {cause(lines)}")
+    if state_of(step) is not State.DONE:
+        raise _failure(step, f"is not done after its commands: {step.done}")
+
+
+def cause(lines: Sequence[str]) -> str:
+    """The line that says most in what a failed step printed."""
+    said = [line for line in lines if line]
+    named = [line for line in said if _NAMES_ERROR.search(line)]
+    return (named or said[-1:] or ["it printed nothing"])[0]
+
+
+def _failure(step: Step, what: str) -> SetupError:
+    return SetupError(
+        f"the step `{step.title}` {what}. When that is repaired, the same command goes on from it"
+    )
+
+
+def _succeeds(test: str) -> bool:
+    done = subprocess.run(
+        ["/bin/sh", "-c", test],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode == 0

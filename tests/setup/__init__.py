@@ -1,0 +1,1 @@
+"""`piw setup`: its steps, and what becomes of a machine."""

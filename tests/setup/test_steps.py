@@ -1,0 +1,185 @@
+"""The lists of steps: what is run for which options, and the script that they make."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from piwheels.cli import cli
+from piwheels.config_templates import ROLES
+from piwheels.setup import machine
+from piwheels.setup.errors import SetupError
+from piwheels.setup.farm import Place
+from piwheels.setup.firewall import nft_lines, ufw_line
+from piwheels.setup.master import OPTIONS_FILE, MasterOptions, master_steps
+from piwheels.setup.removal import removal_steps
+from piwheels.setup.steps import Step, script
+
+PLACE = Place(program="/opt/piwheels/bin/piw")
+PORTS = (5555, 5556)
+EACH_MASTER = [
+    MasterOptions(server_name="wheels.example.org"),
+    MasterOptions(server_name="wheels.example.org", web="apache"),
+    MasterOptions(server_name="wheels.example.org", web="caddy"),
+    MasterOptions(server_name="wheels.example.org", web="none", database="host=db password='a b'"),
+]
+_RULESET = """
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		tcp dport 22 accept
+	}
+	chain output {
+		type filter hook output priority filter; policy drop;
+	}
+}
+table ip nat {
+	chain entry {
+		type nat hook input priority 100; policy accept;
+	}
+}
+"""
+
+each_master = pytest.mark.parametrize("options", EACH_MASTER, ids=lambda options: options.web)
+
+
+def shell_of(steps: list[Step]) -> str:
+    return "\n".join(step.shell for step in steps)
+
+
+def check_script(text: str) -> None:
+    """The text is a POSIX shell script without known faults."""
+    subprocess.run(["/bin/sh", "-n"], input=text, text=True, check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", "-s", "sh", "-"], input=text, text=True, check=True)
+
+
+@each_master
+def test_scripts_are_posix_shell(options: MasterOptions) -> None:
+    check_script(script(master_steps(options, PLACE)))
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_scripts_of_removals_are_posix_shell(purge: bool) -> None:
+    check_script(script(removal_steps(PLACE, purge=purge, local_database=True)))
+
+
+@each_master
+def test_steps_have_names_of_their_own(options: MasterOptions) -> None:
+    titles = [step.title for step in master_steps(options, PLACE)]
+    assert len(set(titles)) == len(titles)
+
+
+def test_a_database_elsewhere_is_a_setting_and_no_server_here() -> None:
+    shell = shell_of(master_steps(EACH_MASTER[3], PLACE))
+    assert "config set database.dsn 'host=db password='\"'\"'a b'" in shell
+    assert "createdb" not in shell
+    assert "postgresql-client" in shell
+
+
+def test_the_password_of_a_database_is_in_no_file_that_everybody_may_read() -> None:
+    steps = master_steps(EACH_MASTER[3], PLACE)
+    kept = next(step for step in steps if OPTIONS_FILE in step.shell)
+    assert "password" not in kept.shell
+
+
+@each_master
+def test_the_options_of_a_setup_are_read_again(
+    options: MasterOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = next(step for step in master_steps(options, PLACE) if OPTIONS_FILE in step.shell)
+    printed = subprocess.run(step.commands[0].argv, capture_output=True, text=True, check=True)
+    file = tmp_path / "options"
+    file.write_text(printed.stdout)
+    monkeypatch.setattr(machine, "OPTIONS_FILE", str(file))
+    assert machine.remembered_options() == msgspec.structs.replace(options, database="")
+    assert tomllib.loads(printed.stdout)["web"] == options.web
+
+
+def test_a_removal_keeps_data_and_a_purge_does_not() -> None:
+    kept = shell_of(removal_steps(PLACE, purge=False, local_database=True))
+    assert "rm -rf" not in kept
+    assert "dropdb" not in kept
+    purged = shell_of(removal_steps(PLACE, purge=True, local_database=True))
+    assert "rm -rf --one-file-system /etc/piwheels /var/lib/piwheels /var/www/piwheels" in purged
+    assert "dropdb" in purged
+
+
+def test_a_purge_leaves_a_database_elsewhere_alone() -> None:
+    assert "dropdb" not in shell_of(removal_steps(PLACE, purge=True, local_database=False))
+
+
+def test_a_removal_ends_every_service() -> None:
+    shell = shell_of(removal_steps(PLACE, purge=False, local_database=True))
+    for role in ROLES:
+        assert f"systemctl disable -q --now piwheels-{role}" in shell
+
+
+def test_an_active_firewall_gets_a_line_that_opens_the_ports() -> None:
+    assert ufw_line("Status: active\n\nTo  Action\n", PORTS) == "ufw allow 5555,5556/tcp"
+    assert ufw_line("Status: inactive\n", PORTS) == ""
+    assert nft_lines(_RULESET, PORTS) == [
+        "nft add rule inet filter input tcp dport '{ 5555, 5556 }' accept"
+    ]
+    assert nft_lines("", PORTS) == []
+
+
+@pytest.mark.parametrize("bind", ["tcp://*:5555", "tcp://[::]:5555", "tcp://10.0.0.1:5555"])
+def test_the_port_of_an_address_is_found(bind: str) -> None:
+    assert machine.port_of(bind) == 5555
+
+
+def piw(*arguments: str) -> str:
+    result = CliRunner().invoke(cli, ["setup", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def test_print_prints_the_script_of_the_same_steps() -> None:
+    text = piw("master", "--server-name", "wheels.example.org", "--web", "caddy", "--print")
+    assert text.startswith("#!/bin/sh\n")
+    check_script(text)
+    assert "config caddy" in text
+
+
+def test_a_dry_run_shows_each_step_with_its_state() -> None:
+    lines = piw("remove", "--dry-run").splitlines()
+    titles = [step.title for step in removal_steps(PLACE, purge=False, local_database=True)]
+    shown = [line for line in lines if line.startswith("[")]
+    assert len(shown) == len(titles)
+    assert all(line.endswith((": done", ": to do", ": differs")) for line in shown)
+
+
+def test_a_site_without_a_name_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["setup", "master", "--print"])
+    assert result.exit_code == 2
+    assert "--server-name" in result.output
+
+
+def test_without_root_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(SetupError, match="run it with sudo"):
+        piw("remove", "--yes")
+
+
+def test_a_program_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_spec", lambda _name: None)
+    with pytest.raises(SetupError, match="lacks the extra `master`: install it where everybody"):
+        machine.check_program("master")
+
+
+def test_a_program_in_a_closed_folder_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "home"
+    (closed / "bin").mkdir(parents=True)
+    closed.chmod(0o700)
+    monkeypatch.setattr(machine, "this_program", lambda: closed / "bin" / "piw")
+    monkeypatch.setattr(machine, "closed_folder", lambda path: path.parents[1])
+    with pytest.raises(SetupError, match="/opt/piwheels/bin/piw"):
+        machine.check_program("master")
