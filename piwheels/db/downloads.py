@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from piwheels.db.database import Database, transactional
+from piwheels.db.series import series_sum
 from piwheels.model import (
     DownloadTotals,
+    FarmSeries,
     LiveDownloads,
     NamedCount,
     ProjectDay,
@@ -25,6 +27,10 @@ YEAR_DAYS = 365
 _READER_TIMEOUT_S = 15  # a reader without a heartbeat for this long is gone
 _RATE_WINDOW_S = 10
 _LIVE_TOP_COUNT = 10
+_DAY = timedelta(days=1)
+#: Yesterday is compared with today when this share of its minutes was measured, and so many.
+_LEAST_MEASURED = 0.9
+_LEAST_COMPARED_MINUTES = 30
 _MIN_CANDIDATES = 1000
 _ALL_PROJECTS = 2**31
 _ALL_TIME = (date(1970, 1, 1), date(9999, 12, 31))
@@ -290,6 +296,8 @@ async def live_downloads(db: Database, now: datetime | None = None) -> LiveDownl
         connected=await _is_reader_active(db),
         total=figures.downloads,
         today=figures.today,
+        yesterday=sum(each.downloads for each in await per_day(db, *[today - _DAY] * 2)),
+        yesterday_by_now=await _yesterday_by_now(db, now),
         last_30_days=figures.last_30_days,
         record_day=figures.record_day,
         record_date=figures.record_date.isoformat() if figures.record_date else "",
@@ -339,6 +347,21 @@ async def downloads_of_minute(db: Database, minute: datetime) -> int | None:
         {"minute": minute},
     )
     return count
+
+
+async def _yesterday_by_now(db: Database, now: datetime) -> int | None:
+    """The downloads of yesterday until this time of day, to within a few minutes.
+
+    None where too few minutes of that were measured, as in the first half hour of a day.
+    """
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    elapsed_minutes = (now - midnight) / timedelta(minutes=1)
+    found = await series_sum(db, FarmSeries.DOWNLOADS, midnight - _DAY, now - _DAY)
+    if not found or elapsed_minutes < _LEAST_COMPARED_MINUTES:
+        return None
+    if found.minutes < _LEAST_MEASURED * elapsed_minutes:
+        return None
+    return round(found.total / found.minutes * elapsed_minutes)
 
 
 async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:

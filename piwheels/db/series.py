@@ -144,6 +144,30 @@ async def read_series(
     return [series_bars(name, window, sums[name]) for name in names]
 
 
+async def series_sum(db: Database, name: str, begin: datetime, end: datetime) -> BarSum | None:
+    """What was measured of a series between two times of the last 48 hours; None of nothing.
+
+    Both times are rounded down to five minutes.
+    """
+    row = await db.row(
+        """
+        SELECT sum(v.mean::float8 * v.minutes) AS total, sum(v.minutes)::int AS minutes,
+               max(v.maximum)::float8 AS maximum
+          FROM series s
+          JOIN series_values v ON v.series_id = s.series_id AND v.step_s = %(step_s)s
+         WHERE s.name = %(name)s AND v.at >= %(begin)s AND v.at < %(end)s
+        HAVING count(*) > 0
+        """,
+        {
+            "name": name,
+            "begin": window_end(SeriesWindow.DAY, begin),
+            "end": window_end(SeriesWindow.DAY, end),
+            "step_s": SeriesWindow.DAY.step_s,
+        },
+    )
+    return BarSum(**row) if row else None
+
+
 async def build_history(db: Database, now: datetime) -> BuildHistory:
     """How many builds ended in each of the last BUILD_HISTORY_HOURS."""
     day, names = SeriesWindow.DAY, (FarmSeries.BUILT, FarmSeries.FAILED)

@@ -121,6 +121,8 @@ class LiveDownloads(Struct, frozen=True, kw_only=True):
     connected: bool = False  # an access log is being read
     total: int = 0
     today: int = 0
+    yesterday: int = 0  # the whole day
+    yesterday_by_now: int | None = None  # until this time of it; None where it was not measured
     last_30_days: int = 0
     record_day: int = 0  # the most downloads of one day
     record_date: str = ""  # that day, "2026-11-23"

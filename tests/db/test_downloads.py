@@ -8,7 +8,8 @@ import pytest
 from piwheels.db import downloads
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
-from piwheels.model import NamedCount
+from piwheels.db.series import record_series
+from piwheels.model import FarmSeries, NamedCount, SeriesValue
 
 TODAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 10, 12, 30, 30, tzinfo=UTC)
@@ -145,3 +146,30 @@ async def test_live_downloads_have_rates_by_second_and_minute(database: Database
     assert now.connected
     assert now.rate_per_s == 3.0
     assert (now.per_minute[0], now.per_minute[-1], sum(now.per_minute)) == (5, 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("measured_minutes", "by_now"),
+    [
+        (750, 1501),  # from midnight until half past noon, and half a minute
+        (700, 1501),  # its share of the minutes is assumed for the rest
+        (600, None),  # too much is unknown
+    ],
+)
+async def test_today_is_compared_with_yesterday_until_the_same_time(
+    database: Database, measured_minutes: int, by_now: int | None
+) -> None:
+    await database.execute(
+        "INSERT INTO downloads_daily (day, counted) VALUES ('2026-03-09', 4000), ('2026-03-08', 1)"
+    )
+    midnight = datetime.combine(TODAY - timedelta(days=1), datetime.min.time(), UTC)
+    for minute in range(-5, measured_minutes):
+        await record_series(
+            database,
+            midnight + timedelta(minutes=minute),
+            {FarmSeries.DOWNLOADS: SeriesValue.single(2 if minute >= 0 else 1000)},
+        )
+    now = await downloads.live_downloads(database, NOW)
+    assert (now.yesterday, now.yesterday_by_now) == (4000, by_now)
+    after_midnight = NOW.replace(hour=0, minute=10)
+    assert (await downloads.live_downloads(database, after_midnight)).yesterday_by_now is None

@@ -49,6 +49,8 @@ SPECIAL_STATES = (
 HOT_PLACE = 16
 #: A builder that is restarted is back after so long.
 RESTART_S = 5.0
+#: At the start, what is wrong has been so for this long.
+TROUBLE_S = 2 * 3600.0
 
 
 class FarmModel:
@@ -107,7 +109,7 @@ class FarmModel:
             self._count_the_hour_before()
         for _ in range(40):
             self._settle_past()
-        for past_s in (-2 * 3600.0, 0.0):  # what is wrong has been so for a while
+        for past_s in (-TROUBLE_S, 0.0):
             self.update_alerts(past_s)
 
     # --- construction ---
@@ -157,7 +159,7 @@ class FarmModel:
         if machine.build and state is BuilderState.OVERDUE:
             machine.build.phase, machine.build.spent_s, machine.build.phase_s = "building", 900, 880
         if state is BuilderState.LOST:
-            machine.silent_s = 360.0
+            machine.state_s, machine.silent_s = TROUBLE_S, TROUBLE_S + 360.0
         if state is BuilderState.SILENT:
             machine.silent_s = 45.0
         if state is BuilderState.QUARANTINED:
@@ -258,6 +260,8 @@ class FarmModel:
             connected=True,
             total=512_000_000 + self._served_today,
             today=self._served_today,
+            yesterday=812_400,
+            yesterday_by_now=self._served_today * 19 // 20,
             last_30_days=14_000_000,
             record_day=1_060_767,
             record_date="2022-10-05",

@@ -509,6 +509,9 @@ def test_downloads_say_when_no_access_log_is_connected() -> None:
     state = farm(downloads=downloads)
     facts = {fact.key: fact.text for fact in download_metrics(state, ascii_only=True)}
     assert facts["today"] == "500, 50% of the record 1,000 (2026-01-01)"
+    compared = farm(downloads=msgspec.structs.replace(downloads, yesterday_by_now=400))
+    facts = {fact.key: fact.text for fact in download_metrics(compared, ascii_only=True)}
+    assert facts["today"].startswith("500, +25% on 400 yesterday by now, 50% of the record")
     assert facts["hour"].endswith("6, peak 3 per minute -+#")
     assert all(text.isascii() for text in facts.values())
     assert [(fact.label, fact.text, fact.share) for fact in breakdowns(state)["projects"]] == [

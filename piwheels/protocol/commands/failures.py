@@ -46,7 +46,8 @@ class SkipReleases(CommandMessage, frozen=True, kw_only=True):
 def _summary(releases: Sequence[tuple[str, str, str]]) -> str:
     names = [release_text(*release) for release in releases[:_MAX_NAMES_SHOWN]]
     more = len(releases) - len(names)
-    return f"{', '.join(names)} and {more} more" if more else ", ".join(names)
+    # The count comes first: a list shows the beginning of a long text.
+    return f"{len(releases)} releases: {', '.join(names)} ..." if more else ", ".join(names)
 
 
 RETRY_RELEASES = CommandDefinition(

@@ -135,6 +135,7 @@ def download_metrics(state: FarmState, *, ascii_only: bool = False) -> list[Metr
         Metric("rate", "now", f"{format_rate(downloads.rate_per_s)} per second"),
         Metric("hour", "last hour", _last_hour_text(downloads.per_minute, ascii_only)),
         _today_metric(downloads, ascii_only),
+        Metric("yesterday", "yesterday", format_count(downloads.yesterday)),
         Metric("month", "last 30 days", format_count(downloads.last_30_days)),
         Metric("total", "total", format_count(downloads.total)),
     ]
@@ -149,15 +150,24 @@ def _last_hour_text(counts: tuple[int, ...], ascii_only: bool) -> str:
 
 def _today_metric(downloads: LiveDownloads, ascii_only: bool) -> Metric:
     today, record = downloads.today, downloads.record_day
+    text = f"{format_count(today)}{_compared_with_yesterday(downloads)}"
     if not record:
-        return Metric("today", "today", format_count(today))
+        return Metric("today", "today", text)
     if today >= record:
         mark = glyph_of("good", ascii_only=ascii_only)
-        return Metric("today", "today", f"{format_count(today)}, a record", "success", mark, 1.0)
+        return Metric("today", "today", f"{text}, a record", "success", mark, 1.0)
     on = f" ({terminal_safe(downloads.record_date)})" if downloads.record_date else ""
     percent = format_percent(today, record)
-    text = f"{format_count(today)}, {percent} of the record {format_count(record)}{on}"
+    text = f"{text}, {percent} of the record {format_count(record)}{on}"
     return Metric("today", "today", text, "", "", today / record)
+
+
+def _compared_with_yesterday(downloads: LiveDownloads) -> str:
+    before = downloads.yesterday_by_now
+    if not before:
+        return ""
+    change = (downloads.today - before) / before
+    return f", {change:+.0%} on {format_count(before)} yesterday by now"
 
 
 def breakdowns(state: FarmState) -> dict[str, list[Metric]]:
