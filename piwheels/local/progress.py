@@ -52,7 +52,8 @@ class ProgressPrinter:
         job = self._describe_job(view.project, view.release_version, view.target)
         if before is None or before[0] != view.build:
             self._print_timestamped(f"{job}: started on {view.label} (build {view.build})")
-        else:
+        # A build that was running already may be in a later phase than the first.
+        if view.phase:
             self._print_timestamped(f"{job}: {view.phase}", "dim")
 
     def _describe_job(self, project: str, version: str, target: str) -> str:

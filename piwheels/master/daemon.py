@@ -80,6 +80,8 @@ _STATUS_INTERVAL_S = 10.0
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
 #: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
+#: So many processes write pages of projects, on a machine with as many cores; each takes 80 MB.
+_PAGE_WRITERS = 2
 #: One window of a file's chunks and little more: they are large, and queued per peer.
 _UPLOAD_HWM = MAX_WINDOW_BYTES // CHUNK_BYTES + 32
 #: Messages of builders are handled at once; this many are queued per builder.
@@ -240,10 +242,12 @@ class _Master:
             project_list_interval_s=config.project_list_interval_s,
         )
         await self._index_publisher.recover()
+        page_writers = min(_PAGE_WRITERS, len(os.sched_getaffinity(0)))
         self._site_publisher = SitePublisher(
             db=await self._connect(stack, "show"),
             webroot=self._webroot,
-            executor=stack.enter_context(RenderPool(_WEBSITE_NICENESS)),
+            executor=stack.enter_context(RenderPool(_WEBSITE_NICENESS, page_writers)),
+            writers=page_writers,
             site=self._site(),
             served_targets=lambda: self._dispatcher.targets.served,
             is_paused=lambda: self._dispatcher.paused,

@@ -9,6 +9,7 @@ empty: a builder takes a job with n older ones of its class, of those that it ca
 from collections import Counter
 from collections.abc import Collection, Sequence
 from enum import IntEnum
+from functools import cache
 
 
 class JobPriority(IntEnum):
@@ -59,12 +60,18 @@ def claims_before(ahead: Sequence[float], lower: Collection[int] = ()) -> float:
     left = [*ahead[:own], ahead[own] + 1.0]
     while left[own] > 0:
         waiting = {own, *lower, *(each for each in range(own) if left[each] > 0)}
-        shares = Counter(int(chosen_priority(waiting, first)) for first in TURNS)
+        shares = _shares(frozenset(waiting))
         # Until the first of these classes has none left.
         cycles = min(left[each] / shares[each] for each in waiting if each <= own)
         left = [_rest(left[each], cycles * shares[each]) for each in range(own + 1)]
         claims += cycles * len(TURNS)
     return claims - 1.0
+
+
+@cache
+def _shares(waiting: frozenset[int]) -> Counter[int]:
+    """How many claims of each cycle take a job of each class, while jobs of these classes wait."""
+    return Counter(int(chosen_priority(waiting, first)) for first in TURNS)
 
 
 def _rest(number: float, taken: float) -> float:

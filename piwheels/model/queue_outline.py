@@ -7,7 +7,7 @@ rest, how many there are, and how many builds ended lately. What is not known ex
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from piwheels.model.base import Struct
 from piwheels.model.builds import _Figure
@@ -67,9 +67,12 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
             has_more: whether there may be more jobs than those.
         """
         own = job[0]
-        lower = {each for each, _ in (*first_jobs, *self.sampled_jobs) if each > own}
+        lower = {*_classes(first_jobs, own + 1), *_classes(self.sampled_jobs, own + 1)}
         first = bisect_left(first_jobs, job)
-        counts = Counter(each for each, _ in first_jobs[:first])
+        counts = [
+            _position(first_jobs[:first], each + 1) - _position(first_jobs[:first], each)
+            for each in range(own + 1)
+        ]
         if first < len(first_jobs) or not has_more:
             return _in_turns([(counts[each], counts[each]) for each in range(own + 1)], lower)
         last = first_jobs[-1][0] if first_jobs else 0  # all jobs of higher classes are known
@@ -96,9 +99,7 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
 
     def _earlier(self, each: int, job: QueueKey) -> int:
         """How many of the sampled jobs of a class are ahead of one."""
-        start, end = (
-            bisect_left(self.sampled_jobs, (number, -math.inf)) for number in (each, each + 1)
-        )
+        start, end = (_position(self.sampled_jobs, number) for number in (each, each + 1))
         return bisect_left(self.sampled_jobs, job, start, end) - start
 
     def _estimate(self, known: int, sampled: int) -> tuple[int, int]:
@@ -131,6 +132,18 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
             soonest_s=min(ahead.least * period_s / (center + half), _MAX_WAIT_S),
             latest_s=min((ahead.most + 1) * period_s / (center - half), _MAX_WAIT_S),
         )
+
+
+def _position(jobs: Sequence[QueueKey], first: int) -> int:
+    """Where the jobs of a class or a lower one begin among sorted ones."""
+    return bisect_left(jobs, (first, -math.inf))
+
+
+def _classes(jobs: Sequence[QueueKey], first: int) -> Iterator[int]:
+    """The classes of sorted jobs from one on. There may be thousands of jobs of each."""
+    while (start := _position(jobs, first)) < len(jobs):
+        yield jobs[start][0]
+        first = jobs[start][0] + 1
 
 
 def _counts(classes: Iterable[int], own: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The process that renders pages, so that a large page never blocks the master's event loop."""
+"""The processes that render pages, so that a large page never blocks the master's event loop."""
 
 import os
 import threading
@@ -8,30 +8,36 @@ from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
 from piwheels.errors import ConfigError
+from piwheels.rendering import subprocess_query
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class RenderPool(Executor):
-    """A pool of one process, which is replaced when it dies (killed for its memory, for example).
+    """A pool of processes, which are replaced when one dies (killed for its memory, for example).
 
     Running work then raises BrokenExecutor, and can be submitted again.
     """
 
-    def __init__(self, niceness: int = 0) -> None:
-        """Start the process with this increment of its niceness (nice(2)).
+    def __init__(self, niceness: int = 0, processes: int = 1) -> None:
+        """Start processes when there is work for them.
+
+        Args:
+            niceness: the increment of their niceness (nice(2)).
+            processes: how many there are at most.
 
         Raises:
             ConfigError: the system has no shared memory.
         """
         self._niceness = niceness
+        self._processes = processes
         self._pool = self._new_pool()
 
     def submit(
         self, work: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Run work in the process."""
+        """Run work in a process."""
         try:
             return self._pool.submit(work, *arguments, **named)
         except BrokenExecutor:
@@ -40,14 +46,14 @@ class RenderPool(Executor):
             return self._pool.submit(work, *arguments, **named)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Stop the process."""
+        """Stop the processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # A forked process would inherit the master's sockets and connections.
         try:
             return ProcessPoolExecutor(
-                max_workers=1,
+                max_workers=self._processes,
                 mp_context=get_context("spawn"),
                 initializer=_init_worker,
                 initargs=(self._niceness,),
@@ -62,6 +68,7 @@ class RenderPool(Executor):
 
 def _init_worker(niceness: int) -> None:
     os.nice(niceness)
+    subprocess_query.keep_connection()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

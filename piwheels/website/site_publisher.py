@@ -86,6 +86,8 @@ class SitePublisher:
     is_paused: whether the farm is paused.
     min_project_interval_s: the minimum interval between rewrites of a project's pages.
     interval_s: the interval of the single pages; some are written at multiples of it.
+    writers: how many parts of the pages of projects are written at the same time, at most as many
+        as the executor has processes.
     """
 
     db: Database
@@ -96,6 +98,7 @@ class SitePublisher:
     is_paused: Callable[[], bool] = bool
     min_project_interval_s: float = 3.0
     interval_s: float = 10.0
+    writers: int = 1
     _schedules: dict[PageKind, PageSchedule] = field(init=False)
     _housekeeping: list[PageSchedule] = field(init=False)
     _downloads_date: date | None = None
@@ -228,9 +231,13 @@ class SitePublisher:
         self._checked_at_once = BATCH_SIZE * 4 if few else _MAX_CHECKED
         pages = {page.key: page for page in batch}
         count = len(done)
-        for names in _parts([state for state in states if state.project not in unchanged]):
-            await self._write_part([pages[name] for name in names], basis)
-            count += len(names)
+        parts = list(_parts([state for state in states if state.project not in unchanged]))
+        for start in range(0, len(parts), self.writers):
+            group = [
+                [pages[name] for name in names] for names in parts[start : start + self.writers]
+            ]
+            await self._write_parts(group, basis)
+            count += sum(map(len, group))
             if self._has_due_work() or await self._more_urgent_pages():
                 break
         return count
@@ -252,6 +259,13 @@ class SitePublisher:
         await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
         pause = timedelta(seconds=self.min_project_interval_s)
         return await page_queue.urgent_pages_pending(self.db, PageKind.PROJECT, pause)
+
+    async def _write_parts(self, parts: Sequence[Sequence[PageToWrite]], basis: Basis) -> None:
+        """Write several parts at the same time; the first problem is raised after all ended."""
+        tasks = (self._write_part(part, basis) for part in parts)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _write_part(self, pages: Sequence[PageToWrite], basis: Basis) -> None:
         await self._wait_for_index()
