@@ -1,6 +1,6 @@
 """How many pages, index pages and lines of access logs are written in a second, and with what memory.
 
-Pages are written by the publishers of a master, in their render process, from the farm's database.
+Pages are written by the publishers of a master, in their render processes, from the farm's database.
 """
 
 import os
@@ -57,13 +57,14 @@ async def measure_rates(db: Database, folder: Path, pages: int, lines: int) -> l
 
 async def _project_pages(db: Database, root: Path, pages: int) -> list[Rate]:
     root.mkdir()
-    with RenderPool() as pool:
+    with RenderPool(processes=2) as pool:
         publisher = SitePublisher(
             db=db,
             webroot=Webroot(root),
             executor=pool,
             site=Site(url="https://wheels.example.org/"),
             served_targets=lambda: frozenset(TARGET_NAMES),
+            writers=2,
             min_project_interval_s=0.0,
         )
         await db.execute("TRUNCATE page_queue, page_invalidations")
@@ -92,7 +93,7 @@ async def _project_pages(db: Database, root: Path, pages: int) -> list[Rate]:
             Rate(f"pages of projects, {what}", f"{len(names) / took_s:,.0f} a second", goals[what])
             for what, took_s in rates.items()
         ),
-        Rate("page writer, peak with pages of projects", f"{memory_mb:,.0f} MB", "150 MB"),
+        Rate("page writer, peak of each process with pages of projects", f"{memory_mb:,.0f} MB", "150 MB"),
         Rate("page writer, peak with lists alone", f"{single_mb:,.0f} MB", "150 MB"),
     ]
 

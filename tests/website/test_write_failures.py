@@ -4,6 +4,8 @@ import asyncio
 import errno
 import gzip
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from piwheels.rendering import write_retries
 from piwheels.website import project_page, project_writer, site_pages, site_publisher
 from piwheels.website.page_data import Site
 from piwheels.website.project_writer import WriteRequest, WrittenProjects
+from piwheels.website.site_publisher import SitePublisher
 from tests.timeouts import WAIT_S
+from tests.website.factories import SITE
 from tests.website.harness import SiteHarness
 
 
@@ -190,6 +194,36 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_part_that_cannot_be_written_does_not_stop_the_one_beside_it(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"project-{number:02}" for number in range(4)]
+    for name in names:
+        await catalog.add_project(site.db, name, name)
+    write, began = project_writer.write_projects, threading.Barrier(2, timeout=WAIT_S)
+
+    def failing(root: Path, shown: Site, request: WriteRequest) -> WrittenProjects:
+        began.wait()  # both parts at the same time
+        if "project-00" in request.names:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return write(root, shown, request)
+
+    monkeypatch.setattr(site_publisher, "BATCH_SIZE", 2)
+    with ThreadPoolExecutor(2) as pool:
+        publisher = SitePublisher(
+            db=site.db, webroot=site.webroot, executor=pool, site=SITE, writers=2,
+            min_project_interval_s=0.0,
+        )  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(project_writer, "write_projects", failing)
+            with pytest.raises(OSError, match="Read-only"):
+                await publisher.write_pending()
+        assert {path.name for path in (site.webroot.root / "project").iterdir()} == {*names[2:]}
+        assert await page_queue.pending_page_count(site.db) == 2
+        assert await publisher.write_pending() == 2
+    assert {path.name for path in (site.webroot.root / "project").iterdir()} == {*names}
 
 
 async def test_queued_pages_survive_a_kill(site: SiteHarness, dsn: str) -> None:
