@@ -93,7 +93,11 @@ async def _project_pages(db: Database, root: Path, pages: int) -> list[Rate]:
             Rate(f"pages of projects, {what}", f"{len(names) / took_s:,.0f} a second", goals[what])
             for what, took_s in rates.items()
         ),
-        Rate("page writer, peak of each process with pages of projects", f"{memory_mb:,.0f} MB", "150 MB"),
+        Rate(
+            "page writer, peak of each process with pages of projects",
+            f"{memory_mb:,.0f} MB",
+            "150 MB",
+        ),
         Rate("page writer, peak with lists alone", f"{single_mb:,.0f} MB", "150 MB"),
     ]
 
