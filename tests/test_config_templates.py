@@ -10,7 +10,14 @@ import httpx
 import pytest
 
 from piwheels.config import LoadedConfig, load, to_toml
-from piwheels.config_templates import ROLES, render_units, render_web_server_config
+from piwheels.config_templates import (
+    BACKUP_TIMER,
+    ROLES,
+    render,
+    render_backup_service,
+    render_units,
+    render_web_server_config,
+)
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
 from piwheels.system.open_files import MAX_OPEN_FILES
 from piwheels.webroot import Webroot
@@ -73,6 +80,27 @@ def test_systemd_accepts_a_unit_without_warnings(tmp_path: Path, role: str, fold
     )
     # It also tells of the machine's own units.
     message = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
+    assert (done.returncode, message) == (0, [])
+
+
+@requires_program("systemd-analyze")
+@pytest.mark.parametrize("folder", ["backups", "my backups"])
+def test_systemd_accepts_the_units_of_a_daily_backup(tmp_path: Path, folder: str) -> None:
+    loaded = load_test_config(tmp_path)
+    service = render_backup_service(loaded, user="root", folder=tmp_path / folder, keep=14)
+    (command,) = unit_values(service, "ExecStart")
+    assert "db backup" in command
+    assert "--keep 14" in command
+    for name, content in (("service", service), ("timer", render(BACKUP_TIMER))):
+        (tmp_path / f"piwheels-backup.{name}").write_text(content)
+    units = [tmp_path / f"piwheels-backup.{name}" for name in ("service", "timer")]
+    done = subprocess.run(
+        [find_program("systemd-analyze"), "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
     assert (done.returncode, message) == (0, [])
 
 

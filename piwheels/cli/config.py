@@ -114,8 +114,8 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
 )
 @click.option(
     "--role",
-    type=click.Choice(["master", "accesslog", "builder"]),
-    help="Print only this daemon's unit.",
+    type=click.Choice(["master", "accesslog", "builder", "backup", "backup-timer"]),
+    help="Print only this daemon's unit; or that of a daily `piw db backup`, and of its timer.",
 )
 @click.option(
     "--access-log",
@@ -125,16 +125,52 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
     show_default=True,
     help="The web server's log, for the unit that reads it.",
 )
-def config_systemd(config_file: Path | None, user: str, role: str | None, access_log: Path) -> None:
+@click.option(
+    "--backup-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=Path("/var/backups/piwheels"),
+    show_default=True,
+    help="Where daily backups are kept.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=14,
+    show_default=True,
+    help="How many daily backups are kept.",
+)
+def config_systemd(
+    config_file: Path | None,
+    user: str,
+    role: str | None,
+    access_log: Path,
+    backup_dir: Path,
+    keep: int,
+) -> None:
     """Print hardened systemd units for the daemons.
 
     \b
-    Example:
+    Examples:
       piw config systemd --role builder
+      piw config systemd --role backup --backup-dir /backup --keep 30
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.config_templates import ROLES, render_units
+    from piwheels.config_templates import (
+        BACKUP_TIMER,
+        ROLES,
+        render,
+        render_backup_service,
+        render_units,
+    )
 
     loaded, roles = load_config_with_origins(config_file), [role] if role else ROLES
+    if role == "backup":
+        click.echo(render_backup_service(loaded, user=user, folder=backup_dir, keep=keep))
+        return
+    if role == "backup-timer":
+        click.echo(render(BACKUP_TIMER))
+        return
     click.echo(render_units(loaded, user=user, roles=roles, access_log=access_log))
 
 

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import click
 
+from piwheels.cli.backup_output import os_errors_as_lines, print_json, print_step, restore_lines
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, dsn_option, load_config
+from piwheels.cli.options import (
+    config_option,
+    dsn_option,
+    json_option,
+    load_config,
+    load_config_with_origins,
+)
 
 
 @cli.group("db")
@@ -15,7 +22,7 @@ def database() -> None:
     \b
     Examples:
       piw db upgrade
-      piw db backup farm.dump
+      piw db backup farm.zip
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -77,40 +84,94 @@ def recount(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
 
 
 @database.command("backup")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Delete all but the newest N backups in DIR.",
+)
 @config_option
 @dsn_option
-def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
-    """Write the database to a new FILE, with pg_dump (custom format).
+@json_option
+def backup(
+    target: Path, keep: int | None, config_file: Path | None, dsn: str | None, as_json: bool
+) -> None:
+    """Write database, keys and configuration to a new file.
 
-    The farm may keep running. Wheels, logs and keys are files: copy webroot.root, master.spool_dir
-    and master.key_dir as well.
+    In DIR it is named by the time. The farm may keep running: all is of one moment. The file also
+    lists every wheel with its hash, so that a restore knows what the web root lacks; wheels and
+    logs are not in it. Only its owner can read it, because it holds the farm's private keys. Needs
+    pg_dump.
 
     \b
-    Example:
-      piw db backup farm.dump
+    Examples:
+      piw db backup farm.zip
+      piw db backup /backup --keep 14
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.local.dump import backup_database
+    import asyncio
 
-    backup_database(load_config(config_file, database__dsn=dsn).database.dsn, file)
-    click.echo(f"the database was backed up to {file}")
+    from piwheels.backup.backup import write_backup
+    from piwheels.formatting import format_size, pluralize
+
+    loaded = load_config_with_origins(config_file, database__dsn=dsn)
+    with os_errors_as_lines():
+        done = asyncio.run(write_backup(loaded, target, print_step, keep=keep or 0))
+    if as_json:
+        print_json(done)
+        return
+    click.echo(
+        f"{done.file}: the database, {pluralize(done.keys, 'key')} and a list of "
+        f"{pluralize(done.wheels, 'wheel')} ({format_size(done.wheel_bytes)}); "
+        f"{format_size(done.size_bytes)}"
+    )
+    for old in done.deleted:
+        click.echo(f"deleted {old}")
 
 
 @database.command("restore")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--force", is_flag=True, help="Replace the database, configuration and keys here.")
+@click.option(
+    "--keep-config", is_flag=True, help="Use this machine's configuration, not the backup's."
+)
+@click.option("--dry-run", is_flag=True, help="Check FILE and compare; change nothing.")
 @config_option
 @dsn_option
-def restore(file: Path, config_file: Path | None, dsn: str | None) -> None:
-    """Restore a backup into an empty database, with pg_restore.
+@json_option
+def restore(
+    file: Path,
+    force: bool,
+    keep_config: bool,
+    dry_run: bool,
+    config_file: Path | None,
+    dsn: str | None,
+    as_json: bool,
+) -> None:
+    """Restore a backup onto an empty machine: database, keys, settings.
 
-    FILE was written by `piw db backup`. Either all of it is restored, or nothing.
+    First copy what there is of the web root. The database is restored as a whole or not at all.
+    Then the web root is compared: wheels that it lacks are built again; wheels that were published
+    after the backup are listed again, with the same names and hashes; files that cannot be listed
+    are moved aside, and none is deleted. After an interruption, the same command continues.
 
     \b
     Examples:
       createdb piwheels
-      piw db restore farm.dump
+      piw db restore farm.zip --dry-run
+      piw db restore farm.zip
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.local.dump import restore_database
+    import asyncio
 
-    restore_database(load_config(config_file, database__dsn=dsn).database.dsn, file)
-    click.echo(f"the database was restored from {file}; run `piw db upgrade` before the master")
+    from piwheels.backup.restore import RestoreOptions, restore_backup
+
+    options = RestoreOptions(force=force, keep_config=keep_config, dry_run=dry_run)
+    with os_errors_as_lines():
+        done = asyncio.run(
+            restore_backup(file, config_file, {"database.dsn": dsn}, options, print_step)
+        )
+    if as_json:
+        print_json(done)
+        return
+    for line in restore_lines(done, dry_run=dry_run):
+        click.echo(line)

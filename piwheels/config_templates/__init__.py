@@ -22,6 +22,8 @@ from piwheels.media_types import JSON_ACCEPT
 from piwheels.webroot import SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
+#: The template of the timer.
+BACKUP_TIMER = "backup.timer"
 _NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
 _PAGE_MAX_AGE_S = 60  # pip respects it: the delay until a new wheel is seen
@@ -67,6 +69,27 @@ def render_units(
             exit_stays_ended=EXIT_STAYS_ENDED,
         )
         for role in roles
+    )
+
+
+def render_backup_service(loaded: LoadedConfig, *, user: str, folder: Path, keep: int) -> str:
+    """The systemd service that writes a backup; BACKUP_TIMER starts it daily.
+
+    Args:
+        loaded: the configuration; its file is named in the service.
+        user: the user to run as.
+        folder: where backups are kept.
+        keep: how many are kept.
+
+    Raises:
+        ConfigError: a path or the user name cannot be written in a unit.
+    """
+    place = _quotable_path("the folder of backups", folder)
+    return render(
+        "backup.service",
+        command=_exec_start(loaded, "db", "backup", place, "--keep", str(keep)),
+        user=unquoted_word("user", user),
+        folder=place,
     )
 
 

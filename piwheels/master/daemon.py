@@ -24,6 +24,7 @@ from piwheels.control.status_service import StatusService
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.control.wheel_import import WheelImporter
 from piwheels.db.database import Database, is_running
+from piwheels.db.restored import refuse_unfinished
 from piwheels.errors import ConfigError, first_error
 from piwheels.formatting import pluralize
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
@@ -155,6 +156,7 @@ class _Master:
         _make_dirs(config)
         # The first: it locks other masters out before the other connections write.
         self._dispatcher_db = await self._connect(stack, "dispatch", exclusive=True)
+        await refuse_unfinished(self._dispatcher_db)
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or pip_index_url())

@@ -14,6 +14,7 @@ from piwheels.local.postgres import (
     PrivatePostgresError,
     find_postgres_bin_dirs,
 )
+from piwheels.system import postgres_programs
 from tests.requires import skip_or_fail
 
 
@@ -71,7 +72,7 @@ async def test_data_without_matching_programs_is_rejected_with_a_solution(
 async def test_a_machine_without_postgresql_is_reported_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_DEBIAN_POSTGRES_DIR", tmp_path)
+    monkeypatch.setattr(postgres_programs, "_DEBIAN_POSTGRES_DIR", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(PrivatePostgresError, match="Debian package `postgresql`"):
         find_postgres_bin_dirs()

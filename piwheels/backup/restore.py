@@ -1,0 +1,257 @@
+"""Restores a backup: database, configuration and keys, and then the web root is compared.
+
+The database is restored in one transaction, which also marks the restore as unfinished: no master
+starts until the rest is done, and the same command again continues there.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from piwheels.backup import archive as members
+from piwheels.backup import tree
+from piwheels.backup.archive import Archive, BackupError, open_archive
+from piwheels.backup.backup import Progress
+from piwheels.backup.database_dump import load_database, programs_for_restore
+from piwheels.backup.tree import TreeRepair, TreeReport
+from piwheels.config import LoadedConfig, load
+from piwheels.config.sources import find_config_file
+from piwheels.db import restored
+from piwheels.db.database import Database
+from piwheels.db.migrate import upgrade
+from piwheels.db.restored import TargetDatabase, locked_target
+from piwheels.formatting import join_words, pluralize
+from piwheels.model import Struct
+from piwheels.webroot import Webroot, replace_file
+from piwheels.wheel.tags import PackagingRules
+
+#: Builds that began after the backup, and whose logs are not here, had numbers up to this many
+#: higher for each day since then. Their builders may still offer them.
+_BUILDS_PER_DAY = 100_000
+
+
+class RestoreOptions(Struct, frozen=True, kw_only=True):
+    """What a restore may do."""
+
+    force: bool = False  # replace a database, a configuration and keys
+    keep_config: bool = False  # use the configuration of this machine
+    dry_run: bool = False
+
+
+class RestoreResult(Struct, frozen=True, kw_only=True):
+    """What a restore did, or with `dry_run` would do."""
+
+    identifier: str
+    created_at: datetime
+    program_version: str
+    config_file: str  # that was written; "" for none
+    key_dir: str
+    keys: int
+    wheels: int  # in the backup's list
+    next_build_id: int
+    tree: TreeReport
+    aside: str  # the folder of what was moved aside
+    replaced: tuple[str, ...]  # what --force replaces, or would
+
+
+class _File(NamedTuple):
+    """A file to restore."""
+
+    path: Path
+    content: bytes
+    mode: int
+
+
+class _Plan(NamedTuple):
+    loaded: LoadedConfig
+    config_file: Path | None  # that is restored
+    files: list[_File]  # those that differ from what is there
+    existing: list[str]  # what would be replaced
+
+
+async def restore_backup(
+    path: Path,
+    config_file: Path | None,
+    overrides: Mapping[str, Any],
+    options: RestoreOptions,
+    progress: Progress,
+) -> RestoreResult:
+    """Restore a farm; nothing is changed before all of the archive was checked.
+
+    Args:
+        path: the archive.
+        config_file: where the configuration goes; None: where it was, or where one is found.
+        overrides: settings from the command line, by key.
+        options: what may be replaced.
+        progress: is told what is being done.
+
+    Raises:
+        PiwheelsError: the archive cannot be used, something exists that would be replaced, or the
+            database or a file cannot be written.
+    """
+    with open_archive(path) as archive:
+        progress("checking the archive")
+        archive.check()
+        target_file = None if options.keep_config else _config_target(archive, config_file)
+        plan = _plan(archive, target_file, config_file, overrides)
+        webroot = Webroot(plan.loaded.config.webroot.root)
+        next_build = tree.highest_build_with_log(webroot) + _reserve(archive) + 1
+        dsn = plan.loaded.config.database.dsn
+        async with locked_target(dsn, lock=not options.dry_run) as database:
+            is_continued = database.unfinished == archive.manifest.identifier
+            existing = [*plan.existing, *([] if is_continued else _tables(database))]
+            if existing and not (options.force or options.dry_run):
+                raise BackupError(
+                    f"nothing was restored, because it would replace {join_words(existing)}: use "
+                    "--force to replace what is there, or --keep-config for this configuration"
+                )
+            if not options.dry_run:
+                if not is_continued:
+                    await _restore_database(archive, plan.loaded, database, next_build, progress)
+                _write_files(plan, archive)
+        report = await _compare_tree(archive, plan.loaded, options, progress)
+        return _result(archive, plan, next_build, report, existing)
+
+
+def _reserve(archive: Archive) -> int:
+    days = (datetime.now(UTC) - archive.manifest.created_at).days
+    return (max(days, 0) + 1) * _BUILDS_PER_DAY
+
+
+def _tables(database: TargetDatabase) -> list[str]:
+    if not database.tables:
+        return []
+    return [f"the database, which has {pluralize(database.tables, 'table')}"]
+
+
+def _config_target(archive: Archive, config_file: Path | None) -> Path | None:
+    """Where the configuration goes; None if the backup has none."""
+    if members.CONFIG not in archive:
+        return None
+    named = config_file or os.environ.get("PIWHEELS_CONFIG")
+    found = Path(named) if named else find_config_file(None, os.environ)
+    return (found or Path(archive.manifest.config_file)).absolute()
+
+
+def _plan(
+    archive: Archive,
+    target_file: Path | None,
+    config_file: Path | None,
+    overrides: Mapping[str, Any],
+) -> _Plan:
+    files: list[_File] = []
+    if target_file is None:
+        loaded = load(config_file, options=overrides)
+    else:
+        content = archive.read(members.CONFIG)
+        loaded = _load_in_place(target_file, content, overrides)
+        mode = next(m.mode for m in archive.manifest.members if m.name == members.CONFIG)
+        files.append(_File(target_file, content, mode))
+    key_dir = loaded.config.master.key_dir
+    files += [
+        _File(key_dir / key.name.removeprefix(members.KEYS), archive.read(key.name), key.mode)
+        for key in archive.key_members()
+    ]
+    changed = [file for file in files if _content(file.path) != file.content]
+    existing = [str(file.path) for file in changed if _content(file.path) is not None]
+    return _Plan(loaded, target_file, changed, existing)
+
+
+def _load_in_place(path: Path, content: bytes, overrides: Mapping[str, Any]) -> LoadedConfig:
+    """The configuration as it is when it is in its place: its paths are relative to that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", suffix=".toml") as file:
+        file.write(content)
+        file.flush()
+        return load(Path(file.name), options=overrides)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+async def _restore_database(
+    archive: Archive,
+    loaded: LoadedConfig,
+    database: TargetDatabase,
+    next_build: int,
+    progress: Progress,
+) -> None:
+    manifest = archive.manifest
+    programs = programs_for_restore(database.server_version, manifest.postgres_version)
+    progress(f"restoring the database with pg_restore {programs.version}")
+    await load_database(
+        loaded.config.database.dsn,
+        programs,
+        archive.parts(members.DATABASE),
+        restored.DROP_OBJECTS if database.tables else "",
+        restored.finish_sql(manifest.identifier, next_build),
+    )
+
+
+def _write_files(plan: _Plan, archive: Archive) -> None:
+    """Write configuration and keys; what is replaced is kept under another name."""
+    key_dir = plan.loaded.config.master.key_dir
+    key_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in plan.files:
+        before = _content(file.path)
+        if before is not None:
+            kept = _kept_path(file.path, key_dir, f".before-{archive.manifest.identifier}")
+            replace_file(kept, before, mode=0o600)
+        replace_file(file.path, file.content, mode=file.mode)
+
+
+def _kept_path(path: Path, key_dir: Path, suffix: str) -> Path:
+    """Where a replaced file is kept: a key not beside others, where it would be authorized."""
+    if key_dir in path.parents:
+        return key_dir.with_name(f"{key_dir.name}{suffix}") / path.relative_to(key_dir)
+    return path.with_name(f"{path.name}{suffix}")
+
+
+async def _compare_tree(
+    archive: Archive, loaded: LoadedConfig, options: RestoreOptions, progress: Progress
+) -> TreeReport:
+    webroot = Webroot(loaded.config.webroot.root)
+    if options.dry_run:
+        missing = await asyncio.to_thread(
+            lambda: [wheel.size_bytes for wheel in tree.lacking(webroot, archive.wheels())]
+        )
+        return TreeReport(missing=len(missing), missing_bytes=sum(missing))
+    dsn = loaded.config.database.dsn
+    await upgrade(dsn)
+    async with await Database.connect(dsn, role="restore", exclusive=True) as db:
+        aside = _aside(loaded, archive)
+        repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
+        report = await repair.run(archive)
+        await restored.mark_finished(db)
+    return report
+
+
+def _aside(loaded: LoadedConfig, archive: Archive) -> Path:
+    return loaded.config.master.spool_dir / "moved-aside" / archive.manifest.identifier
+
+
+def _result(
+    archive: Archive, plan: _Plan, next_build: int, report: TreeReport, existing: list[str]
+) -> RestoreResult:
+    manifest = archive.manifest
+    return RestoreResult(
+        identifier=manifest.identifier,
+        created_at=manifest.created_at,
+        program_version=manifest.program_version,
+        config_file=str(plan.config_file or ""),
+        key_dir=str(plan.loaded.config.master.key_dir),
+        keys=len(archive.key_members()),
+        wheels=manifest.wheels,
+        next_build_id=next_build,
+        tree=report,
+        aside=str(_aside(plan.loaded, archive)) if report.moved else "",
+        replaced=tuple(existing),
+    )

@@ -1,0 +1,198 @@
+"""A database that a backup is restored into, and what has to follow before a master uses it."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from piwheels.db import key_values
+from piwheels.db.catalog import lock_projects
+from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
+from piwheels.db.database import Database, transactional
+from piwheels.db.singleton_lock import acquire_master_lock
+from piwheels.model import Struct
+
+#: The backup whose restore has not ended; a master does not start while it is set.
+_UNFINISHED = "restore/unfinished"
+
+#: Which tables, views, sequences and functions are not part of an extension?
+_OBJECTS = """
+    SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+                          WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+           format('%I.%I', 'public', c.relname) AS name,
+           c.oid
+      FROM pg_class c
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+     UNION ALL
+    SELECT 'ROUTINE', p.oid::regprocedure::text, p.oid
+      FROM pg_proc p
+     WHERE p.pronamespace = 'public'::regnamespace
+"""
+
+#: Drops all of them, in the transaction that restores others.
+DROP_OBJECTS = f"""
+DO $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT * FROM ({_OBJECTS}) AS objects
+         WHERE NOT EXISTS (
+             SELECT FROM pg_depend d WHERE d.objid = objects.oid AND d.deptype = 'e')
+         ORDER BY kind = 'ROUTINE', kind = 'SEQUENCE', kind = 'TABLE'
+    LOOP
+        EXECUTE format('DROP %s IF EXISTS %s CASCADE', item.kind, item.name);
+    END LOOP;
+END $$;
+"""  # noqa: S608 - made of constants
+
+
+class TargetDatabase(Struct, frozen=True, kw_only=True):
+    """The database that a backup is to be restored into."""
+
+    server_version: int  # the major version
+    tables: int  # 0: it is empty
+    unfinished: str  # the backup whose restore was interrupted; "" for none
+
+
+def finish_sql(identifier: str, least_build_id: int) -> str:
+    """What follows the tables in the same transaction.
+
+    Args:
+        identifier: the backup's.
+        least_build_id: the next build gets this number, or a higher one.
+    """
+    return (
+        f"INSERT INTO public.key_values (key, value) VALUES ('{_UNFINISHED}', '{identifier}')"  # noqa: S608 - digits and letters
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value;\n"
+        "SELECT setval('public.build_ids', greatest("
+        f"{int(least_build_id)}, (SELECT last_value + 1 FROM public.build_ids)), false);"
+    )
+
+
+@asynccontextmanager
+async def locked_target(dsn: str, *, lock: bool) -> AsyncIterator[TargetDatabase]:
+    """Look at a database; with `lock`, keep masters and other restores away inside the context.
+
+    Raises:
+        DatabaseUnavailableError: it cannot be reached.
+        DatabaseError: a master uses it.
+    """
+    async with await open_connection(dsn, "piwheels restore", autocommit=True) as connection:
+        if lock and (master := await acquire_master_lock(connection)):
+            raise DatabaseError(f"a master is using this database ({master}); stop it first")
+        try:
+            yield await _look(connection)
+        except psycopg.Error as error:
+            raise DatabaseError(f"the restore failed: {error_text(error)}") from None
+
+
+async def _look(connection: Connection) -> TargetDatabase:
+    cursor = await connection.execute(
+        f"""
+        SELECT count(*) AS tables FROM ({_OBJECTS}) AS objects
+         WHERE kind = 'TABLE' AND NOT EXISTS (
+             SELECT FROM pg_depend d WHERE d.objid = objects.oid AND d.deptype = 'e')
+        """.encode()  # noqa: S608 - made of constants
+    )
+    row = await cursor.fetchone()
+    tables = int(row["tables"]) if row else 0
+    return TargetDatabase(
+        server_version=connection.info.server_version // 10000,
+        tables=tables,
+        unfinished=await _unfinished(connection) if tables else "",
+    )
+
+
+async def _unfinished(connection: Connection) -> str:
+    cursor = await connection.execute("SELECT to_regclass('public.key_values') AS found")
+    row = await cursor.fetchone()
+    if not row or row["found"] is None:
+        return ""
+    cursor = await connection.execute(
+        "SELECT max(value) AS identifier FROM key_values WHERE key = %(key)s", {"key": _UNFINISHED}
+    )
+    row = await cursor.fetchone()
+    return str(row["identifier"] or "") if row else ""
+
+
+async def refuse_unfinished(db: Database) -> None:
+    """Check that no restore into this database was interrupted.
+
+    Raises:
+        DatabaseError: one was; it has to be finished first.
+    """
+    if identifier := await key_values.get_value(db, _UNFINISHED):
+        raise DatabaseError(
+            f"the restore of the backup {identifier} was interrupted: run the same "
+            "`piw db restore` again, and then start the master"
+        )
+
+
+async def mark_finished(db: Database) -> None:
+    """Allow a master to start."""
+    await key_values.set_value(db, _UNFINISHED, None)
+
+
+class UnlistedWheels(Struct, frozen=True, kw_only=True):
+    """Wheels that were taken from the index, because the web root lacks them."""
+
+    wheels: int
+    without_sdist: int  # those that cannot be built again
+
+
+@transactional
+async def unlist_wheels(
+    db: Database, projects: Sequence[str], filenames: Sequence[str]
+) -> UnlistedWheels:
+    """Take wheels from the index, so that their releases are built again; names stay reserved."""
+    await lock_projects(db, projects)
+    rows = await db.rows(
+        """
+        WITH gone AS (
+            DELETE FROM files WHERE filename = ANY (%(filenames)s) RETURNING project, version
+        )
+        SELECT r.sdist_url IS NULL AS without_sdist
+          FROM gone JOIN releases r ON r.project = gone.project AND r.version = gone.version
+        """,
+        {"filenames": list(filenames)},
+    )
+    return UnlistedWheels(
+        wheels=len(rows), without_sdist=sum(1 for row in rows if row["without_sdist"])
+    )
+
+
+class WheelRecord(Struct, frozen=True, kw_only=True):
+    """What the database knows of a file name."""
+
+    filename: str
+    sha256: str  # of the content that the name is reserved for
+    published: bool
+    installing: bool  # it was about to be published
+    removed: bool  # from the index; its file is to be deleted
+
+
+async def wheel_records(db: Database, filenames: Sequence[str]) -> dict[str, WheelRecord]:
+    """What the database knows of each of these file names that it knows."""
+    rows = await db.rows(
+        """
+        SELECT r.filename, r.sha256,
+               f.filename IS NOT NULL AS published,
+               coalesce(d.installing, false) AS installing,
+               coalesce(NOT d.installing, false) AS removed
+          FROM reserved_filenames r
+          LEFT JOIN files f ON f.filename = r.filename
+          LEFT JOIN file_deletions d ON d.filename = r.filename
+         WHERE r.filename = ANY (%(filenames)s)
+        """,
+        {"filenames": list(filenames)},
+    )
+    return {row["filename"]: WheelRecord(**row) for row in rows}
+
+
+async def existing_aliases(db: Database, names: Sequence[str]) -> set[str]:
+    """Which of these names lead to a project."""
+    rows = await db.rows(
+        "SELECT alias FROM project_aliases WHERE alias = ANY (%(names)s)", {"names": list(names)}
+    )
+    return {row["alias"] for row in rows}

@@ -1,0 +1,232 @@
+"""A backup of a farm that works on, restored onto an empty machine with another copy of the tree."""
+
+import asyncio
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from piwheels.backup import restore as restore_module
+from piwheels.backup.archive import BackupError
+from piwheels.config import load
+from piwheels.db import catalog, completed_builds, restored
+from piwheels.db.connection import DatabaseError
+from piwheels.db.database import Database
+from piwheels.local.postgres import PrivatePostgres
+from piwheels.webroot import Webroot
+from tests.backup.farm import Builds, Machine, download
+from tests.endtoend.conftest import wait_until
+
+
+@pytest.fixture
+async def old(dsn: str, tmp_path: Path) -> Machine:
+    """The machine whose farm is backed up."""
+    machine = Machine(tmp_path / "old", dsn)
+    machine.configure()
+    return machine
+
+
+@pytest.fixture
+async def builds(old: Machine, database: Database) -> Builds:
+    return Builds(database, old.webroot, old.folder)
+
+
+@pytest.fixture
+def new(postgres: PrivatePostgres, tmp_path: Path) -> Iterator[Machine]:
+    """An empty machine, whose database belongs to an account without further rights."""
+    name = sql.Identifier("restored_farm")
+    with psycopg.connect(postgres.dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
+        admin.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(name))
+        dsn = conninfo.make_conninfo(
+            postgres.dsn, dbname="restored_farm", user="restored_farm", password="secret"
+        )
+        yield Machine(tmp_path / "new", dsn)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        admin.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+@pytest.fixture
+async def archive(old: Machine, builds: Builds, tmp_path: Path) -> Path:
+    """A backup of a farm with one wheel."""
+    await builds.add("demo")
+    await builds.build("first")
+    file = tmp_path / "farm.zip"
+    await old.backup(file)
+    return file
+
+
+async def opened(machine: Machine) -> Database:
+    return await Database.connect(machine.dsn, role="test")
+
+
+def content_by_name(*webroots: Webroot) -> dict[str, set[str]]:
+    """Every name of a wheel that was ever served, with the hashes of its contents."""
+    found: dict[str, set[str]] = {}
+    for webroot in webroots:
+        for path in webroot.root.rglob("*.whl"):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            assert digest == path.parent.name
+            found.setdefault(path.name, set()).add(digest)
+    return found
+
+
+async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_ones(
+    old: Machine, new: Machine, builds: Builds, tmp_path: Path
+) -> None:
+    for project in ("kept", "lost", "rebuilt"):
+        await builds.add(project)
+    kept, lost, rebuilt = [await builds.build(text) for text in ("a", "b", "c")]
+    file = tmp_path / "farm.zip"
+    await old.backup(file)
+    # What follows is in the tree alone: a new project, a new release, and a second build.
+    await builds.add("later")
+    await builds.add("kept", "2.0")
+    later = [await builds.build(), await builds.build()]
+    await builds.write_pages()
+    shutil.copytree(old.webroot.root, new.webroot.root)
+    shutil.rmtree(new.webroot.wheel_path(lost.sha256, lost.filename).parent)
+    damaged = new.webroot.wheel_path(rebuilt.sha256, rebuilt.filename)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+
+    done = await new.restore(file)
+
+    assert (done.tree.missing, done.tree.adopted, done.tree.moved) == (2, 2, 2)
+    async with await opened(new) as db:
+        after = Builds(db, new.webroot, new.folder)
+        assert await after.queued() == [("lost", "1.0"), ("rebuilt", "1.0")]
+        highest = int(await builds.db.value("SELECT max(build_id) FROM builds"))
+        assert await completed_builds.next_build_id(db) > highest + 1000
+        again = [await after.build("other bytes"), await after.build("other bytes")]
+        assert {wheel.build_tag for wheel in again} == {1}
+        await after.write_pages()
+        assert await after.queued() == []
+    for names in content_by_name(old.webroot, new.webroot).values():
+        assert len(names) == 1
+    assert download(new.webroot, "kept==1.0", tmp_path / "k1") == [kept.filename]
+    assert set(download(new.webroot, "kept", tmp_path / "k2")) <= {w.filename for w in later}
+    assert set(download(new.webroot, "later", tmp_path / "l")) <= {w.filename for w in later}
+    assert download(new.webroot, "lost", tmp_path / "o") == [again[0].filename]
+
+
+async def test_keys_and_configuration_are_restored_with_their_modes(
+    old: Machine, new: Machine, archive: Path
+) -> None:
+    await new.restore(archive)
+    for name in ("piwheels.toml", "keys/master.secret", "keys/builder/pi4-kitchen"):
+        before, after = old.config_file.parent / name, new.config_file.parent / name
+        assert after.read_bytes() == before.read_bytes()
+        assert after.stat().st_mode == before.stat().st_mode
+    assert load(new.config_file).config.webroot.root.resolve() == new.webroot.root
+
+
+async def test_what_exists_is_replaced_by_force_only_and_then_kept(
+    old: Machine, builds: Builds, new: Machine, archive: Path
+) -> None:
+    other = Machine(new.folder, new.dsn)
+    other.configure()
+    secret = new.config_file.parent / "keys" / "master.secret"
+    before = secret.read_bytes()
+    with pytest.raises(BackupError, match=r"piwheels.toml.*master.secret.*--force"):
+        await new.restore(archive)
+    assert secret.read_bytes() == before
+    async with await opened(old) as db:
+        await catalog.add_project(db, "later", "later")
+    with pytest.raises(BackupError, match=r"the database, which has \d+ tables: use --force"):
+        await old.restore(archive)
+    await builds.db.close()
+    await old.restore(archive, force=True)
+    async with await opened(old) as db:
+        assert await catalog.existing_projects(db, ["demo", "later"]) == {"demo"}
+    await new.restore(archive, force=True)
+    kept = list(new.config_file.parent.glob("keys.before-*/master.secret"))
+    assert [path.read_bytes() for path in kept] == [before]
+
+
+async def test_an_interrupted_restore_keeps_masters_out_and_is_continued(
+    new: Machine, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(restore_module, "_write_files", fail)
+        with pytest.raises(KeyboardInterrupt):
+            await new.restore(archive)
+    async with await opened(new) as db:
+        with pytest.raises(DatabaseError, match="run the same `piw db restore` again"):
+            await restored.refuse_unfinished(db)
+    await new.restore(archive)
+    async with await opened(new) as db:
+        await restored.refuse_unfinished(db)
+        assert await catalog.existing_projects(db, ["demo"]) == {"demo"}
+
+
+_HALF_A_DUMP = """
+import asyncio, sys, time
+from pathlib import Path
+from piwheels.backup.archive import open_archive
+from piwheels.backup.database_dump import load_database, programs_for_restore
+
+file, dsn, ready = sys.argv[1:]
+archive = open_archive(Path(file))
+content = archive.read("database.dump")
+
+def parts():
+    yield content[:-1000]
+    Path(ready).touch()
+    time.sleep(600)
+
+programs = programs_for_restore(0, archive.manifest.postgres_version)
+asyncio.run(load_database(dsn, programs, parts(), "", "SELECT 1;"))
+"""
+
+
+async def test_a_restore_that_is_killed_leaves_the_database_empty(
+    new: Machine, archive: Path, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(_kill_halfway, archive, new, tmp_path / "ready")
+    async with restored.locked_target(new.dsn, lock=True) as target:
+        assert target.tables == 0
+    await new.restore(archive)
+
+
+def _kill_halfway(archive: Path, machine: Machine, ready: Path) -> None:
+    """Kill a restore that has sent most of a dump, and wait for the end of its connections."""
+    process = subprocess.Popen([sys.executable, "-c", _HALF_A_DUMP, archive, machine.dsn, ready])
+    wait_until(ready.exists, "the dump is sent")
+    process.kill()
+    process.wait()
+    with psycopg.connect(machine.dsn, autocommit=True) as connection:
+        wait_until(lambda: not connection.execute(_OTHERS).fetchall(), "its connections ended")
+
+
+_OTHERS = """
+    SELECT FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def test_pages_of_projects_that_the_database_does_not_know_are_moved_aside(
+    new: Machine, archive: Path
+) -> None:
+    page = new.webroot.simple_dir("unknown") / "index.html"
+    new.webroot.write_page(page, b"a page")
+    done = await new.restore(archive)
+    assert not page.parent.exists()
+    assert (Path(done.aside) / "simple" / "unknown" / "index.html").read_bytes() == b"a page"
+
+
+async def test_a_dry_run_changes_nothing(new: Machine, archive: Path) -> None:
+    done = await new.restore(archive, dry_run=True)
+    assert done.tree.missing == 1
+    assert list(new.config_file.parent.iterdir()) == []
+    async with restored.locked_target(new.dsn, lock=True) as target:
+        assert target.tables == 0
