@@ -317,6 +317,7 @@ CREATE TABLE files (
     build_tag         integer NOT NULL DEFAULT 0,  -- PEP 427; the highest wins among equal tags
     requires_python   text NOT NULL,
     debian_packages   text[] NOT NULL,  -- that provide the shared libraries it needs
+    has_provenance    boolean NOT NULL DEFAULT false,  -- a signed statement is beside it
     project           text NOT NULL,
     version           text NOT NULL,
     build_id          bigint NOT NULL REFERENCES builds ON DELETE CASCADE,

@@ -191,6 +191,7 @@ CREATE TABLE files (
     build_tag integer NOT NULL DEFAULT 0,
     requires_python text NOT NULL,
     debian_packages text[] NOT NULL,
+    has_provenance boolean NOT NULL DEFAULT false,
     project text NOT NULL,
     version text NOT NULL,
     build_id bigint NOT NULL,

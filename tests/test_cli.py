@@ -134,10 +134,12 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
         *("config prometheus", "config grafana"),
         *("config get", "config set", "db upgrade", "db recount"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
+        "key rotate",
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
-        *("remove", "master stop", "key revoke", "root remove", "setup master", "setup remove"),
+*("remove", "master stop", "key revoke", "key rotate", "root remove"),
+        *("setup master", "setup remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }
 

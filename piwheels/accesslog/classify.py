@@ -86,7 +86,9 @@ def _page_kind(path: str) -> RequestKind:
     """The kind of a page; OTHER for anything else."""
     first, _, below = path.partition("/")
     match first:
-        case "packages" | "simple" if path.endswith(".whl"):
+        case "packages":  # wheels, and what is beside them
+            return RequestKind.OTHER
+        case "simple" if path.endswith(".whl"):
             return RequestKind.OTHER
         case "simple":
             return RequestKind.INDEX

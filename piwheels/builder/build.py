@@ -177,6 +177,7 @@ class _BuildTask:
     system: BuildSystem
     tries: JobTries
     pip: Pip | None = None
+    source: str = ""  # "<sha256> <filename>" of the sdist
     sent_files: tuple[str, ...] = ()  # that the index proxy sent during the last try
     process_result: ProcessResult | None = None
     deadline: float = 0.0  # of all tries, on the monotonic clock
@@ -210,13 +211,14 @@ class _BuildTask:
 
     @property
     def build_inputs(self) -> tuple[str, ...]:
-        """The system, pip, recipe and tries of the build, and its downloads, for its record."""
+        """The system, source, recipe and tries of the build, and its downloads, for its record."""
         if self.pip is None:
             return ()
         recipe = describe_recipe(self.recipe) if self.recipe else ()
         tries = self.tries.describe()
         path = (f"path {folder}" for folder in self.path)
-        own = (*self.system.inputs, *path, self.pip.provenance)
+        python = f"python {self.interpreter.version} {self.interpreter.abi}"
+        own = (*self.system.inputs, python, f"source {self.source}", *path, self.pip.provenance)
         return (*own, *recipe, *tries, *self.sent_files)
 
     @property
@@ -328,7 +330,7 @@ class _BuildTask:
         )
         verification = _describe_verification(sdist)
         self.log.write_marker(f"{sdist.filename} sha256 {path.name}, {verification}")
-        self.pip = pip
+        self.pip, self.source = pip, f"{path.name} {sdist.filename}"
         return pip, path
 
     # --- building ---

@@ -109,7 +109,8 @@ class RootSystem:
         record = self.root.record
         emulated = " emulated" if self.mount.emulated else ""
         own = f"root {record.name} {record.key}{emulated} {'; '.join(record.archive_dates)}"
-        return (own.strip(), *(f"deb {package}" for package in self.layer_packages))
+        layers = (f"layer {folder.name}" for folder in self.mount.layers)
+        return (own.strip(), *layers, *(f"deb {package}" for package in self.layer_packages))
 
     def with_layer(self, layer: Layer, requested: Iterable[str]) -> "RootSystem":
         """The same root with a layer, which was made for these packages, in place of others."""

@@ -16,6 +16,7 @@ from piwheels.cli import (
     setup,
     stats,
     tui,
+    verify,
 )
 from piwheels.cli.commands import add_commands
 from piwheels.cli.main import cli
@@ -39,4 +40,5 @@ __all__ = [
     "setup",
     "stats",
     "tui",
+    "verify",
 ]

@@ -1,4 +1,4 @@
-"""`piw key`: the keys of builders, consoles and the master."""
+"""`piw key`: the keys of builders, consoles and the master, and the one that signs statements."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ def key() -> None:
     On the builder:  piw key generate builder       prints the builder's public key
     On the master:   piw key authorize NAME KEY     authorizes it under that name, and
                                                     prints the master's key for the builder
+                    piw key rotate signing          a new key for signing how wheels were built
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -79,6 +80,8 @@ def key_authorize(name: str, public: str, role: str | None, config_file: Path | 
 def key_list(config_file: Path | None, as_json: bool) -> None:
     """Print the master's own public key and all authorized keys.
 
+    Those that sign how wheels were built are in provenance-keys.json of the web root.
+
     \b
     Example:
       piw key list
@@ -117,3 +120,25 @@ def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
         click.confirm(f"Revoke the key of {name}?", abort=True, err=True)
     for revoked in store.revoke(name):
         click.echo(f"{revoked.role} {revoked.name} is no longer authorized")
+
+
+@key.command("rotate")
+@click.argument("name", type=click.Choice(["signing"]))
+@yes_option
+@config_option
+def key_rotate(name: str, yes: bool, config_file: Path | None) -> None:
+    """Replace the key that signs how wheels were built.
+
+    A running master signs with the new key from its next wheel on, and publishes it before. The
+    old private key is deleted; its public key stays published, so that what it signed verifies.
+
+    \b
+    Example:
+      piw key rotate signing
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.provenance.signing_keys import SigningKeys
+
+    keys = SigningKeys(load_config(config_file).master.key_dir)
+    if not yes:
+        click.confirm(f"Replace the {name} key?", abort=True, err=True)
+    click.echo(keys.rotate().keyid)

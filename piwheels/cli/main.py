@@ -36,6 +36,7 @@ _SECTIONS = (
             "recipe",
             "classify",
             "reclassify",
+            "verify",
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),

@@ -255,12 +255,14 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
     await db.execute(
         """
         INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id,
-                           build_tag, requires_python, debian_packages, project, version, build_id)
+                           build_tag, requires_python, debian_packages, has_provenance, project,
+                           version, build_id)
         VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
-                %(build_tag)s, %(requires_python)s, %(debian_packages)s, %(project)s, %(version)s,
-                %(build_id)s)
+                %(build_tag)s, %(requires_python)s, %(debian_packages)s, %(has_provenance)s,
+                %(project)s, %(version)s, %(build_id)s)
             ON CONFLICT (filename) DO UPDATE
-           SET rebuild_requested = false, build_id = excluded.build_id
+           SET rebuild_requested = false, build_id = excluded.build_id,
+               has_provenance = files.has_provenance OR excluded.has_provenance
         """,
         {
             **to_parameters(build, file),

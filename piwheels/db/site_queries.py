@@ -46,7 +46,7 @@ async def project_files(
         """
         SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
                f.requires_python, f.debian_packages, f.version, f.build_id, f.rebuild_requested,
-               f.published_at, r.released_at, r.yanked
+               f.published_at, f.has_provenance, r.released_at, r.yanked
           FROM files f
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version

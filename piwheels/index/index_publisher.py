@@ -159,7 +159,8 @@ class IndexPublisher:
         for file in deletions:
             # The metadata first: a client with an old page can install a wheel without metadata,
             # but fails on metadata without a wheel.
-            places = (self.webroot.metadata_path, self.webroot.wheel_path)
+            webroot = self.webroot
+            places = (webroot.provenance_path, webroot.metadata_path, webroot.wheel_path)
             with write_errors.collecting_path_errors(problems, file.filename):
                 self.webroot.remove(place(file.sha256, file.filename) for place in places)
         return problems

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from piwheels.config import Config
 from piwheels.control.alert_service import AlertService
@@ -74,6 +74,9 @@ from piwheels.webroot import Webroot, make_dir
 from piwheels.website.page_data import Site
 from piwheels.website.site_publisher import SitePublisher
 from piwheels.wheel.tags import PackagingRules
+
+if TYPE_CHECKING:
+    from piwheels.provenance.writer import StatementWriter
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +217,11 @@ class _Master:
         self._upload_server = UploadServer(
             router=sockets.uploads,
             keys=self._keys,
-            publisher=WheelPublisher(await self._connect(stack, "receive"), self._webroot),
+            publisher=WheelPublisher(
+                await self._connect(stack, "receive"),
+                self._webroot,
+                _statement_writer(self._config, self._webroot),
+            ),
             spool_dir=config.spool_dir / "incoming",
         )
         self._dispatcher = Dispatcher(
@@ -413,6 +420,28 @@ class _Master:
         # All consoles use one socket; each request is authorized separately.
         roles = [Role(role) for role in ControlRole] if domain == CONTROL_DOMAIN else [Role(domain)]
         return any(self._keys.name_of(role, key) is not None for role in roles)
+
+
+def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | None":
+    """What signs how wheels were built; None, with a warning, where a package for it is missing.
+
+    Raises:
+        ConfigError: the keys cannot be read or written.
+    """
+    try:
+        # A 32-bit system may have no wheel of cryptography: the farm works without it.
+        from piwheels.provenance.signing_keys import SigningKeys  # noqa: PLC0415
+        from piwheels.provenance.writer import StatementWriter  # noqa: PLC0415
+    except ImportError as error:
+        log.warning("wheels are published without signed provenance: %s", error)
+        return None
+    farm_url = f"{config.webroot.url.rstrip('/')}/"
+    writer = StatementWriter(SigningKeys(config.master.key_dir), webroot, farm_url)
+    try:
+        writer.publish_keys()
+    except OSError as error:
+        raise ConfigError(f"{webroot.provenance_keys_path()}: {error.strerror}") from None
+    return writer
 
 
 def _make_dirs(config: Config) -> None:

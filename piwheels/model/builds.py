@@ -203,7 +203,7 @@ class Build(Struct, frozen=True, kw_only=True):
     started_at: datetime
     duration_s: float
     attempt: int = 1
-    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and its downloads
+    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its downloads, "root ...", ...
     without_compiler: bool = (
         False  # its builder has no C compiler, and the sdist has sources for one
     )

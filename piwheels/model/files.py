@@ -30,6 +30,7 @@ class WheelFile(DistributionFile, frozen=True, kw_only=True):
 
     compatibility: WheelCompatibility
     debian_packages: tuple[str, ...] = ()  # Debian packages that its ELF files need
+    has_provenance: bool = False  # a statement of how it was built is beside it
 
     @property
     def build_tag(self) -> int:
@@ -52,6 +53,7 @@ class FileSummary(IndexEntry, frozen=True, kw_only=True):
     glibc: str = ""  # the oldest that it works with; "" if it needs none
     debian_packages: tuple[str, ...]
     build_id: int
+    has_provenance: bool = False  # a statement of how it was built is beside it
     rebuild_requested: bool
     published_at: datetime
 

@@ -10,6 +10,7 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,9 +20,10 @@ from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
 from piwheels.isolated_process import FILE_CAUSED_ERRNOS
-from piwheels.model import Job, Outcome, Target, WheelFile
+from piwheels.model import Job, Outcome, Target, WheelFile, projection
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
+    MAX_INPUTS,
     ArtifactInfo,
     BuildFinished,
     ChunkRequest,
@@ -35,6 +37,7 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
 from piwheels.protocol.upload_window import Transfer
+from piwheels.provenance.statement import BuildFacts
 from piwheels.scheduler import reasons
 from piwheels.scheduler.state_machine_events import (
     CompleteBuild,
@@ -61,6 +64,7 @@ class PendingUpload:
     target: Target
     artifact: ArtifactInfo
     partial_path: Path
+    reported_at: datetime  # when its builder said that it has ended
     file: AppendFile | None = None
     transfer: Transfer | None = None
     checking: bool = False
@@ -108,7 +112,7 @@ class UploadServer:
             return
         part = self.spool_dir / str(job.build_id) / "wheel.part"
         self._pending[job.build_id] = PendingUpload(
-            label, job, result, target, result.files[0], part
+            label, job, result, target, result.files[0], part, datetime.now(UTC)
         )
 
     def cancel(self, build: int) -> None:
@@ -216,7 +220,11 @@ class UploadServer:
         named = expected.partial_path.with_name(expected.artifact.filename)
         expected.partial_path.rename(named)
         return await self.publisher.publish(
-            named, expected.job, expected.target, expected.artifact.debian_packages
+            named,
+            expected.job,
+            expected.target,
+            expected.artifact.debian_packages,
+            _build_facts(expected),
         )
 
     async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
@@ -238,6 +246,21 @@ class UploadServer:
         self.results.put_nowait(result)
         self._pending.pop(expected.job.build_id, None)
         shutil.rmtree(expected.partial_path.parent, ignore_errors=True)
+
+
+def _build_facts(expected: PendingUpload) -> BuildFacts:
+    """What the statement of a wheel says of its build, by the master's clock."""
+    result = expected.result
+    return projection(
+        BuildFacts,
+        expected.job,
+        result,
+        builder=expected.label,
+        started_at=expected.reported_at - timedelta(seconds=result.duration_s),
+        finished_at=expected.reported_at,
+        added_packages=result.added_packages or (),
+        inputs_are_complete=len(result.build_inputs) < MAX_INPUTS,
+    )
 
 
 def _refused(upload: StartUpload | PendingUpload, reason: str) -> CompleteBuild:

@@ -1,6 +1,7 @@
 """Publishes a finished wheel: inspects it, names it, and installs it into the web root.
 
-The wheel first, then its metadata; the database, and with it the page, follow. A file name that
+The wheel first, then its metadata and the statement of how it was built; the database, and with it
+the page, follow. A file name that
 was ever used for other bytes is never used again: the new wheel gets a build tag (PEP 427).
 
 Installers do not compare the glibc of `linux_<arch>` tags, and among equal tags they take the
@@ -14,16 +15,21 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piwheels.db import catalog, file_deletions
 from piwheels.db.database import Database
 from piwheels.db.project_metadata import store_metadata
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, WheelFile, build_tag_number, projection
+from piwheels.provenance.statement import BuildFacts, Subject
 from piwheels.webroot import Webroot, install_file
 from piwheels.wheel.inspect import WheelInfo, check_matches_job, manylinux_platform
 from piwheels.wheel.isolated_read import number_wheel, read_wheel, retag_wheel
 from piwheels.wheel.tags import glibc_version
+
+if TYPE_CHECKING:
+    from piwheels.provenance.writer import StatementWriter
 
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MAX_BUILD_NUMBERS = 1000
@@ -33,19 +39,35 @@ _MAX_CONCURRENT_READS = max(2, os.cpu_count() or 1)
 
 @dataclass(slots=True)
 class WheelPublisher:
-    """Publishes wheels into one web root."""
+    """Publishes wheels into one web root.
+
+    statements: what writes how they were built; None if this master cannot sign.
+    """
 
     db: Database
     webroot: Webroot
+    statements: "StatementWriter | None" = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _read_slots: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_READS)
     )
 
     async def publish(
-        self, path: Path, job: Job, target: Target, dependencies: tuple[str, ...] = ()
+        self,
+        path: Path,
+        job: Job,
+        target: Target,
+        dependencies: tuple[str, ...] = (),
+        build: BuildFacts | None = None,
     ) -> WheelFile:
         """Check a wheel against its job and target, and install it.
+
+        Args:
+            path: where it is, in a folder of its own.
+            job: what was to be built.
+            target: for which target.
+            dependencies: the Debian packages that it needs.
+            build: what its statement says; None for no statement.
 
         Raises:
             RejectedError: the wheel is invalid, or is not the job's.
@@ -53,7 +75,7 @@ class WheelPublisher:
         """
         facts = await self.inspect(path)
         check_matches_job(facts, job, target)
-        return await self.install(facts, path, dependencies, target)
+        return await self.install(facts, path, dependencies, target, build)
 
     async def inspect(self, path: Path) -> WheelInfo:
         """Read a wheel and check that it is consistent; a few at the same time.
@@ -71,6 +93,7 @@ class WheelPublisher:
         path: Path,
         dependencies: tuple[str, ...] = (),
         target: Target | None = None,
+        build: BuildFacts | None = None,
     ) -> WheelFile:
         """Give a valid wheel a unique name, and move it into the web root.
 
@@ -79,6 +102,7 @@ class WheelPublisher:
             path: where it is, in a folder of its own.
             dependencies: the Debian packages that it needs.
             target: a target that it must install on, whatever tags it gets.
+            build: how it was built; None if that is not known.
 
         Raises:
             RejectedError: no name is left for it.
@@ -91,24 +115,31 @@ class WheelPublisher:
             await file_deletions.reserve_install(
                 self.db, facts.filename, facts.sha256, facts.project
             )
-            await asyncio.to_thread(self._install_files, facts, path)
+            has_provenance = await asyncio.to_thread(self._install_files, facts, path, build)
         await store_metadata(self.db, facts.project, facts.version, facts.about)
         packages = tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies))
-        return projection(WheelFile, facts, debian_packages=packages)
+        return projection(WheelFile, facts, debian_packages=packages, has_provenance=has_provenance)
 
-    def _install_files(self, facts: WheelInfo, path: Path) -> None:
+    def _install_files(self, facts: WheelInfo, path: Path, build: BuildFacts | None) -> bool:
+        """Write the wheel, then what is beside it; returns whether its statement is there."""
         wheel = self.webroot.wheel_path(facts.sha256, facts.filename)
         metadata = self.webroot.metadata_path(facts.sha256, facts.filename)
+        provenance = self.webroot.provenance_path(facts.sha256, facts.filename)
         with self.webroot.packages_lock():
             was_there = wheel.exists()
             try:
                 install_file(path, wheel)
                 self.webroot.write(metadata, facts.metadata)
+                if build is not None and self.statements is not None:
+                    subject = Subject(name=facts.filename, sha256=facts.sha256)
+                    self.statements.write(subject, build)
+                    return True
             except OSError:
                 # The same content may be published already, by another build.
                 if not was_there:
-                    self.webroot.remove([metadata, wheel])
+                    self.webroot.remove([provenance, metadata, wheel])
                 raise
+        return False
 
     async def _retag_manylinux(
         self, path: Path, facts: WheelInfo, target: Target | None

@@ -17,6 +17,8 @@ from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, wr
 from piwheels.webroot.atomic_file import install_file, make_dir, replace_file, sync_dir
 
 __all__ = [
+    "PROVENANCE_KEYS",
+    "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
     "Webroot",
     "gz_path",
@@ -40,6 +42,11 @@ SECURITY_HEADERS = {
     "Access-Control-Allow-Origin": "*",
 }
 
+#: What follows the name of a wheel in that of its statement.
+PROVENANCE_SUFFIX = ".provenance.json"
+#: The farm's public keys.
+PROVENANCE_KEYS = "provenance-keys.json"
+
 
 class Webroot:
     """A directory that any web server can serve."""
@@ -54,6 +61,14 @@ class Webroot:
     def metadata_path(self, sha256: str, filename: str) -> Path:
         """The path of a wheel's METADATA file (PEP 658)."""
         return self.wheel_path(sha256, f"{filename}.metadata")
+
+    def provenance_path(self, sha256: str, filename: str) -> Path:
+        """The path of the signed statement of how a wheel was built (docs/provenance.md)."""
+        return self.wheel_path(sha256, f"{filename}{PROVENANCE_SUFFIX}")
+
+    def provenance_keys_path(self) -> Path:
+        """The path of the public keys that statements are signed with."""
+        return self.root / PROVENANCE_KEYS
 
     def simple_dir(self, project: str = "") -> Path:
         """The directory of a project's index pages, or of the project list."""

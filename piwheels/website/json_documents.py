@@ -10,6 +10,7 @@ from piwheels import formatting
 from piwheels.causes.explanation import describe_cause
 from piwheels.model import FileSummary, Recipe, ReleaseStatusRow, TargetStatusRow, projection
 from piwheels.release_status import ReleaseStatus, release_statuses
+from piwheels.webroot import PROVENANCE_SUFFIX
 from piwheels.website import filters
 from piwheels.website.page_data import ProjectData, Site
 
@@ -36,6 +37,10 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="packages needed to import it, as named where it was built"),
     ]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
+    provenance_url: Annotated[
+        str | None,
+        Meta(description="signed statement of how it was built (in-toto, SLSA); null: none"),
+    ]
     build_id: Annotated[int, Meta(description="the build that produced it")] = field(name="build")
     log_url: Annotated[str, Meta(description="log of that build")]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
@@ -258,6 +263,7 @@ def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
         file,
         url=url,
         metadata_url=f"{url}.metadata",
+        provenance_url=f"{url}{PROVENANCE_SUFFIX}" if file.has_provenance else None,
         log_url=f"{site.url}{filters.log_path(file.build_id)}",
         published=formatting.format_rfc3339(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),

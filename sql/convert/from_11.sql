@@ -155,6 +155,7 @@ ALTER TABLE files RENAME COLUMN kind TO compatibility_id;
 ALTER TABLE files RENAME COLUMN dependencies TO debian_packages;
 ALTER TABLE files RENAME COLUMN build TO build_id;
 ALTER TABLE files RENAME COLUMN superseded TO rebuild_requested;
+ALTER TABLE files ADD COLUMN has_provenance boolean NOT NULL DEFAULT false;
 ALTER TABLE removals RENAME TO file_deletions;
 ALTER TABLE file_deletions ADD COLUMN installing boolean NOT NULL DEFAULT false;
 UPDATE file_deletions SET removed_at = now(), installing = true WHERE removed_at = 'infinity';

@@ -255,6 +255,7 @@ def _as_apache(text: str) -> str:
         (f"HEAD {WHEEL} HTTP/1.1", RequestKind.OTHER),
         (f"POST {WHEEL} HTTP/1.1", RequestKind.OTHER),
         (f"GET {WHEEL}.metadata HTTP/1.1", RequestKind.OTHER),
+        (f"GET {WHEEL}.provenance.json HTTP/1.1", RequestKind.OTHER),
         ("GET /packages/aa/bb/not-a-wheel.whl HTTP/1.1", RequestKind.OTHER),
         ("GET /packages/aa/bb/%00-1-py3-none-any.whl HTTP/1.1", RequestKind.OTHER),
         ("GET /elsewhere/numpy-1.0-py3-none-any.whl HTTP/1.1", RequestKind.OTHER),

@@ -72,7 +72,10 @@ async def test_a_pure_project_is_built(
         assert wheel.name == "pure-1.0-py3-none-any.whl"
         assert zipfile.ZipFile(wheel).read("pure.py") == b"answer, note = 42, None\n"
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
-        assert [text.split()[1].partition("-")[0] for text in result.build_inputs] == ["pip"]
+        python, source, pip = result.build_inputs
+        assert python == f"python {interpreter.version} {interpreter.abi}"
+        assert source == f"source {job.sdist.sha256} {job.sdist.filename}"
+        assert pip.split()[1].startswith("pip-")
         assert builder.log.endswith(b"--- piwheels: built ---\n")
 
 
@@ -111,9 +114,9 @@ async def test_a_c_extension_is_built_for_each_interpreter(
         result = await builder.build(job, interpreter)
         assert result.outcome is Outcome.BUILT, builder.log.decode()
         assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.files[0].filename
-        projects = [text.split()[1].partition("-")[0] for text in result.build_inputs]
-        assert projects == ["pip", "setuptools"]
-        assert all(len(text.split()[0]) == 64 for text in result.build_inputs)
+        files = [text.split() for text in result.build_inputs[2:]]
+        assert [name.partition("-")[0] for _, name in files] == ["pip", "setuptools"]
+        assert all(len(sha256) == 64 for sha256, _ in files)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,12 @@ import pytest
 
 from piwheels.index.index_publisher import write_pages, write_project_list
 from piwheels.model import IndexEntry, IndexPage, ProjectStatus
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.statement import Subject
+from piwheels.provenance.writer import StatementWriter
 from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
+from tests.provenance.factories import FACTS
 from tests.requires import requires_program
 from tests.session_cache import persistent_cache
 
@@ -112,6 +116,10 @@ def tree() -> Iterator[Path]:
     pages = {"left": page("left", left), "right": page("right", good, yanked, future)}
     write_pages(root, list(pages.items()))
     write_project_list(root, sorted(pages))
+    keys = SigningKeys(source / "keys")
+    StatementWriter(keys, webroot, "https://wheels.example/").write(
+        Subject(name=left.filename, sha256=left.sha256), FACTS
+    )
     webroot.write(webroot.log_path(1), gzip.compress(b"a log\n", mtime=0))
     webroot.write(webroot.log_page_path(1), gzip.compress(b"<h1>a log</h1>", mtime=0))
     for path, content in SITE.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from piwheels.provenance.check import check_wheel
 from piwheels.webroot import SECURITY_HEADERS
 from tests.clients.conftest import SITE
 from tests.clients.servers import NAMES, program, serving
@@ -108,6 +109,14 @@ def test_metadata_is_served_as_text(web: httpx.Client) -> None:
     assert kind(metadata) == "text/plain"
     sha256 = page.json()["files"][0]["core-metadata"]["sha256"]
     assert hashlib.sha256(metadata.content).hexdigest() == sha256
+
+
+def test_the_statement_of_a_wheel_is_served_as_json_and_verified(web: httpx.Client) -> None:
+    wheel = address(web.get("simple/left/", headers={"Accept": JSON}))
+    assert kind(web.get(f"{wheel}.provenance.json")) == "application/json"
+    assert kind(web.get("provenance-keys.json")) == "application/json"
+    url = str(web.base_url.join(wheel))
+    assert check_wheel(url, "", None).subject.name == wheel.rpartition("/")[2]
 
 
 def test_a_range_of_a_wheel_is_served(web: httpx.Client) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from piwheels.db import catalog, file_deletions, job_queue
 from piwheels.model import Job, WheelFile
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.writer import StatementWriter
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
 from tests.db.scenario import (
@@ -18,6 +20,7 @@ from tests.db.scenario import (
     make_build,
     make_release,
 )
+from tests.provenance.factories import FACTS
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 from tests.wheel.factories import make_wheel
@@ -28,13 +31,15 @@ class WheelUpload:
 
     def __init__(self, site: SiteHarness, folder: Path) -> None:
         self.site, self.made = site, make_wheel(folder)
-        self.publisher = WheelPublisher(site.db, site.webroot)
+        keys = SigningKeys(folder / "keys")
+        writer = StatementWriter(keys, site.webroot, "https://wheels.example/")
+        self.publisher = WheelPublisher(site.db, site.webroot, writer)
 
     async def install(self) -> WheelFile:
         """Install it; no page lists it yet."""
         arrived = self.made.with_name(f"arrived-{self.made.name}")
         shutil.copy(self.made, arrived)
-        return await self.publisher.install(inspect_wheel(self.made), arrived)
+        return await self.publisher.install(inspect_wheel(self.made), arrived, build=FACTS)
 
     async def publish(self) -> WheelFile:
         """Complete the build of its release, so that the index lists it."""
@@ -54,7 +59,7 @@ class WheelUpload:
 
     def is_installed(self, file: WheelFile) -> bool:
         webroot = self.site.webroot
-        places = (webroot.wheel_path, webroot.metadata_path)
+        places = (webroot.wheel_path, webroot.metadata_path, webroot.provenance_path)
         return all(place(file.sha256, file.filename).exists() for place in places)
 
 

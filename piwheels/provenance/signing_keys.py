@@ -1,0 +1,136 @@
+"""The keys that a master signs statements with, in one file of `master.key_dir`, mode 0600.
+
+The newest one signs. Of one that was replaced only the public key is kept, so that what it signed
+can still be verified.
+"""
+
+import base64
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from piwheels.errors import ConfigError
+from piwheels.provenance import ed25519
+from piwheels.provenance.public_keys import PublicKey, PublicKeys
+from piwheels.webroot import replace_file
+
+_FILE = "signing-keys.json"
+_MODE = 0o600
+
+
+class _StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+    public: PublicKey
+    private: str = ""  # base64 of its 32 bytes; "" once it was replaced
+
+
+class SigningKeys:
+    """The keys in one folder; the file is read at each use, so that a rotation counts at once."""
+
+    def __init__(self, key_dir: Path) -> None:
+        self.path = key_dir / _FILE
+
+    def ensure(self) -> PublicKey:
+        """The key that signs now, generated if there is none.
+
+        Raises:
+            ConfigError: the file cannot be read or written.
+        """
+        if keys := self._load():
+            return keys[0].public
+        with self._locked():
+            keys = self._load() or self._store([_new_key()])
+        return keys[0].public
+
+    def rotate(self) -> PublicKey:
+        """Replace the key that signs by a new one, which is returned.
+
+        The private key of the old one is deleted, and its public key kept.
+
+        Raises:
+            ConfigError: the file cannot be read or written.
+        """
+        with self._locked():
+            fresh = _new_key()
+            until = fresh.public.valid_from
+            old = [
+                _StoredKey(
+                    public=msgspec.structs.replace(
+                        key.public, valid_until=key.public.valid_until or until
+                    )
+                )
+                for key in self._load()
+            ]
+            self._store([fresh, *old])
+        return fresh.public
+
+    def load(self) -> tuple[PublicKeys, bytes]:
+        """Every key as it is published, the newest first, and the private key of the first.
+
+        Raises:
+            ConfigError: the file cannot be read, or there is no key.
+        """
+        keys = self._load()
+        if not keys:
+            raise ConfigError(f"no signing key in {self.path}: the master makes one when it starts")
+        document = PublicKeys(keys=tuple(key.public for key in keys))
+        return document, base64.b64decode(keys[0].private)
+
+    def _load(self) -> list[_StoredKey]:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=list[_StoredKey])
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ConfigError(f"{self.path}: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ConfigError(
+                f"{self.path} holds no signing keys: restore it from a backup, or remove it to "
+                "have new ones made, which do not verify what the old ones signed"
+            ) from None
+
+    def _store(self, keys: list[_StoredKey]) -> list[_StoredKey]:
+        content = msgspec.json.format(msgspec.json.encode(keys)) + b"\n"
+        try:
+            replace_file(self.path, content, mode=_MODE)
+            self._give_to_owner()
+        except OSError as error:
+            raise ConfigError(f"{self.path}: {error.strerror}") from None
+        return keys
+
+    def _give_to_owner(self) -> None:
+        """What root writes belongs to the account whose folder it is in: the master's."""
+        if os.geteuid() == 0:
+            owner = self.path.parent.stat()
+            os.chown(self.path, owner.st_uid, owner.st_gid)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One process at a time changes the keys."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise ConfigError(f"{self.path.parent}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _new_key() -> _StoredKey:
+    private = ed25519.generate()
+    public = ed25519.public_key(private)
+    return _StoredKey(
+        public=PublicKey(
+            keyid=ed25519.key_id(public),
+            public_key=base64.b64encode(public).decode(),
+            valid_from=datetime.now(UTC),
+        ),
+        private=base64.b64encode(private).decode(),
+    )

@@ -1,0 +1,1 @@
+"""Signed statements of how wheels were built."""

@@ -1,0 +1,200 @@
+"""What is verified, and what is refused for which reason."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from piwheels.provenance import dsse
+from piwheels.provenance.errors import NotVerifiedError, Problem
+from piwheels.provenance.public_keys import PublicKey, parse_public_keys
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.statement import encode_statement
+from piwheels.provenance.verification import verify
+from piwheels.provenance.writer import StatementWriter
+from tests.provenance.factories import FACTS, WHEEL, make_writer, trusted, written
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> StatementWriter:
+    return make_writer(tmp_path)
+
+
+def resealed(writer: StatementWriter, change: dict[str, Any]) -> bytes:
+    """A statement with other fields, signed with the farm's key."""
+    payload = encode_statement(WHEEL, FACTS, farm_url="https://w/", version="1")
+    document = json.loads(payload) | change
+    return dsse.seal(json.dumps(document).encode(), writer.keys.load()[1])
+
+
+def problem_of(data: bytes, keys: dict[str, PublicKey], **wheel: str) -> Problem:
+    with pytest.raises(NotVerifiedError) as refused:
+        verify(data, keys, replace(WHEEL, **wheel))
+    assert str(refused.value).isprintable()
+    return refused.value.problem
+
+
+def test_a_statement_is_verified_and_described(writer: StatementWriter) -> None:
+    verified = verify(written(writer), trusted(writer), WHEEL)
+    told = list(verified.describe())
+    assert told[:4] == [
+        ("built", "demo 1.0 for cp313-trixie-aarch64"),
+        ("by", "https://wheels.example/#builder=pi1, build 7"),
+        ("when", "2026-11-30 12:00:01 UTC to 2026-11-30 12:05:00 UTC"),
+        ("from", f"https://index.example/files/demo-1.0.tar.gz sha256 {'ab' * 32}"),
+    ]
+    (system,) = (text for label, text in told if label == "on")
+    assert system.startswith("Python 3.13.5, root trixie-arm64 sha256")
+    assert system.endswith("with libtiff-dev=4.7.0-3")
+
+
+def test_each_reason_is_told_apart(writer: StatementWriter, tmp_path: Path) -> None:
+    data, keys = written(writer), trusted(writer)
+    assert problem_of(data, keys, sha256="0" * 64) is Problem.OTHER_BYTES
+    assert problem_of(data, keys, name="other-1.0-py3-none-any.whl") is Problem.OTHER_NAME
+    assert problem_of(data, trusted(make_writer(tmp_path / "other"))) is Problem.UNKNOWN_KEY
+    assert problem_of(b"{}", keys) is Problem.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_type": "https://in-toto.io/Statement/v0.1"},
+        {"predicateType": "https://example.com/other"},
+        {"predicate": {}},
+        {"subject": []},
+        {"subject": [{"name": "a"}, {"name": "b"}]},
+        {"subject": "x"},
+    ],
+)
+def test_a_signed_document_of_another_kind_is_refused(
+    writer: StatementWriter, change: dict[str, Any]
+) -> None:
+    keys = trusted(writer)
+    assert problem_of(resealed(writer, change), keys) is Problem.MALFORMED
+
+
+def test_fields_of_later_versions_are_ignored(writer: StatementWriter) -> None:
+    keys = trusted(writer)
+    verify(resealed(writer, {"later": 1}), keys, WHEEL)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(data=st.data())
+def test_no_changed_byte_of_the_payload_is_verified(
+    writer: StatementWriter, data: st.DataObject
+) -> None:
+    envelope, keys = json.loads(written(writer)), trusted(writer)
+    payload = base64.b64decode(envelope["payload"])
+    position = data.draw(st.integers(0, len(payload) - 1))
+    changed = bytearray(payload)
+    changed[position] ^= data.draw(st.integers(1, 255))
+    envelope["payload"] = base64.b64encode(bytes(changed)).decode()
+    assert problem_of(json.dumps(envelope).encode(), keys) is Problem.BAD_SIGNATURE
+
+
+def test_rotation_keeps_old_statements_valid(writer: StatementWriter) -> None:
+    old = written(writer, started_at=datetime.now(UTC), finished_at=datetime.now(UTC))
+    first = writer.keys.ensure()
+    second = writer.keys.rotate()
+    new = written(writer)
+    assert first.keyid != second.keyid
+    keys = trusted(writer)
+    assert [verify(data, keys, WHEEL).key.keyid for data in (old, new)] == [
+        first.keyid,
+        second.keyid,
+    ]
+    assert keys[first.keyid].valid_until == second.valid_from
+
+
+def test_a_key_that_was_replaced_signs_no_later_build(writer: StatementWriter) -> None:
+    future = written(writer, finished_at=datetime(2999, 1, 1, tzinfo=UTC))
+    writer.keys.rotate()
+    assert problem_of(future, trusted(writer)) is Problem.BAD_SIGNATURE
+
+
+def test_the_key_is_published_before_what_it_signs(
+    writer: StatementWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    write = writer.webroot.write
+
+    def record(path: Path, content: bytes) -> bool:
+        order.append(path.name)
+        return write(path, content)
+
+    monkeypatch.setattr(writer.webroot, "write", record)
+    writer.write(WHEEL, FACTS)
+    assert order == ["provenance-keys.json", f"{WHEEL.name}.provenance.json"]
+
+
+def test_a_statement_that_is_there_is_kept_unless_it_is_damaged(writer: StatementWriter) -> None:
+    path = writer.webroot.provenance_path(WHEEL.sha256, WHEEL.name)
+    writer.write(WHEEL, FACTS)
+    first = path.read_bytes()
+    writer.write(WHEEL, replace(FACTS, build_id=8))
+    assert path.read_bytes() == first
+    path.write_bytes(first[:-20])
+    writer.write(WHEEL, replace(FACTS, build_id=8))
+    verify(path.read_bytes(), trusted(writer), WHEEL)
+
+
+def test_private_keys_are_readable_by_the_master_alone_and_deleted_by_a_rotation(
+    writer: StatementWriter,
+) -> None:
+    writer.publish_keys()
+    private = writer.keys.load()[1]
+    assert writer.keys.path.stat().st_mode & 0o777 == 0o600
+    writer.keys.rotate()
+    assert writer.keys.path.stat().st_mode & 0o777 == 0o600
+    text = writer.keys.path.read_text()
+    assert base64.b64encode(private).decode() not in text
+    assert "private" not in writer.webroot.provenance_keys_path().read_text()
+
+
+def test_keys_that_cannot_be_read_stop_a_publication_and_not_for_good(
+    writer: StatementWriter,
+) -> None:
+    writer.keys.ensure()
+    good = writer.keys.path.read_bytes()
+    writer.keys.path.write_text("damaged")
+    with pytest.raises(OSError, match="holds no signing keys"):
+        writer.write(WHEEL, FACTS)
+    writer.keys.path.write_bytes(good)
+    writer.write(WHEEL, FACTS)
+
+
+def test_trusted_keys_are_a_document_or_one_key(writer: StatementWriter) -> None:
+    data, published = written(writer), writer.publish_keys()[0]
+    raw = published.keys[0].raw
+    for text in (published.encode(), raw.hex().encode(), f"{raw.hex()}\n".encode()):
+        verify(data, parse_public_keys(text, "keys"), WHEEL)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"keys": []}', b"ab" * 33, b"\xff", b"[" * 100_000]
+)
+def test_what_has_no_keys_is_named(text: bytes) -> None:
+    with pytest.raises(NotVerifiedError, match=r"^some\.file has no"):
+        parse_public_keys(text, "some.file")
+
+
+def test_a_key_under_another_id_is_not_trusted(writer: StatementWriter) -> None:
+    document = json.loads(writer.publish_keys()[0].encode())
+    document["keys"][0]["keyid"] = "0" * 64
+    with pytest.raises(NotVerifiedError, match="no Ed25519 key"):
+        parse_public_keys(json.dumps(document).encode(), "keys")
+
+
+def test_two_starts_at_once_make_one_key(tmp_path: Path) -> None:
+    stores = [SigningKeys(tmp_path / "keys") for _ in range(8)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        made = list(pool.map(SigningKeys.ensure, stores))
+    assert len({key.keyid for key in made}) == 1

@@ -1,0 +1,219 @@
+"""Statements of published wheels: written before pages name them, and verified over HTTP."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piwheels.db import catalog, job_queue, target_queries
+from piwheels.db.database import Database
+from piwheels.model import WheelFile
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.writer import StatementWriter
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.wheel.inspect import inspect_wheel
+from tests.clients.servers import serving
+from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release
+from tests.provenance.factories import FACTS
+from tests.timeouts import WAIT_S
+from tests.website.harness import SiteHarness
+from tests.wheel.factories import make_wheel
+
+#: Publishes a wheel and is killed at a call of the web root: argument 4 says before which file.
+_KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from piwheels.db.database import Database
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.writer import StatementWriter
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.webroot import Webroot
+from piwheels.wheel.inspect import inspect_wheel
+from tests.provenance.factories import FACTS
+
+dsn, root, wheel, suffix = sys.argv[1:]
+
+class Killed(Webroot):
+    def write(self, path, content):
+        if path.name.endswith(suffix):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().write(path, content)
+
+async def main():
+    webroot = Killed(Path(root))
+    writer = StatementWriter(SigningKeys(Path(wheel).parent / "keys"), webroot, "https://w/")
+    async with await Database.connect(dsn, role="killed") as db:
+        publisher = WheelPublisher(db, webroot, writer)
+        await publisher.install(inspect_wheel(Path(wheel)), Path(wheel), build=FACTS)
+
+asyncio.run(main())
+"""
+
+
+class SignedSite(SiteHarness):
+    """A farm without builders whose wheels are published with statements."""
+
+    def __init__(self, db: Database, folder: Path, pool: ThreadPoolExecutor) -> None:
+        super().__init__(db, folder / "www", pool)
+        self.keys = SigningKeys(folder / "keys")
+        writer = StatementWriter(self.keys, self.webroot, "https://wheels.example/")
+        self.writer = writer
+        self.wheels = WheelPublisher(db, self.webroot, writer)
+        self.made = make_wheel(folder)
+
+    async def publish_signed(self) -> WheelFile:
+        """Complete a build of `demo`, and write all pages."""
+        await catalog.add_project(self.db, "demo", "demo")
+        await catalog.add_releases(self.db, [make_release("demo")], RULES)
+        job = await job_queue.claim(self.db, "builder", [TARGETS[0].name])
+        assert job is not None
+        arrived = self.made.with_name(f"arrived-{self.made.name}")
+        shutil.copy(self.made, arrived)
+        file = await self.wheels.install(inspect_wheel(self.made), arrived, build=FACTS)
+        assert await complete_as_built(self.db, job, "builder", file)
+        await self.write_pages()
+        return file
+
+    async def write_pages(self) -> None:
+        await self.publisher.write_pending()
+        await self.showing.write_pending()
+
+    def provenance_urls(self) -> list[str]:
+        """What the JSON of `demo` links to."""
+        document = json.loads((self.webroot.project_dir("demo") / "v1.json").read_bytes())
+        files = [file for release in document["releases"] for file in release["files"]]
+        return [file["provenance_url"] for file in files]
+
+    def statement(self, file: WheelFile) -> Path:
+        return self.webroot.provenance_path(file.sha256, file.filename)
+
+
+@pytest.fixture
+async def site(database: Database, tmp_path: Path) -> AsyncIterator[SignedSite]:
+    await target_queries.add_target(database, TARGETS[0], RULES)
+    await target_queries.recompute_jobs(database)
+    with ThreadPoolExecutor(1) as pool:
+        yield SignedSite(database, tmp_path, pool)
+
+
+@pytest.fixture
+def served(site: SignedSite, tmp_path: Path) -> Iterator[str]:
+    """The address of the web root behind our own web server."""
+    site.webroot.root.mkdir(exist_ok=True)
+    with serving("own", site.webroot.root, tmp_path) as address:
+        yield address
+
+
+def piw_verify(*arguments: object) -> tuple[int, Any]:
+    """The exit code and the JSON of `piw verify`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "piwheels", "verify", *map(str, arguments), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+async def test_a_published_wheel_is_linked_with_its_statement_and_verified(
+    site: SignedSite, served: str, tmp_path: Path
+) -> None:
+    file = await site.publish_signed()
+    (linked,) = site.provenance_urls()
+    path = f"packages/{file.sha256[:2]}/{file.sha256}/{file.filename}"
+    assert linked.endswith(f"/{path}.provenance.json")
+    page = (site.webroot.project_dir("demo") / "index.html").read_text()
+    assert f'{path}.provenance.json">provenance</a>' in page
+    code, told = piw_verify(f"{served}{path}")
+    assert (code, told["verified"], told["key_from"]) == (0, True, "index")
+    assert told["statement"]["subject"][0]["digest"] == {"sha256": file.sha256}
+    assert piw_verify(site.made, "--index", f"{served}simple/")[0] == 0
+    pinned = tmp_path / "pinned.json"
+    shutil.copy(site.webroot.provenance_keys_path(), pinned)
+    site.keys.rotate()
+    site.writer.publish_keys()
+    code, told = piw_verify(f"{served}{path}", "--key", pinned)
+    assert (code, told["key_from"]) == (0, "file"), "what was signed before stays valid"
+
+
+async def test_each_reason_of_a_refusal_is_one_line_and_exit_code_1(
+    site: SignedSite, served: str, tmp_path: Path
+) -> None:
+    file = await site.publish_signed()
+    url = f"{served}packages/{file.sha256[:2]}/{file.sha256}/{file.filename}"
+    other_key = tmp_path / "key"
+    other_key.write_text(SigningKeys(tmp_path / "other").ensure().raw.hex())
+    changed = tmp_path / "changed" / site.made.name
+    changed.parent.mkdir()
+    changed.write_bytes(site.made.read_bytes() + b"x")
+    statement = site.statement(file)
+    shutil.copy(statement, changed.with_name(statement.name))
+    cases: list[tuple[str, tuple[object, ...]]] = [
+        ("unknown-key", (url, "--key", other_key)),
+        ("no-statement", (url.replace(file.filename, "other-1.0-py3-none-any.whl"),)),
+        ("other-bytes", (changed, "--index", served)),
+        ("unreadable", ("http://127.0.0.1:1/packages/x/y.whl",)),
+        ("unreadable", (tmp_path / "missing.whl", "--index", served)),
+    ]
+    for problem, arguments in cases:
+        code, told = piw_verify(*arguments)
+        assert (code, told["verified"], told["problem"]) == (1, False, problem), told
+        assert "\n" not in told["text"]
+    statement.write_bytes(statement.read_bytes()[:-10])
+    assert piw_verify(url)[1]["problem"] == "malformed"
+    site.webroot.provenance_keys_path().unlink()
+    assert piw_verify(url)[1]["problem"] == "no-keys"
+
+
+async def test_what_cannot_be_found_is_a_wrong_command(site: SignedSite) -> None:
+    for arguments in ((site.made,), (site.made, "--index", "wheels.example"), ("http://h/a.whl",)):
+        code, told = piw_verify(*arguments)
+        assert code == 2
+        assert "--index" in told
+
+
+@pytest.mark.parametrize("suffix", [".metadata", "keys.json", ".provenance.json"])
+async def test_a_master_that_is_killed_between_wheel_and_statement_names_neither(
+    site: SignedSite, dsn: str, tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    wheel = Path(shutil.copy(site.made, folder))
+    command = [sys.executable, "-c", _KILLED, dsn, str(site.webroot.root), str(wheel), suffix]
+    done = await asyncio.to_thread(subprocess.run, command, check=False, timeout=2 * WAIT_S)
+    assert done.returncode == -signal.SIGKILL
+    await site.write_pages()
+    installed = [path for path in site.webroot.root.rglob("*.whl*") if path.is_file()]
+    assert installed, "the wheel was installed"
+    assert not (site.webroot.simple_dir("demo") / "index.html").exists()
+    await site.publisher.recover()
+    await site.write_pages()
+    assert not list(site.webroot.root.rglob("*.whl*"))
+    file = await site.publish_signed()
+    assert site.statement(file).is_file()
+    assert len(site.provenance_urls()) == 1
+
+
+async def test_a_statement_is_removed_with_its_wheel_after_the_page(site: SignedSite) -> None:
+    file = await site.publish_signed()
+    await catalog.remove_release(site.db, "demo", "1.0")
+    await site.write_pages()
+    assert not site.statement(file).parent.exists()
+
+
+async def test_a_wheel_without_a_recorded_build_gets_no_statement(site: SignedSite) -> None:
+    arrived = site.made.with_name(f"arrived-{site.made.name}")
+    shutil.copy(site.made, arrived)
+    file = await site.wheels.install(inspect_wheel(site.made), arrived)
+    assert not file.has_provenance
+    assert not site.statement(file).exists()
