@@ -18,10 +18,10 @@ from packaging.version import Version
 
 from piwheels.errors import RejectedError
 
-#: Not below PyPI's own limits; a name followed by `.whl.metadata` is still a valid file name.
+#: Not below PyPI's own limits; a name followed by `.provenance.json` is still a valid file name.
 MAX_PROJECT_LENGTH = 200
 MAX_VERSION_LENGTH = 200
-MAX_FILENAME_BYTES = 240
+MAX_FILENAME_BYTES = 239
 MAX_SPECIFIER_LENGTH = 500
 MAX_REQUIREMENT_LENGTH = 2000
 

@@ -138,7 +138,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
-*("remove", "master stop", "key revoke", "key rotate", "root remove"),
+        *("remove", "master stop", "key revoke", "key rotate", "root remove"),
         *("setup master", "setup remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }

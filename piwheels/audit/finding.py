@@ -21,6 +21,8 @@ class Repair(StrEnum):
     WITHDRAW = "withdraw"
     MOVE_AND_WITHDRAW = "move-and-withdraw"
     WRITE_METADATA = "write-metadata"
+    UNLINK_STATEMENT = "unlink-statement"
+    MOVE_AND_UNLINK_STATEMENT = "move-and-unlink-statement"
     WRITE_PAGE = "write-page"
     MOVE_AND_WRITE_PAGE = "move-and-write-page"
 
@@ -32,6 +34,8 @@ REPAIR_TEXTS = {
     Repair.WITHDRAW: "take it off its page, and build it again",
     Repair.MOVE_AND_WITHDRAW: "move it aside, take it off its page, and build it again",
     Repair.WRITE_METADATA: "write it again from the wheel",
+    Repair.UNLINK_STATEMENT: "take its link off the page",
+    Repair.MOVE_AND_UNLINK_STATEMENT: "move it aside, and take its link off the page",
     Repair.WRITE_PAGE: "have the page written again",
     Repair.MOVE_AND_WRITE_PAGE: "move it aside, and have the page written again",
 }
@@ -40,7 +44,14 @@ REPAIR_TEXTS = {
 LEFT_TEMPORARY = "a temporary file was left"
 
 #: Repairs that begin by moving the file aside.
-MOVING = frozenset({Repair.MOVE_ASIDE, Repair.MOVE_AND_WITHDRAW, Repair.MOVE_AND_WRITE_PAGE})
+MOVING = frozenset(
+    {
+        Repair.MOVE_ASIDE,
+        Repair.MOVE_AND_WITHDRAW,
+        Repair.MOVE_AND_UNLINK_STATEMENT,
+        Repair.MOVE_AND_WRITE_PAGE,
+    }
+)
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -20,11 +20,10 @@ from piwheels.db import audit_queries, page_queue
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
 from piwheels.errors import RejectedError
-from piwheels.webroot import Webroot, is_path_error
+from piwheels.webroot import Webroot, is_path_error, wheel_of
 from piwheels.wheel.isolated_read import read_wheel
 
 _LOCK_RETRY_S = 0.05
-_METADATA = ".metadata"
 #: Errors that the next repair would meet as well.
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -68,6 +67,10 @@ class Repairer:
                 )
             case Repair.WRITE_METADATA:
                 await self._write_metadata(finding, path)
+            case Repair.UNLINK_STATEMENT | Repair.MOVE_AND_UNLINK_STATEMENT:
+                await audit_queries.forget_statement(
+                    self._db, finding.filename, finding.sha256, finding.project
+                )
             case Repair.WRITE_PAGE | Repair.MOVE_AND_WRITE_PAGE:
                 await self._queue_page(PageKind(finding.page_kind), finding.page_key)
             case Repair.MOVE_ASIDE:
@@ -81,7 +84,7 @@ class Repairer:
             return True
         async with self._packages_lock():
             # A wheel is recorded before it is installed, under this lock.
-            name, sha256 = path.name.removesuffix(_METADATA), path.parent.name
+            name, sha256 = wheel_of(path.name), path.parent.name
             if (
                 finding.problem is Problem.EXTRA
                 and tree.is_text(name)

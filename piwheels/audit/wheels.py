@@ -13,6 +13,7 @@ from piwheels.audit.session import Session
 from piwheels.audit.tree import Entry, EntryKind
 from piwheels.db import audit_queries
 from piwheels.db.audit_queries import IndexedWheel
+from piwheels.webroot import PROVENANCE_SUFFIX, wheel_of
 
 _PREFIXES = tuple(f"{number:02x}" for number in range(256))
 _ROWS = 1000
@@ -121,8 +122,11 @@ async def _check_hash(session: Session, folder: Path, found: _HashDir) -> None:
     for row in found.files:
         wheel = others.pop(row.filename, None)
         metadata = others.pop(f"{row.filename}.metadata", None)
+        statement = others.pop(f"{row.filename}{PROVENANCE_SUFFIX}", None)
         if await _check_wheel(session, row, wheel):
             await _check_metadata(session, row, metadata)
+            if row.has_provenance:
+                await _check_statement(session, row, statement)
     for entry in others.values():
         await _check_other(session, folder / entry.name, found.sha256, entry)
 
@@ -234,6 +238,33 @@ def _metadata_problem(session: Session, row: IndexedWheel, path: Path, entry: En
     return ""
 
 
+# --- statements ---
+
+
+async def _check_statement(session: Session, row: IndexedWheel, entry: Entry | None) -> None:
+    """Report a statement that a page links to and that is not there."""
+    await session.compared()
+    path = session.webroot.provenance_path(row.sha256, row.filename)
+    if _is_statement(entry) or not await _is_still_there(session, row):
+        return
+    if not _is_statement(entry := tree.look(path)):
+        await session.found(
+            Finding(
+                problem=Problem.WRONG if entry else Problem.MISSING,
+                path=session.relative(path),
+                project=row.project,
+                detail="the statement of how the wheel was built is not there",
+                repair=(Repair.MOVE_AND_UNLINK_STATEMENT if entry else Repair.UNLINK_STATEMENT),
+                filename=row.filename,
+                sha256=row.sha256,
+            )
+        )
+
+
+def _is_statement(entry: Entry | None) -> bool:
+    return entry is not None and entry.is_file and entry.size_bytes > 0
+
+
 # --- what is not in the index ---
 
 
@@ -242,7 +273,7 @@ async def _check_other(session: Session, path: Path, sha256: str, entry: Entry) 
     if session.is_fresh(entry):
         return
     await session.compared()
-    filename = entry.name.removesuffix(".metadata")
+    filename = wheel_of(entry.name)
     if tree.is_text(filename) and await audit_queries.is_expected(session.db, filename, sha256):
         return
     if tree.look(path) == entry:

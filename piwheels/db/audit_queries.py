@@ -14,6 +14,7 @@ class IndexedWheel(Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     metadata_sha256: str
+    has_provenance: bool
     project: str
 
 
@@ -23,7 +24,7 @@ async def published_files(
     """Wheels whose hash begins with two digits, by hash and name, after one of them."""
     rows = await db.rows(
         """
-        SELECT filename, sha256, size_bytes, metadata_sha256, project FROM files
+        SELECT filename, sha256, size_bytes, metadata_sha256, has_provenance, project FROM files
          WHERE left(sha256, 2) = %(prefix)s
            AND (sha256 COLLATE "C", filename COLLATE "C") > (%(sha256)s, %(filename)s)
          ORDER BY sha256 COLLATE "C", filename COLLATE "C" LIMIT %(limit)s
@@ -39,7 +40,7 @@ async def published_files_of(
     """The same of projects."""
     rows = await db.rows(
         """
-        SELECT filename, sha256, size_bytes, metadata_sha256, project FROM files
+        SELECT filename, sha256, size_bytes, metadata_sha256, has_provenance, project FROM files
          WHERE project = ANY (%(projects)s)
            AND (sha256 COLLATE "C", filename COLLATE "C") > (%(sha256)s, %(filename)s)
          ORDER BY sha256 COLLATE "C", filename COLLATE "C" LIMIT %(limit)s
@@ -149,6 +150,19 @@ async def set_metadata_hash(
             "SELECT invalidate_pages('simple', ARRAY[%(project)s], true)", {"project": project}
         )
     return changed > 0
+
+
+@transactional
+async def forget_statement(db: Database, filename: str, sha256: str, project: str) -> None:
+    """Record that a wheel has no statement: its pages no longer link to one."""
+    await lock_projects(db, [project])
+    await db.execute(
+        """
+        UPDATE files SET has_provenance = false
+         WHERE filename = %(filename)s AND sha256 = %(sha256)s AND has_provenance
+        """,
+        {"filename": filename, "sha256": sha256},
+    )
 
 
 async def among_projects_with_files(db: Database, names: Sequence[str]) -> set[str]:

@@ -26,6 +26,7 @@ __all__ = [
     "is_path_error",
     "make_dir",
     "replace_file",
+    "wheel_of",
 ]
 
 #: Headers of every response. Pages load only the website's own files, have no inline scripts and
@@ -44,8 +45,14 @@ SECURITY_HEADERS = {
 
 #: What follows the name of a wheel in that of its statement.
 PROVENANCE_SUFFIX = ".provenance.json"
+_METADATA_SUFFIX = ".metadata"
 #: The farm's public keys.
 PROVENANCE_KEYS = "provenance-keys.json"
+
+
+def wheel_of(filename: str) -> str:
+    """The name of the wheel that a file in its directory is, or belongs to."""
+    return filename.removesuffix(_METADATA_SUFFIX).removesuffix(PROVENANCE_SUFFIX)
 
 
 class Webroot:
@@ -60,7 +67,7 @@ class Webroot:
 
     def metadata_path(self, sha256: str, filename: str) -> Path:
         """The path of a wheel's METADATA file (PEP 658)."""
-        return self.wheel_path(sha256, f"{filename}.metadata")
+        return self.wheel_path(sha256, f"{filename}{_METADATA_SUFFIX}")
 
     def provenance_path(self, sha256: str, filename: str) -> Path:
         """The path of the signed statement of how a wheel was built (docs/provenance.md)."""

@@ -13,8 +13,11 @@ from piwheels.audit.session import AuditOptions
 from piwheels.db import catalog, job_queue
 from piwheels.db.database import Database
 from piwheels.model import WheelFile
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.writer import StatementWriter
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release
+from tests.provenance.factories import FACTS
 from tests.website.harness import SiteHarness
 from tests.wheel.factories import make_wheel
 
@@ -33,7 +36,8 @@ class AuditedFarm:
         self._uploads.mkdir()
         self.site = SiteHarness(db, self.root, pool)
         self.webroot = self.site.webroot
-        self._wheels = WheelPublisher(db, self.webroot)
+        writer = StatementWriter(SigningKeys(folder / "keys"), self.webroot, "https://w.example/")
+        self._wheels = WheelPublisher(db, self.webroot, writer)
         self.counts = Counts()
 
     async def publish_wheel(self, project: str, version: str = "1.0") -> WheelFile:
@@ -45,7 +49,7 @@ class AuditedFarm:
         folder = self._uploads / str(job.build_id)
         folder.mkdir()
         path = await asyncio.to_thread(make_wheel, folder, name=job.project, version=job.version)
-        wheel = await self._wheels.publish(path, job, TARGETS[0])
+        wheel = await self._wheels.publish(path, job, TARGETS[0], build=FACTS)
         assert await complete_as_built(self.db, job, "builder", wheel)
         return wheel
 

@@ -57,6 +57,23 @@ async def test_metadata_is_written_from_the_wheel(farm: AuditedFarm, damage: byt
     assert await farm.audit() == []
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+async def test_the_link_to_a_statement_that_is_not_there_is_removed(
+    farm: AuditedFarm, is_damaged: bool
+) -> None:
+    wheel = farm.wheel("alpha")
+    statement = wheel.with_name(f"{wheel.name}.provenance.json")
+    statement.write_bytes(b"") if is_damaged else statement.unlink()
+    (found,) = await farm.audit("alpha", fix=True)
+    assert found.path.endswith(".provenance.json")
+    assert found.problem is (Problem.WRONG if is_damaged else Problem.MISSING)
+    assert found.repaired
+    assert not statement.exists()
+    linked = await farm.db.value("SELECT count(*) FROM files WHERE has_provenance")
+    assert linked == await farm.db.value("SELECT count(*) - 1 FROM files")
+    assert await farm.audit() == []
+
+
 async def test_what_no_page_names_is_moved_aside(farm: AuditedFarm) -> None:
     before = farm.files()
     sha256 = farm.wheel("alpha").parent.name
