@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 MASTER = "master"
 #: What the sockets call the keys of all control roles.
-CONTROL_DOMAIN = "control"
+CONTROL_DOMAIN = "console"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")

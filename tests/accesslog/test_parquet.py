@@ -87,6 +87,23 @@ async def test_the_totals_of_a_day_are_those_of_the_database(
     ]
 
 
+async def test_a_client_is_a_number_within_its_day(
+    database: Database, read: Read, tmp_path: Path
+) -> None:
+    import duckdb  # an extra
+
+    await read_days(read, tmp_path)
+    hashes = {row["client_hash"] for row in await database.rows("SELECT * FROM access_records")}
+    await export_accesses(database, tmp_path / "files", FEBRUARY)
+    for file in (tmp_path / "files").rglob("*.parquet"):
+        found = duckdb.read_parquet(str(file))
+        assert "client_hash" not in found.columns
+        values = {value for row in found.fetchall() for value in row}
+        assert not values & (hashes - {None})
+        numbers = {row[0] for row in found.project("client").distinct().fetchall()}
+        assert numbers == set(range(1, len(numbers) + 1))
+
+
 async def test_the_period_is_respected(database: Database, read: Read, tmp_path: Path) -> None:
     await read_days(read, tmp_path)
     await export_accesses(database, tmp_path / "files", JANUARY)

@@ -247,6 +247,10 @@ async def test_over_tcp_a_key_of_each_role_does_what_it_may(idle_master: Master)
         ("ann@desk (key my-watch)", "remove demo"),
         ("ann@desk (key my-watch)", "pause the farm"),
     ]
+    async with master.watch("ann@desk", keepalive_interval_s=0.1, **how) as console:
+        master.keys.authorize(Role.WATCH, "my-administer", pair.public)
+        with pytest.raises(RejectedError, match="the role is watch now; connect again"):
+            await console.wait_for_event(m.BuilderRemoved)
     async with master.client("ann@desk", **how) as client:
         master.keys.revoke("my-administer")
         assert not await succeeds(client, m.Status())

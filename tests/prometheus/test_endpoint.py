@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from piwheels.config import Config
 from piwheels.errors import ConfigError
 from piwheels.prometheus.endpoint import CONTENT_TYPE, MAX_CONNECTIONS, MetricsEndpoint
 from tests.ports import free_port
@@ -85,6 +87,12 @@ async def test_it_answers_with_the_metrics_of_the_daemon_and_of_its_process(addr
     assert response.headers["content-type"] == CONTENT_TYPE
     assert "piwheels_reads 1.0" in response.text
     assert "process_resident_memory_bytes" in response.text
+
+
+def test_it_is_on_loopback_unless_a_setting_says_otherwise() -> None:
+    config = Config()
+    for section in (config.master, config.builder, config.accesslog):
+        assert ipaddress.ip_address(section.metrics_bind.rpartition(":")[0]).is_loopback
 
 
 async def test_requests_within_a_second_are_one_reading(address: str, source: _Source) -> None:

@@ -1,12 +1,14 @@
 """`piw metrics` and the master's endpoint say the same of the farm."""
 
+from datetime import UTC, datetime
+
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from piwheels.model import AlertState
+from piwheels.model import AlertState, RefusedKey
 from piwheels.prometheus.endpoint import metrics_text
 from piwheels.prometheus.farm_metrics import farm_metrics
-from piwheels.protocol.messages import BuilderState, StatusReply
+from piwheels.protocol.messages import BuilderState, OperatorSession, StatusReply
 from tests.tui.sample_farm import status
 
 
@@ -63,6 +65,18 @@ def test_text_of_others_is_escaped() -> None:
     assert subjects[0].startswith('a"b\\c')
     assert "\x1b" not in subjects[0]
     assert "\n" not in subjects[0]
+
+
+def test_it_says_no_addresses_and_no_keys() -> None:
+    told = {"203.0.113.7", "203.0.113.8", "ada@desk", "ab" * 32}
+    at = datetime.now(UTC)
+    sample = replace(
+        status(),
+        operators=(OperatorSession(session=1, name="ada@desk", origin="203.0.113.7", since=at),),
+        refused_keys=(RefusedKey("builder", "ab" * 32, at, "203.0.113.8"),),
+    )
+    text = metrics_text(farm_metrics(sample)).decode()
+    assert not {secret for secret in told if secret in text}
 
 
 def test_alerts_are_limited_in_number() -> None:

@@ -136,6 +136,42 @@ async def test_a_frame_that_is_too_large_is_not_read(
     peer.close()
 
 
+async def test_all_connections_together_have_a_limit(
+    store: KeyStore,
+    router: BuilderRouter,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = connection_limits.ConnectionLimits(
+        max_unread_bytes=64 * MIB,
+        max_total_unread_bytes=4 * MIB,
+        max_connections=100,
+        max_unauthenticated=100,
+    )
+    monkeypatch.setattr("piwheels.protocol.sockets.limits_for", lambda _: small)
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    floods = [sender(store, address, 3, MIB) for _ in range(3)]
+    async with asyncio.timeout(WAIT_S):
+        while "unread bytes in all connections together" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for flood in floods:
+        flood.kill()
+        flood.communicate()
+
+
+async def test_a_connection_that_does_not_complete_its_handshake_is_closed(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.protocol.sockets._HANDSHAKE_MS", 200)
+    router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Rejected(reason=reason))
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+    async with asyncio.timeout(WAIT_S):
+        await reader.read()  # the greeting, and the end of the connection
+    writer.close()
+    router.close()
+
+
 async def test_a_high_rate_that_is_read_in_time_closes_no_connection(
     store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

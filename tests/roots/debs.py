@@ -2,8 +2,9 @@
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 FileOrLink = tarfile.TarInfo
 
@@ -32,10 +33,10 @@ def make_deb(
     members: Iterable[FileOrLink],
     *,
     control: str = "Package: sample\nVersion: 1-1\nArchitecture: all\n",
-    postinst: str = "",
+    scripts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write a package."""
-    texts = {"./control": control, **({"./postinst": postinst} if postinst else {})}
+    texts = {"./control": control, **{f"./{name}": text for name, text in scripts.items()}}
     controls = _tar((regular(name), text.encode()) for name, text in texts.items())
     data = _tar((member, member.name.encode()) for member in members)
     parts = (("debian-binary", b"2.0\n"), ("control.tar", controls), ("data.tar", data))

@@ -1,5 +1,10 @@
 """What apt cannot do is one line with the way out."""
 
+import hashlib
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,7 @@ from piwheels.config import Archive
 from piwheels.errors import ConfigError, TransientError
 from piwheels.roots import apt as module
 from piwheels.roots.apt import Apt
+from tests import requires
 
 _ABSENT = Archive(url="file:///nonexistent/debian", suites=("trixie", "trixie-updates"))
 
@@ -42,6 +48,54 @@ def test_an_archive_that_is_not_there_is_one_line(
     with pytest.raises((ConfigError, TransientError), match=r"apt: .*nonexistent") as caught:
         _apt(tmp_path).update()
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Callable[..., None]:
+    """Runs gpg with keys of the test's own."""
+    home = tmp_path / "gpg"
+    home.mkdir(mode=0o700)
+
+    def gpg(*arguments: str | Path) -> None:
+        subprocess.run(
+            ["gpg", "--batch", "--homedir", home, "--pinentry-mode", "loopback", *arguments],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    return gpg
+
+
+@requires.requires_program("apt-get")
+@requires.requires_program("gpg")
+@pytest.mark.parametrize("signed_by", ["the archive", "somebody", "nobody"])
+def test_only_what_the_keyring_of_an_archive_signed_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: Callable[..., None], signed_by: str
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_DELAY_S", 0.0)
+    keyring, lists = tmp_path / "sample-archive-keyring.gpg", tmp_path / "archive/dists/sid"
+    for name in ("the archive", "somebody"):
+        signer("--passphrase", "", "--quick-gen-key", name, "ed25519", "sign", "never")
+    packages = lists / "main/binary-arm64/Packages"
+    packages.parent.mkdir(parents=True)
+    packages.write_text("")
+    release = lists / "Release"
+    digest = hashlib.sha256(b"").hexdigest()
+    release.write_text(
+        f"Suite: sid\nCodename: sid\nArchitectures: arm64\nComponents: main\n"
+        f"Date: {format_datetime(datetime.now(UTC))}\n"
+        f"SHA256:\n {digest} 0 main/binary-arm64/Packages\n"
+    )
+    if signed_by != "nobody":
+        target = lists / "InRelease"
+        signer("--local-user", signed_by, "--output", target, "--clearsign", release)
+    apt = _apt(tmp_path, Archive(url=f"file://{tmp_path}/archive", suites=("sid",)))
+    keyring.unlink()
+    signer("--output", keyring, "--export", "the archive")
+    if signed_by == "the archive":
+        apt.update()
+    else:
+        with pytest.raises((ConfigError, TransientError), match=r"not signed|NO_PUBKEY"):
+            apt.update()
 
 
 def test_an_unknown_package_is_named(tmp_path: Path) -> None:

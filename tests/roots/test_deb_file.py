@@ -27,7 +27,7 @@ def test_files_links_and_folders_are_unpacked(tmp_path: Path, root: Path) -> Non
         regular("./bin/program", mode=0o4755),
         regular("./usr/share/doc/sample/copyright"),
     ]
-    package = unpack(make_deb(tmp_path / "a.deb", members, postinst="true\n"), root)
+    package = unpack(make_deb(tmp_path / "a.deb", members, scripts={"postinst": "true\n"}), root)
     assert package.identifier == "sample=1-1"
     assert package.postinst == "true\n"
     assert package.files == (
@@ -79,6 +79,15 @@ def test_a_hostile_path_is_one_line(
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "escaped").exists()
     assert not Path("/escaped").exists()
+
+
+def test_no_script_of_a_package_is_run(tmp_path: Path, root: Path) -> None:
+    trace = tmp_path / "ran"
+    script = f"#!/bin/sh\ntouch {trace}\n"
+    names = ("preinst", "postinst", "prerm", "postrm", "config", "triggers")
+    deb = make_deb(tmp_path / "a.deb", [], scripts=dict.fromkeys(names, script))
+    assert unpack(deb, root).postinst == script
+    assert not trace.exists()
 
 
 def test_a_damaged_package_is_one_line(tmp_path: Path, root: Path) -> None:
