@@ -328,6 +328,8 @@ CREATE TABLE files (
 
 CREATE INDEX files_release ON files (project, version);
 CREATE INDEX files_build ON files (build_id);
+-- Which wheels have no statement of how they were built?
+CREATE INDEX files_unstated ON files (filename) WHERE NOT has_provenance;
 -- Which files are in a part of the web root? (`piw audit`)
 CREATE INDEX files_hash_prefix ON files (left(sha256, 2));
 

@@ -206,6 +206,7 @@ CREATE TABLE files (
 CREATE INDEX files_build ON files USING btree (build_id)
 CREATE INDEX files_hash_prefix ON files USING btree ("left"(sha256, 2))
 CREATE INDEX files_release ON files USING btree (project, version)
+CREATE INDEX files_unstated ON files USING btree (filename) WHERE (NOT has_provenance)
 CREATE TRIGGER files_deleted AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
 CREATE TRIGGER files_deleted_counts AFTER DELETE ON files REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_deleted_pages AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files()

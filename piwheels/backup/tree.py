@@ -26,13 +26,11 @@ from piwheels.formatting import format_count
 from piwheels.model import CompatibilityRules, Struct, WheelFile, projection
 from piwheels.scheduler import imported_wheels
 from piwheels.scheduler.wheel_publisher import WheelPublisher
-from piwheels.webroot import Webroot, install_file
+from piwheels.webroot import Webroot, install_file, wheel_of
 
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-_METADATA_SUFFIX = ".metadata"
-_BUILDER_LABEL = "restore"
 _T = TypeVar("_T")
 
 
@@ -64,6 +62,15 @@ def lacking(webroot: Webroot, wheels: Iterable[ListedWheel]) -> Iterator[ListedW
         except (FileNotFoundError, NotADirectoryError):
             pass
         yield wheel
+
+
+def _without_statement(webroot: Webroot, wheels: Iterable[ListedWheel]) -> list[str]:
+    """The names of those of the wheels that have no statement beside them."""
+    return [
+        wheel.filename
+        for wheel in wheels
+        if not webroot.provenance_path(wheel.sha256, wheel.filename).is_file()
+    ]
 
 
 def highest_build_with_log(webroot: Webroot) -> int:
@@ -119,6 +126,9 @@ class TreeRepair:
         for batch in _batches(archive.wheels()):
             missing = await asyncio.to_thread(lambda: list(lacking(self.webroot, batch)))  # noqa: B023
             seen += len(batch)
+            await restored.forget_statements(
+                self.db, await asyncio.to_thread(_without_statement, self.webroot, batch)
+            )
             self.progress(f"looking for wheels: {format_count(seen)}")
             if not missing:
                 continue
@@ -170,8 +180,9 @@ class TreeRepair:
             self.db, self.rules, project, version, facts.requires_python
         )
         number = await completed_builds.next_build_id(self.db)
-        build = imported_wheels.build_of(number, project, version, target, _BUILDER_LABEL)
-        wheel = projection(WheelFile, facts)
+        build = imported_wheels.build_of(number, project, version, target, imported_wheels.RESTORE)
+        statement = self.webroot.provenance_path(file.sha256, file.filename)
+        wheel = projection(WheelFile, facts, has_provenance=statement.is_file())
         if not await completed_builds.record_import(self.db, build, [wheel], self.rules):
             raise RejectedError("its release is gone")
 
@@ -188,8 +199,10 @@ class TreeRepair:
                 await page_queue.invalidate(self.db, PageKind.SIMPLE, sorted(known))
 
     def _set_aside(self, wheel: Path) -> None:
-        """Move a wheel and its metadata aside; what is not there stays so."""
-        for path in (wheel.with_name(f"{wheel.name}{_METADATA_SUFFIX}"), wheel):
+        """Move a wheel and what is beside it aside; what is not there stays so."""
+        sha256, name = wheel.parent.name, wheel.name
+        beside = (self.webroot.provenance_path, self.webroot.metadata_path)
+        for path in (*(place(sha256, name) for place in beside), wheel):
             if path.is_file():
                 self._move(path)
         self.webroot.remove([wheel])  # its empty folders
@@ -224,7 +237,7 @@ def _wheels_in(packages: Path) -> Iterator[TreeFile]:
     for outer in _subfolders(packages):
         for inner in _subfolders(outer):
             for entry in sorted(inner.iterdir()):
-                if not entry.name.endswith(_METADATA_SUFFIX) and not entry.name.startswith("."):
+                if wheel_of(entry.name) == entry.name and not entry.name.startswith("."):
                     yield TreeFile(entry.name, inner.name, entry)
 
 

@@ -26,7 +26,6 @@ from piwheels.scheduler.uploads import MAX_WHEEL_BYTES
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
 _CHUNK_TIMEOUT_S = 60.0
-_BUILDER_LABEL = "import"
 
 
 @dataclass(slots=True)
@@ -70,7 +69,9 @@ class WheelImporter:
             self.db, self.rules, project, wheel_version, facts.requires_python
         )
         wheel = await self.publisher.install(facts, path, target=target)
-        build = imported_wheels.build_of(number, project, wheel_version, target, _BUILDER_LABEL)
+        build = imported_wheels.build_of(
+            number, project, wheel_version, target, imported_wheels.IMPORT
+        )
         if not await completed_builds.record_import(self.db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")

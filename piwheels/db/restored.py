@@ -196,3 +196,14 @@ async def existing_aliases(db: Database, names: Sequence[str]) -> set[str]:
         "SELECT alias FROM project_aliases WHERE alias = ANY (%(names)s)", {"names": list(names)}
     )
     return {row["alias"] for row in rows}
+
+
+async def forget_statements(db: Database, filenames: Sequence[str]) -> None:
+    """Record that these wheels have no statement beside them: no page links to one."""
+    await db.execute(
+        """
+        UPDATE files SET has_provenance = false
+         WHERE filename = ANY (%(filenames)s) AND has_provenance
+        """,
+        {"filenames": list(filenames)},
+    )

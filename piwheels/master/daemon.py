@@ -39,6 +39,7 @@ from piwheels.master.retention import EventRetention
 from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
+from piwheels.master.statement_fill import StatementFill
 from piwheels.model import projection
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import CONTROL_DOMAIN, MASTER, KeyStore, Role
@@ -214,14 +215,13 @@ class _Master:
     async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
         """Create the services that builders connect to."""
         config = self._config.master
+        receive_db = await self._connect(stack, "receive")
+        writer = _statement_writer(self._config, self._webroot)
+        self._statement_fill = StatementFill(receive_db, self._webroot, writer)
         self._upload_server = UploadServer(
             router=sockets.uploads,
             keys=self._keys,
-            publisher=WheelPublisher(
-                await self._connect(stack, "receive"),
-                self._webroot,
-                _statement_writer(self._config, self._webroot),
-            ),
+            publisher=WheelPublisher(receive_db, self._webroot, writer),
             spool_dir=config.spool_dir / "incoming",
         )
         self._dispatcher = Dispatcher(
@@ -349,6 +349,7 @@ class _Master:
             group.create_task(self._site_publisher.run())
             group.create_task(self._upstream_sync.run())
             group.create_task(self._retention.run())
+            group.create_task(self._statement_fill.run())
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())
             group.create_task(self._row_count_folding.run())

@@ -38,6 +38,7 @@ class BuildFacts(Struct, frozen=True, kw_only=True):
     build_inputs: tuple[str, ...] = ()  # as in BuildFinished
     added_packages: tuple[str, ...] = ()
     inputs_are_complete: bool = True  # False: the list of inputs was cut
+    is_from_record: bool = False  # taken from the database, after the wheel was published
 
 
 class Subject(Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ def _build_definition(facts: BuildFacts) -> dict[str, Any]:
         "path": _after(inputs, "path "),
         "tries": [text for text in inputs if text.startswith("try ")],
         "inputsAreComplete": None if facts.inputs_are_complete else False,
+        "isFromRecord": facts.is_from_record or None,
     }
     return {
         "buildType": BUILD_TYPE,

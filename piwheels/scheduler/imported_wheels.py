@@ -8,6 +8,10 @@ from piwheels.errors import RejectedError
 from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target
 from piwheels.wheel.inspect import WheelInfo
 
+#: In place of a builder's name: wheels that an operator imported, and that a restore found.
+IMPORT = "import"
+RESTORE = "restore"
+
 
 async def first_compatible_target(
     db: Database, rules: CompatibilityRules, facts: WheelInfo

@@ -156,6 +156,7 @@ ALTER TABLE files RENAME COLUMN dependencies TO debian_packages;
 ALTER TABLE files RENAME COLUMN build TO build_id;
 ALTER TABLE files RENAME COLUMN superseded TO rebuild_requested;
 ALTER TABLE files ADD COLUMN has_provenance boolean NOT NULL DEFAULT false;
+CREATE INDEX files_unstated ON files (filename) WHERE NOT has_provenance;
 ALTER TABLE removals RENAME TO file_deletions;
 ALTER TABLE file_deletions ADD COLUMN installing boolean NOT NULL DEFAULT false;
 UPDATE file_deletions SET removed_at = now(), installing = true WHERE removed_at = 'infinity';

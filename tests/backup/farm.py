@@ -17,10 +17,13 @@ from piwheels.db.database import Database
 from piwheels.index.index_publisher import IndexPublisher
 from piwheels.model import Job, Target, WheelFile
 from piwheels.protocol.keys import MASTER, KeyStore, Role
+from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.writer import StatementWriter
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import make_target
 from tests.db.scenario import RULES, complete_job_with_retry_after, make_build, make_release
+from tests.provenance.factories import FACTS
 from tests.timeouts import WAIT_S
 from tests.wheel.factories import make_wheel
 
@@ -107,7 +110,11 @@ class Builds:
             version=job.version,
             files={f"{job.project}.py": f"content = {content!r}\n".encode()},
         )
-        wheel = await WheelPublisher(self.db, self.webroot).publish(made, job, HERE)
+        writer = StatementWriter(
+            SigningKeys(self.folder / "etc" / "keys"), self.webroot, "https://wheels.example/"
+        )
+        publisher = WheelPublisher(self.db, self.webroot, writer)
+        wheel = await publisher.publish(made, job, HERE, build=FACTS)
         self.webroot.write(self.webroot.log_path(job.build_id), b"log")
         assert await complete_job_with_retry_after(
             self.db, make_build(job, "builder"), [wheel], RULES, None

@@ -95,10 +95,14 @@ async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_on
     damaged = new.webroot.wheel_path(rebuilt.sha256, rebuilt.filename)
     damaged.write_bytes(damaged.read_bytes()[:-1])
 
+    new.webroot.provenance_path(kept.sha256, kept.filename).unlink()
+
     done = await new.restore(file)
 
-    assert (done.tree.missing, done.tree.adopted, done.tree.moved) == (2, 2, 2)
+    assert (done.tree.missing, done.tree.adopted, done.tree.moved) == (2, 2, 3)
     async with await opened(new) as db:
+        stated = await db.rows("SELECT filename FROM files WHERE has_provenance")
+        assert {row["filename"] for row in stated} == {wheel.filename for wheel in later}
         after = Builds(db, new.webroot, new.folder)
         assert await after.queued() == [("lost", "1.0"), ("rebuilt", "1.0")]
         highest = int(await builds.db.value("SELECT max(build_id) FROM builds"))

@@ -109,6 +109,7 @@ class Farm:
                 place = self.folder / "www" / "simple" / project / file["url"]
                 assert place.is_file(), f"{project} names {file['filename']}, which is missing"
                 assert Path(f"{place}.metadata").is_file()
+                assert Path(f"{place}.provenance.json").is_file()
                 names.append(file["filename"])
         return sorted(names)
 

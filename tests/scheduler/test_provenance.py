@@ -15,9 +15,12 @@ import pytest
 
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.master.statement_fill import StatementFill
 from piwheels.model import WheelFile
 from piwheels.provenance.signing_keys import SigningKeys
+from piwheels.provenance.statement import BuildFacts
 from piwheels.provenance.writer import StatementWriter
+from piwheels.scheduler import imported_wheels
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
 from tests.clients.servers import serving
@@ -57,6 +60,18 @@ async def main():
 asyncio.run(main())
 """
 
+_WITHOUT_CRYPTOGRAPHY = """
+import sys
+from pathlib import Path
+sys.modules["cryptography"] = None
+from piwheels.config import Config
+from piwheels.config.sections import MasterSection
+from piwheels.master import daemon
+from piwheels.webroot import Webroot
+config = Config(master=MasterSection(key_dir=Path(sys.argv[1])))
+print(daemon._statement_writer(config, Webroot(Path(sys.argv[1]))))
+"""
+
 
 class SignedSite(SiteHarness):
     """A farm without builders whose wheels are published with statements."""
@@ -69,15 +84,15 @@ class SignedSite(SiteHarness):
         self.wheels = WheelPublisher(db, self.webroot, writer)
         self.made = make_wheel(folder)
 
-    async def publish_signed(self) -> WheelFile:
-        """Complete a build of `demo`, and write all pages."""
+    async def publish_signed(self, build: BuildFacts | None = FACTS) -> WheelFile:
+        """Complete a build of `demo`, with a statement if its facts are known; write all pages."""
         await catalog.add_project(self.db, "demo", "demo")
         await catalog.add_releases(self.db, [make_release("demo")], RULES)
         job = await job_queue.claim(self.db, "builder", [TARGETS[0].name])
         assert job is not None
         arrived = self.made.with_name(f"arrived-{self.made.name}")
         shutil.copy(self.made, arrived)
-        file = await self.wheels.install(inspect_wheel(self.made), arrived, build=FACTS)
+        file = await self.wheels.install(inspect_wheel(self.made), arrived, build=build)
         assert await complete_as_built(self.db, job, "builder", file)
         await self.write_pages()
         return file
@@ -86,7 +101,12 @@ class SignedSite(SiteHarness):
         await self.publisher.write_pending()
         await self.showing.write_pending()
 
-    def provenance_urls(self) -> list[str]:
+    async def fill(self) -> None:
+        """Write the statements that are missing, as a master does after its start."""
+        await StatementFill(self.db, self.webroot, self.writer, pause_s=0.0).run()
+        await self.write_pages()
+
+    def provenance_urls(self) -> list[str | None]:
         """What the JSON of `demo` links to."""
         document = json.loads((self.webroot.project_dir("demo") / "v1.json").read_bytes())
         files = [file for release in document["releases"] for file in release["files"]]
@@ -131,6 +151,7 @@ async def test_a_published_wheel_is_linked_with_its_statement_and_verified(
     file = await site.publish_signed()
     (linked,) = site.provenance_urls()
     path = f"packages/{file.sha256[:2]}/{file.sha256}/{file.filename}"
+    assert linked is not None
     assert linked.endswith(f"/{path}.provenance.json")
     page = (site.webroot.project_dir("demo") / "index.html").read_text()
     assert f'{path}.provenance.json">provenance</a>' in page
@@ -217,3 +238,76 @@ async def test_a_wheel_without_a_recorded_build_gets_no_statement(site: SignedSi
     file = await site.wheels.install(inspect_wheel(site.made), arrived)
     assert not file.has_provenance
     assert not site.statement(file).exists()
+
+
+# --- wheels that were published before ---
+
+
+async def test_wheels_without_a_statement_get_one_from_the_record(
+    site: SignedSite, served: str
+) -> None:
+    file = await site.publish_signed(build=None)
+    assert site.provenance_urls() == [None]
+    await site.fill()
+    assert len(list(filter(None, site.provenance_urls()))) == 1
+    code, told = piw_verify(site.made, "--index", served)
+    assert code == 0
+    assert told["sha256"] == file.sha256
+    build = told["statement"]["predicate"]["buildDefinition"]
+    assert build["internalParameters"] == {"isFromRecord": True}
+    assert build["externalParameters"]["target"] == TARGETS[0].name
+    assert [item["name"] for item in build["resolvedDependencies"]] == ["demo-1.0.tar.gz"]
+    before = site.statement(file).read_bytes()
+    await site.fill()
+    assert site.statement(file).read_bytes() == before
+
+
+async def test_a_source_that_was_replaced_since_is_not_named(site: SignedSite, served: str) -> None:
+    await site.publish_signed(build=None)
+    await site.db.execute("UPDATE releases SET sdist_replaced_build_id = 1000")
+    await site.fill()
+    _, told = piw_verify(site.made, "--index", served)
+    assert told["statement"]["predicate"]["buildDefinition"]["resolvedDependencies"] == []
+
+
+@pytest.mark.parametrize("maker", [imported_wheels.IMPORT, imported_wheels.RESTORE])
+async def test_imported_wheels_have_no_statement(site: SignedSite, maker: str) -> None:
+    file = await site.publish_signed(build=None)
+    await site.db.execute("UPDATE builds SET builder = %(maker)s", {"maker": maker})
+    await site.fill()
+    assert site.provenance_urls() == [None]
+    assert not site.statement(file).exists()
+
+
+async def test_no_statement_is_written_of_a_wheel_that_is_gone(site: SignedSite) -> None:
+    file = await site.publish_signed(build=None)
+    site.webroot.wheel_path(file.sha256, file.filename).unlink()
+    await site.fill()
+    assert site.provenance_urls() == [None]
+    assert not site.statement(file).exists()
+
+
+async def test_keys_that_cannot_be_read_leave_the_rest_to_the_next_start(
+    site: SignedSite,
+) -> None:
+    file = await site.publish_signed(build=None)
+    site.keys.ensure()
+    site.keys.path.write_text("damaged")
+    await site.fill()
+    assert not site.statement(file).exists()
+    site.keys.path.unlink()
+    await site.fill()
+    assert site.statement(file).exists()
+
+
+def test_a_master_without_the_package_cryptography_signs_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_CRYPTOGRAPHY, str(tmp_path / "keys")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.stdout == "None\n", done.stderr
+    assert "wheels are published without signed provenance" in done.stderr
+    assert not (tmp_path / "keys").exists()

@@ -1,0 +1,75 @@
+"""Published wheels that have no statement of how they were built, and what is recorded of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from piwheels.db.catalog import lock_projects
+from piwheels.db.database import Database, transactional
+from piwheels.db.rows import from_row
+from piwheels.model import Sdist, Struct
+
+
+class UnstatedWheel(Struct, frozen=True, kw_only=True):
+    """A wheel without a statement, and its build.
+
+    `sdist` is None if the release has another one by now: which one was used is not known.
+    """
+
+    filename: str
+    sha256: str
+    build_id: int
+    project: str
+    version: str
+    target: str
+    builder: str
+    sdist: Sdist | None
+    started_at: datetime
+    ended_at: datetime
+    build_inputs: tuple[str, ...]
+
+
+async def wheels_without_statement(
+    db: Database, after: str, limit: int, *, other_makers: Sequence[str]
+) -> list[UnstatedWheel]:
+    """Wheels that builders made, by name, after a name.
+
+    `other_makers` stand in place of a builder where the farm did not build the wheel itself.
+    """
+    rows = await db.rows(
+        """
+        SELECT f.filename, f.sha256, b.build_id, b.project, b.version, b.target, b.builder,
+               b.started_at, b.ended_at, b.build_inputs,
+               CASE WHEN r.sdist_url IS NOT NULL
+                     AND coalesce(r.sdist_replaced_build_id, 0) <= b.build_id
+                    THEN jsonb_build_object(
+                        'filename', r.sdist_filename, 'url', r.sdist_url,
+                        'sha256', coalesce(r.sdist_sha256, ''), 'size_bytes', r.sdist_size,
+                        'digest', coalesce(r.sdist_digest, '')) END AS sdist
+          FROM files f
+          JOIN builds b ON b.build_id = f.build_id
+          JOIN releases r ON r.project = b.project AND r.version = b.version
+         WHERE NOT f.has_provenance AND f.filename > %(after)s
+           AND b.builder <> ALL (%(other_makers)s)
+         ORDER BY f.filename LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit, "other_makers": list(other_makers)},
+    )
+    return [from_row(UnstatedWheel, row) for row in rows]
+
+
+@transactional
+async def record_statements(db: Database, wheels: Sequence[UnstatedWheel]) -> None:
+    """Record that these wheels have statements: their pages link to them."""
+    await lock_projects(db, [wheel.project for wheel in wheels])
+    await db.execute(
+        """
+        UPDATE files f SET has_provenance = true
+          FROM unnest(%(filenames)s::text[], %(hashes)s::text[]) AS written (filename, sha256)
+         WHERE f.filename = written.filename AND f.sha256 = written.sha256
+           AND NOT f.has_provenance
+        """,
+        {
+            "filenames": [wheel.filename for wheel in wheels],
+            "hashes": [wheel.sha256 for wheel in wheels],
+        },
+    )
