@@ -58,8 +58,15 @@ def unit_values(unit: str, key: str) -> list[str]:
 
 
 def render_site(server: str, root: Path, access_log: Path, **options: str) -> str:
-    known = {"server_name": "_", **options}
-    return render_web_server_config(server, root=root, port=8088, access_log=access_log, **known)
+    known = {"server_name": "_", "url": "", **options}
+    return render_web_server_config(
+        server,
+        root=root,
+        port=8088,
+        access_log=access_log,
+        server_name=known["server_name"],
+        url=known["url"],
+    )
 
 
 # --- systemd ---

@@ -16,6 +16,7 @@ from piwheels.cli import (
     setup,
     stats,
     tui,
+    upgrade,
     verify,
 )
 from piwheels.cli.commands import add_commands
@@ -40,5 +41,6 @@ __all__ = [
     "setup",
     "stats",
     "tui",
+    "upgrade",
     "verify",
 ]

@@ -1,6 +1,7 @@
 """`piw config`: settings, and the configuration of systemd, web servers and monitoring."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from piwheels.cli.options import (
     json_option,
     load_config,
     load_config_with_origins,
+    tls_options,
 )
 
 
@@ -237,10 +239,9 @@ def _web_server(name: str, title: str, directory: str) -> None:
     @click.option(
         "--port",
         type=click.IntRange(1, 65535),
-        default=80,
-        show_default=True,
-        help="The port to serve on.",
+        help="The port to serve on.  [default: 80, or 443 with TLS]",
     )
+    @tls_options
     @click.option(
         "--access-log",
         type=click.Path(path_type=Path),
@@ -249,17 +250,25 @@ def _web_server(name: str, title: str, directory: str) -> None:
         show_default=True,
         help="The access log to write.",
     )
-    def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
-        from piwheels.config_templates import render_web_server_config
+    def show(
+        config_file: Path | None,
+        server_name: str,
+        port: int | None,
+        access_log: Path,
+        **tls_given: Any,
+    ) -> None:
+        from piwheels.config_templates import render_web_server_config, tls_of
 
+        tls = tls_of(**tls_given)
         webroot = load_config(config_file).webroot
         text = render_web_server_config(
             name,
             root=webroot.root,
             server_name=server_name,
-            port=port,
+            port=port or (443 if tls else 80),
             access_log=access_log,
             url=webroot.url,
+            tls=tls,
         )
         click.echo(text)
 

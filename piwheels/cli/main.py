@@ -40,7 +40,7 @@ _SECTIONS = (
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),
-    ("Setup", ("setup", "root", "config", "db", "audit", "key", "stats", "completion")),
+    ("Setup", ("setup", "upgrade", "root", "config", "db", "audit", "key", "stats", "completion")),
 )
 
 

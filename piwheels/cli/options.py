@@ -56,6 +56,29 @@ no_sandbox_option = click.option(
 )
 
 
+def tls_options(command: Any) -> Any:
+    """The options that say how a site is encrypted; see config_templates.tls_of()."""
+    mode = click.option(
+        "--tls",
+        "mode",
+        type=click.Choice(["caddy"]),
+        help="TLS with certificates that Caddy gets and renews by itself.",
+    )
+    certificate = click.option(
+        "--certificate",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="TLS with this certificate, with those that signed it (fullchain.pem).",
+    )
+    key = click.option(
+        "--certificate-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="The certificate's private key (privkey.pem).",
+    )
+    return mode(certificate(key(command)))
+
+
 def release_count(latest: int | None, *, all_releases: bool) -> int:
     """How many releases of each project to build; 0 is all of them.
 

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import yes_option
+from piwheels.cli.options import tls_options, yes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from piwheels.setup.master import MasterOptions
     from piwheels.setup.run import State
     from piwheels.setup.steps import Step
-
-_absolute_file = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
 
 
 @cli.group("setup")
@@ -51,6 +50,7 @@ def _shown_options(command: Any) -> Any:
 @click.option(
     "--database", metavar="DSN", help="A PostgreSQL elsewhere (default: one on this machine)."
 )
+@tls_options
 @_shown_options
 def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> None:
     """Set up a master with its database, web server and services.
@@ -68,7 +68,7 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
 
     given = _master_options(options)
     _do(
-        master_steps(given, machine.place()),
+        master_steps(given, machine.place(), machine.remembered_options()),
         lambda: machine.check_role("master"),
         "Set up a master on this machine, in {}?",
         dry_run=dry_run,
@@ -76,7 +76,7 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
         yes=yes,
     )
     if not dry_run and not as_script:
-        _print_master_notes(given.url)
+        _print_master_notes(given)
 
 
 @setup.command("remove")
@@ -116,14 +116,27 @@ def _master_options(options: dict[str, Any]) -> Any:
     """The options given, after those of the last setup."""
     import msgspec
 
+    from piwheels.config_templates import check_tls, tls_of
     from piwheels.setup import machine
     from piwheels.setup.master import MasterOptions
 
-    given = {key: str(value) for key, value in options.items() if value is not None}
+    files = (options["certificate"], options["certificate_key"])
+    tls = tls_of(options["mode"], *files)
+    options["tls"] = options.pop("mode")
+    given = {
+        key: str(value.absolute() if isinstance(value, Path) else value)
+        for key, value in options.items()
+        if value is not None
+    }
     former = machine.remembered_options()
-    values = {**(msgspec.to_builtins(former) if former else {}), **given}
+    values = {**(msgspec.structs.asdict(former) if former else {}), **given}
+    if tls:
+        values.update({"tls": "", "certificate": "", "certificate_key": "", **given})
+        values["web"] = given.get("web", "caddy" if options["tls"] else values.get("web", "nginx"))
     if "server_name" not in values:
         raise click.UsageError("name the site: --server-name wheels.example.org")
+    if tls and values["web"] != "none":
+        check_tls(values["web"], values["server_name"], tls)
     return MasterOptions(**values)
 
 
@@ -180,12 +193,19 @@ def _print_step(number: int, count: int, step: "Step", state: "State") -> None:
             click.echo(f"  $ {line}")
 
 
-def _print_master_notes(url: str) -> None:
+def _print_master_notes(options: "MasterOptions") -> None:
+    """What is left to a person: ports, certificates, projects and builders."""
     from piwheels.setup import machine
+    from piwheels.setup.web_servers import certbot_lines
 
     lines = machine.firewall_lines("master")
     if lines:
         click.echo("a firewall is active; builders need these ports:")
         for line in lines:
             click.echo(f"  {line}")
-    click.echo(f"the index is {url}simple/; say what to build: sudo -u piwheels piw add PROJECT")
+    if options.web == "nginx" and not options.certificate:
+        click.echo("for TLS, with a certificate of Let's Encrypt:")
+        for line in certbot_lines(options.server_name):
+            click.echo(f"  {line}")
+    click.echo(f"the index is {options.url}simple/; say what to build:")
+    click.echo("  sudo -u piwheels piw add PROJECT")

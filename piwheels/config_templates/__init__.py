@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.config import Config, LoadedConfig
-from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
 from piwheels.media_types import JSON_ACCEPT
 from piwheels.webroot import SECURITY_HEADERS
 
@@ -93,8 +94,35 @@ def render_backup_service(loaded: LoadedConfig, *, user: str, folder: Path, keep
     )
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """How a site is encrypted: with files, or with certificates that Caddy gets by itself."""
+
+    certificate: Path | None = None  # with those that signed it (fullchain.pem)
+    certificate_key: Path | None = None
+
+
+def tls_of(mode: str | None, certificate: Path | None, certificate_key: Path | None) -> Tls | None:
+    """What the options `--tls`, `--certificate` and `--certificate-key` ask for; None is no TLS.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if (certificate is None) != (certificate_key is None) or (mode and certificate):
+        raise UsageError(
+            "TLS needs either --tls caddy, or both --certificate and --certificate-key"
+        )
+    return Tls(certificate, certificate_key) if mode or certificate else None
+
+
 def render_web_server_config(
-    name: str, *, root: Path, server_name: str, port: int, access_log: Path, url: str = ""
+    name: str,
+    *,
+    root: Path,
+    server_name: str,
+    port: int,
+    access_log: Path,
+    url: str = "",
+    tls: Tls | None = None,
 ) -> str:
     """The configuration of a web server that serves the web root.
 
@@ -105,10 +133,14 @@ def render_web_server_config(
         port: the TCP port to listen on.
         access_log: the file that requests are logged to.
         url: webroot.url; the web root is also served below its path.
+        tls: how to encrypt; None is not.
 
     Raises:
-        ConfigError: a path, the name or the URL cannot be written in a configuration.
+        ConfigError: a path, the name or the URL cannot be written in a configuration, or the
+            server cannot be configured so.
     """
+    if tls is not None:
+        check_tls(name, server_name, tls)
     return render(
         name,
         root=_quotable_path("webroot.root", root),
@@ -116,6 +148,9 @@ def render_web_server_config(
         port=port,
         access_log=_quotable_path("access log", access_log),
         prefix=_url_path(url),
+        tls=tls is not None,
+        certificate=_tls_path("certificate", tls.certificate if tls else None),
+        certificate_key=_tls_path("certificate key", tls.certificate_key if tls else None),
         origin=_url_origin(url),
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
@@ -127,6 +162,25 @@ def render_web_server_config(
         file_max_age_s=_FILE_MAX_AGE_S,
         security_headers=SECURITY_HEADERS,
     )
+
+
+def check_tls(name: str, server_name: str, tls: Tls) -> None:
+    """Whether a web server can be configured so.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if name == "apache":
+        raise ConfigError("TLS with Apache: let certbot change the site (certbot --apache)")
+    if tls.certificate is None and (name != "caddy" or server_name == "_"):
+        raise ConfigError(
+            "Caddy alone gets certificates by itself, and for a --server-name; other web servers "
+            "need --certificate and --certificate-key (certbot gets them)"
+        )
+
+
+def _tls_path(what: str, path: Path | None) -> str:
+    return _quotable_path(what, path) if path is not None else ""
 
 
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:

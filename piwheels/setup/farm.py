@@ -5,7 +5,7 @@ import shlex
 
 import msgspec
 
-from piwheels.setup.steps import Command, Step, command, file_step
+from piwheels.setup.steps import Command, Step, command, file_step, negated
 
 USER = "piwheels"
 HOME = "/var/lib/piwheels"
@@ -81,13 +81,19 @@ def config_file_step() -> Step:
     )
 
 
-def setting_step(place: Place, key: str, value: str) -> Step:
-    """A setting is in the configuration; one that is there stays."""
+def setting_step(place: Place, key: str, value: str, former: str = "") -> Step:
+    """A setting is in the configuration.
+
+    One that is there stays, unless it is `former`, the value that an earlier setup wrote.
+    """
+    shown = farm_command(place, "config", "get", key).words
+    is_former = f'test "$({shown})" = {shlex.quote(former)}'
     pattern = shlex.quote(f"^{key} .*# {CONFIG_FILE}$")
     return Step(
         title=f"Setting {key}",
         commands=(farm_command(place, "config", "set", key, value),),
-        done=f"{farm_command(place, 'config', 'show').words} | grep -q {pattern}",
+        done=f"{farm_command(place, 'config', 'show').words} | grep -q {pattern}"
+        + (f" && {negated(is_former)}" if former not in {"", value} else ""),
     )
 
 
@@ -112,9 +118,10 @@ def unit_step(place: Place, role: str, *options: str) -> Step:
     return file_step(f"Unit {unit_path(role)}", unit_path(role), *words, *options)
 
 
-def service_step(role: str) -> Step:
-    """A daemon runs with its present unit, now and after each start of the machine."""
+def service_step(place: Place, role: str) -> Step:
+    """A daemon runs with its present unit and program, now and after each start of the machine."""
     unit = f"piwheels-{role}"
+    is_current = running_since(unit, unit_path(role), place.program)
     return Step(
         title=f"Service {unit}",
         commands=(
@@ -122,17 +129,15 @@ def service_step(role: str) -> Step:
             command("systemctl", "enable", "-q", unit),
             command("systemctl", "restart", unit),
         ),
-        done=f"systemctl is-enabled -q {unit} && {running_since(unit, unit_path(role))}",
+        done=f"systemctl is-enabled -q {unit} && {is_current}",
     )
 
 
-def running_since(unit: str, file: str) -> str:
-    """A test: a service was started or reloaded after a file was written."""
+def running_since(unit: str, *files: str) -> str:
+    """A test: a service was started or reloaded after these files were written."""
     changed = f"systemctl show {unit} -P StateChangeTimestamp --timestamp=unix | tr -d @"
-    return (
-        f"systemctl is-active -q {unit} && "
-        f'test "$({changed})" -ge "$(stat -c %Y {shlex.quote(file)})"'
-    )
+    written = f"stat -L -c %Y {shlex.join(files)} | sort -n | tail -n 1"
+    return f'systemctl is-active -q {unit} && test "$({changed})" -ge "$({written})"'
 
 
 def print_lines(lines: dict[str, str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import msgspec
 from piwheels.config import Config, load
 from piwheels.errors import ConfigError
 from piwheels.setup.errors import SetupError
-from piwheels.setup.farm import CONFIG_FILE, Place
+from piwheels.setup.farm import CONFIG_FILE, Place, unit_path
 from piwheels.setup.firewall import nft_lines, ufw_line
 from piwheels.setup.master import OPTIONS_FILE, MasterOptions
 
@@ -60,6 +60,26 @@ def check_program(role: str) -> None:
             )
 
 
+def check_root() -> None:
+    """Whether this process may look at everything and change it.
+
+    Raises:
+        SetupError: it is not root's.
+    """
+    if os.geteuid() != 0:
+        raise SetupError("only root may do this: run it with sudo")
+
+
+def is_set_up() -> bool:
+    """Whether a daemon of a farm has a unit here."""
+    return any(Path(unit_path(role)).exists() for role in ("master", "builder"))
+
+
+def nothing_here() -> SetupError:
+    """The error of commands for a farm on a machine without one."""
+    return SetupError("no master and no builder is set up on this machine (`piw setup --help`)")
+
+
 def closed_folder(path: Path) -> Path | None:
     """The first directory on the way to a file that not everybody may enter."""
     for folder in reversed(path.parents):
@@ -74,10 +94,7 @@ def check_machine() -> None:
     Raises:
         SetupError: not root, no Debian, or no systemd.
     """
-    if os.geteuid() != 0:
-        raise SetupError(
-            "this changes the machine: run it with sudo (--dry-run and --print only show the steps)"
-        )
+    check_root()
     if shutil.which("apt-get") is None:
         raise SetupError(
             "this machine has no apt-get: the steps are for Debian and Raspberry Pi OS; "

@@ -19,6 +19,7 @@ from piwheels.setup.farm import (
     print_lines,
     service_step,
     setting_step,
+    unit_path,
     unit_step,
 )
 from piwheels.setup.steps import Step, command, file_step
@@ -49,13 +50,21 @@ class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
         return WEB_SERVERS.get(self.web)
 
 
-def master_steps(options: MasterOptions, place: Place) -> list[Step]:
-    """Everything between an installed program and a farm that serves its index."""
+def master_steps(
+    options: MasterOptions, place: Place, former: MasterOptions | None = None
+) -> list[Step]:
+    """Everything between an installed program and a farm that serves its index.
+
+    Args:
+        options: what to set up.
+        place: where things are.
+        former: the options of the last setup; None if there was none.
+    """
     return [
         *_machine_steps(options, place),
         *_database_steps(options),
         config_file_step(),
-        setting_step(place, "webroot.url", options.url),
+        setting_step(place, "webroot.url", options.url, former.url if former else ""),
         *([setting_step(place, "database.dsn", options.database)] if options.database else []),
         _schema_step(place),
         *site_steps(options, place),
@@ -105,9 +114,11 @@ def _database_steps(options: MasterOptions) -> list[Step]:
 def _schema_step(place: Place) -> Step:
     upgrade = farm_command(place, "db", "upgrade")
     dry_run = farm_command(place, "db", "upgrade", "--dry-run")
+    # A running master keeps its database from being upgraded; its service is started again later.
+    stop = f"! test -e {unit_path('master')} || systemctl stop piwheels-master"
     return Step(
         title="Tables of the farm",
-        commands=(upgrade,),
+        commands=(command("sh", "-c", stop), upgrade),
         done=f"{dry_run.words} | grep -q 'already at version'",
     )
 
@@ -141,8 +152,8 @@ def site_options(options: MasterOptions) -> list[str]:
 def _service_steps(options: MasterOptions, place: Place) -> list[Step]:
     log = options.server.access_log if options.server else ""
     reader = (
-        [unit_step(place, "accesslog", "--access-log", log), service_step("accesslog")]
+        [unit_step(place, "accesslog", "--access-log", log), service_step(place, "accesslog")]
         if log
         else []
     )
-    return [unit_step(place, "master"), service_step("master"), *reader]
+    return [unit_step(place, "master"), service_step(place, "master"), *reader]

@@ -76,7 +76,7 @@ def cause(lines: Sequence[str]) -> str:
     """The line that says most in what a failed step printed."""
     said = [line for line in lines if line]
     named = [line for line in said if _NAMES_ERROR.search(line)]
-    return (named or said[-1:] or ["it printed nothing"])[0]
+    return (named or said[-1:] or ["it printed nothing"])[0].rstrip(".")
 
 
 def _failure(step: Step, what: str) -> SetupError:

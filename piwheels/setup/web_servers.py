@@ -21,6 +21,7 @@ class WebServer(msgspec.Struct, frozen=True):
     access_log: str  # what the reader of access logs follows; "" if its account may not
     test: tuple[str, ...]
     test_user: str = ""
+    included_in: tuple[str, ...] = ()  # the file that has to name the site
 
 
 WEB_SERVERS = {
@@ -47,6 +48,7 @@ WEB_SERVERS = {
             access_log="",
             test=("caddy", "validate", "--config", _CADDYFILE),
             test_user="caddy",  # as root it would create the log as root's
+            included_in=(_CADDYFILE,),
         ),
     )
 }
@@ -56,7 +58,7 @@ def web_server_steps(server: WebServer, place: Place, options: Sequence[str]) ->
     """The site, and the web server with it; `options` are those of `piw config NAME`."""
     printed = (place.program, "config", server.name, "--config", CONFIG_FILE, *options)
     site = file_step(f"Site {server.site}", server.site, *printed)
-    return [*_preparations(server), site, reload_step(server)]
+    return [site, *_preparations(server), reload_step(server)]
 
 
 def reload_step(server: WebServer) -> Step:
@@ -68,7 +70,7 @@ def reload_step(server: WebServer) -> Step:
             command("systemctl", "enable", "-q", server.package),
             command("systemctl", "reload-or-restart", server.package),
         ),
-        done=running_since(server.package, server.site),
+        done=running_since(server.package, server.site, *server.included_in),
     )
 
 
@@ -86,11 +88,7 @@ def _preparations(server: WebServer) -> list[Step]:
         return [
             Step(
                 title=f"{_CADDYFILE} imports the site",
-                commands=(
-                    # An import of a file that is not there yet fails.
-                    command("touch", server.site),
-                    command("sed", "-i", f"$a {_import_line(server)}", _CADDYFILE),
-                ),
+                commands=(command("sed", "-i", f"$a {_import_line(server)}", _CADDYFILE),),
                 done=f"grep -qxF {line} {_CADDYFILE}",
             )
         ]
@@ -109,6 +107,18 @@ def site_removal(server: WebServer) -> Step:
         commands=(*remove, command("systemctl", "try-reload-or-restart", server.package)),
         done=f"! test -e {site}",
     )
+
+
+def certbot_lines(server_name: str) -> list[str]:
+    """Commands that get a certificate for nginx, and set the site up with it."""
+    live = f"/etc/letsencrypt/live/{server_name}"
+    key = f"--certificate-key {live}/privkey.pem"
+    renew = "--deploy-hook 'systemctl reload nginx'"
+    return [
+        "sudo apt install certbot python3-certbot-nginx",
+        f"sudo certbot certonly --nginx {renew} -d {server_name}",
+        f"sudo piw setup master --certificate {live}/fullchain.pem {key}",
+    ]
 
 
 def _import_line(server: WebServer) -> str:

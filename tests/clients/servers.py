@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.config_templates import render_web_server_config
+from piwheels.config_templates import Tls, render_web_server_config
 from tests.ports import free_port
 from tests.timeouts import WAIT_S
 
@@ -28,17 +28,19 @@ def program(name: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(name: str, root: Path, work: Path, url: str = "") -> Iterator[str]:
+def serving(
+    name: str, root: Path, work: Path, url: str = "", tls: Tls | None = None
+) -> Iterator[str]:
     """Serve a tree that is reached at `url`; gives the base address."""
     port = free_port()
-    command, environ = _command(name, root, work, port, url)
+    command, environ = _command(name, root, work, port=port, url=url, tls=tls)
     log = (work / f"{name}.out").open("wb")
     process = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=root
     )
     try:
         _await_port(process, port, Path(log.name))
-        yield f"http://127.0.0.1:{port}/"
+        yield f"https://localhost:{port}/" if tls else f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
         process.wait(WAIT_S)
@@ -56,7 +58,7 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def _command(
-    name: str, root: Path, work: Path, port: int, url: str
+    name: str, root: Path, work: Path, *, port: int, url: str, tls: Tls | None
 ) -> tuple[list[str], dict[str, str]]:
     if name == "own":
         arguments = ["serve", str(root), "--port", str(port), "--access-log", str(work / "own.log")]
@@ -65,7 +67,13 @@ def _command(
         return [sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)], {}
     log = work / f"{name}.log"
     site = render_web_server_config(
-        name, root=root, server_name="_", port=port, access_log=log, url=url
+        name,
+        root=root,
+        server_name="localhost" if tls else "_",
+        port=port,
+        access_log=log,
+        url=url,
+        tls=tls,
     )
     return {"nginx": _nginx, "apache": _apache, "caddy": _caddy}[name](site, work)
 
