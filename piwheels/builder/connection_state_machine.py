@@ -22,6 +22,7 @@ from piwheels.protocol.messages import (
     BuildAcknowledged,
     BuildFinished,
     CancelBuild,
+    Joined,
     NoJobAvailable,
     Rejected,
     Shutdown,
@@ -253,7 +254,7 @@ class ConnectionStateMachine:
                 return [instructions.CloseConnection(), instructions.FailPermanently(reason)]
             case Rejected():
                 return self._on_connection_lost(now)
-            case NoJobAvailable() | Ack():
+            case NoJobAvailable() | Ack() | Joined():
                 return []
 
     def _on_welcome(self, log_offset: int, now: float) -> list[Instruction]:

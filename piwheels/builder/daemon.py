@@ -10,6 +10,7 @@ from piwheels.builder.build_counts import BuildCounts
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
 from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
+from piwheels.builder.joining import builder_address
 from piwheels.builder.master_client import MasterAddresses, MasterClient
 from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
@@ -17,6 +18,8 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
+from piwheels.protocol.sockets import KeyPair
+from piwheels.system.machine_identity import machine_identity
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 
 log = logging.getLogger(__name__)
@@ -133,6 +136,17 @@ def _fallback_pip_index(config: BuilderSection, upstream: SimpleIndex) -> Simple
     return None if other.url == upstream.url else other
 
 
+def _own_pair(keys: KeyStore, name: str) -> KeyPair:
+    """This machine's key pair, generated at its first start."""
+    pair, is_new = keys.own_pair(name, machine_identity())
+    if is_new:
+        log.info(
+            "this machine has a new key; on the master: piw builder authorize %s NAME",
+            pair.public,
+        )
+    return pair
+
+
 def _master_addresses(config: BuilderSection) -> MasterAddresses:
     keys = KeyStore(config.key_dir)
     master = config.master_key
@@ -144,10 +158,9 @@ def _master_addresses(config: BuilderSection) -> MasterAddresses:
                 "`piw key list` prints it there"
             )
         master = own.public
-    place = f"[{config.master}]" if ":" in config.master else config.master  # IPv6 as in a URL
     return MasterAddresses(
-        builder_address=f"tcp://{place}:{config.master_port}",
-        upload_address=f"tcp://{place}:{config.upload_port}",
-        key=keys.require(config.key_name),
+        builder_address=builder_address(config.master, config.master_port),
+        upload_address=builder_address(config.master, config.upload_port),
+        key=_own_pair(keys, config.key_name),
         master_key=validate_public_key(master, "builder.master_key"),
     )

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,3 +105,91 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
     from piwheels.cli.remote import status
 
     run_and_exit(status.list_builders(load_config(config_file), as_json=as_json))
+
+
+@builder.command("join")
+@click.argument("token", metavar="TOKEN")
+@click.option(
+    "--name", default="", metavar="NAME", help="The builder's name (default: that of this host)."
+)
+@config_option
+@json_option
+def builder_join(token: str, name: str, config_file: Path | None, as_json: bool) -> None:
+    """Make this machine a builder, by a token of `piw builder invite`.
+
+    It generates this machine's key, registers it at the master, and writes the master's address and
+    key into piwheels.toml; the other settings there stay. If anything fails, nothing is changed.
+
+    \b
+    Examples:
+      piw builder join TOKEN
+      piw builder join TOKEN --name pi4-kitchen
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.join import join, joined_text
+
+    joined = join(config_file, token, name)
+    if as_json:
+        from piwheels.cli.remote.client import print_json
+
+        print_json(joined)
+    else:
+        click.echo(joined_text(joined))
+
+
+@builder.command("invite")
+@click.argument("name", default="", metavar="[NAME]")
+@click.option("--authorize", is_flag=True, help="Who joins may build at once.")
+@click.option(
+    "--expires",
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="How long the token can be used: 90m, 2h, 3d, at most 30d.",
+)
+@click.option(
+    "--uses",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many builders may join by it.",
+)
+@click.option(
+    "--master",
+    "master_host",
+    default="",
+    metavar="HOST",
+    help="The name or address of the master, as builders reach it (default: as it knows it).",
+)
+@config_option
+@json_option
+def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> None:
+    """Print a token by which a builder joins: `piw builder join TOKEN` there.
+
+    The token has the master's address and key, and a secret that works once (or --uses times) until
+    it expires. Who joins gets NAME, or its host's name, and waits for `piw builder authorize`,
+    unless the invitation authorizes. Keep the token as secret as a password until then.
+
+    \b
+    Examples:
+      piw builder invite pi4-kitchen --authorize
+      piw builder invite --uses 10 --expires 2d
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import joining
+
+    run_and_exit(joining.invite(load_config(config_file), as_json=as_json, **options))
+
+
+@builder.command("invitations")
+@config_option
+@json_option
+def builder_invitations(config_file: Path | None, as_json: bool) -> None:
+    """List the invitations that are open, or ended within the last day.
+
+    \b
+    Example:
+      piw builder invitations
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import joining
+
+    run_and_exit(joining.list_invitations(load_config(config_file), as_json=as_json))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,28 @@ def set_value(config_file: Path | None, key: str, text: str) -> Path:
         raise unknown_setting(key)
     value = _parse(current.value, text)
     load(file, options={key: value})  # refuses a value that is not valid
-    section, _, name = key.partition(".")
     before = file.read_text(encoding="utf-8")
-    after = _with_line(before, section, f"{name} = {json.dumps(value)}")
-    expected = tomllib.loads(before)
-    expected.setdefault(section, {})[name] = value
-    if not _contains(after, expected):
-        raise ConfigError(f"{file}: {key} spans several lines; edit the file by hand")
-    _replace(file, after)
+    replace_text(file, edited(file, before, {key: value}))
     return file
+
+
+def edited(file: Path, text: str, values: Mapping[str, Any]) -> str:
+    """The text of a configuration with other values of some settings, by key.
+
+    Raises:
+        ConfigError: one of them spans several lines of the file, or it is no TOML.
+    """
+    try:
+        expected = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        text = _with_line(text, section, f"{name} = {json.dumps(value)}")
+        expected.setdefault(section, {})[name] = value
+        if not _contains(text, expected):
+            raise ConfigError(f"{file}: {key} spans several lines; edit the file by hand")
+    return text
 
 
 def unknown_setting(key: str) -> UsageError:
@@ -79,12 +93,27 @@ def _with_line(text: str, section: str, line: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _replace(file: Path, text: str) -> None:
+def replace_text(file: Path, text: str) -> None:
+    """Write a configuration: wholly, or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    stage_text(file, text).replace(file)
+
+
+def stage_text(file: Path, text: str) -> Path:
+    """Write a configuration beside its file, with that one's mode; returns where.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(file.stat().st_mode & 0o7777)
-        temporary.replace(file)
+        if file.exists():
+            temporary.chmod(file.stat().st_mode & 0o7777)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ConfigError(f"{file}: {error.strerror}") from None
+    return temporary

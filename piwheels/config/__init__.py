@@ -20,6 +20,7 @@ from piwheels.config.sections import BuilderSection as BuilderSection
 from piwheels.config.sections import Config as Config
 from piwheels.config.sections import RootSection as RootSection
 from piwheels.config.sections import UpstreamSection as UpstreamSection
+from piwheels.config.sources import config_search_path as config_search_path
 from piwheels.config.sources import find_config_file as find_config_file
 from piwheels.config.sources import read_toml as read_toml
 from piwheels.config.sources import to_toml as to_toml

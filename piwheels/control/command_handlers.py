@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from piwheels.control.alert_service import AlertService
+from piwheels.control.builder_invitations import BuilderInvitations
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
@@ -24,21 +25,25 @@ from piwheels.protocol.messages import (
     AddReply,
     AddTargets,
     Alias,
+    AuthorizeBuilder,
     CommandBuilders,
     CommandSucceeded,
     DropPackages,
     ImportWheel,
+    InviteBuilder,
     Message,
     MuteAlerts,
     Pause,
     Prioritize,
     RegeneratePages,
+    RejectBuilder,
     Remove,
     ReplyBody,
     RequestBody,
     Resume,
     Retry,
     RetryReleases,
+    RevokeInvitation,
     Skip,
     SkipReleases,
     StopMaster,
@@ -63,6 +68,7 @@ class CommandHandlers:
     alerts: AlertService
     queries: QueryHandlers
     importer: WheelImporter
+    invitations: BuilderInvitations
     index: SimpleIndex
     rules: CompatibilityRules
     wheels: str = "build"  # upstream.wheels
@@ -76,17 +82,21 @@ class CommandHandlers:
         self.register(AddPackages, self._add_packages)
         self.register(AddTargets, self._add_targets)
         self.register(Alias, self._alias)
+        self.register(AuthorizeBuilder, self.invitations.authorize)
         self.register(CommandBuilders, self._command_builders)
         self.register(DropPackages, self._drop_packages)
         self.register(ImportWheel, self.importer.run)
+        self.register(InviteBuilder, self.invitations.invite)
         self.register(MuteAlerts, self._mute)
         self.register(Pause, self._pause)
         self.register(Prioritize, self._prioritize)
         self.register(RegeneratePages, self._regenerate_pages)
+        self.register(RejectBuilder, self.invitations.reject)
         self.register(Remove, self._remove)
         self.register(Resume, self._resume)
         self.register(Retry, self._retry)
         self.register(RetryReleases, self._retry_releases)
+        self.register(RevokeInvitation, self.invitations.revoke)
         self.register(Skip, self._skip)
         self.register(SkipReleases, self._skip_releases)
         self.register(StopMaster, _stop_master)

@@ -36,10 +36,12 @@ from piwheels.protocol.messages import (
     Explain,
     ExplainReply,
     Explanation,
+    InvitationsReply,
     ListBuilds,
     ListEvents,
     ListFailedBuilds,
     ListFailures,
+    ListInvitations,
     ListQueue,
     LogTail,
     ProjectReply,
@@ -96,7 +98,7 @@ class QueryHandlers:
         match query:
             case Status():
                 return await self.status.status()
-            case BuilderHistory() | ShowBuilder() | TailLog():
+            case BuilderHistory() | ListInvitations() | ShowBuilder() | TailLog():
                 return await self._about_builder(query)
             case ListBuilds() | ShowBuild():
                 return await self._about_builds(query)
@@ -130,8 +132,12 @@ class QueryHandlers:
                 found = await failures.builds_of_group(self.db, failure_class, cause)
                 return BuildsReply(builds=tuple(found), targets=await self.targets())
 
-    async def _about_builder(self, query: BuilderHistory | ShowBuilder | TailLog) -> ReplyBody:
+    async def _about_builder(
+        self, query: BuilderHistory | ListInvitations | ShowBuilder | TailLog
+    ) -> ReplyBody:
         match query:
+            case ListInvitations():
+                return InvitationsReply(invitations=self.dispatcher.registration.invitations())
             case TailLog(build=build, known=known):
                 return await self._log_tail(build, known)
             case BuilderHistory(builder=label):

@@ -272,7 +272,7 @@ class StatusService:
             index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
             operators=self.operators.sessions,
-            refused_keys=self.alerts.refused_keys.recent(),
+            refused_keys=self.dispatcher.registration.waiting(),
         )
         return replace(
             status,

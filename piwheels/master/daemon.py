@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from piwheels.config import Config
 from piwheels.control.alert_service import AlertService
+from piwheels.control.builder_invitations import BuilderInvitations, MasterAddress, known_host
 from piwheels.control.builder_measurements import BuilderMeasurements
 from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
@@ -63,6 +64,7 @@ from piwheels.protocol.sockets import CurveGate, Router
 from piwheels.protocol.upload_window import MAX_WINDOW_BYTES
 from piwheels.rendering.render_pool import RenderPool
 from piwheels.scheduler.build_logs import LogSpool
+from piwheels.scheduler.builder_registration import BuilderRegistration
 from piwheels.scheduler.dispatcher import Dispatcher, DispatcherOptions
 from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
@@ -139,6 +141,8 @@ class _Sockets(NamedTuple):
     builders: Router[FromBuilder, ToBuilder]
     uploads: Router[FromUploader, ToUploader]
     controls: list[Router[Request, Reply]]
+    builder_endpoint: str
+    upload_endpoint: str
 
 
 class _Master:
@@ -151,6 +155,7 @@ class _Master:
         self._event_bus = EventBus()
         self._loop_delay = LoopDelay()
         self._refused_keys = RefusedKeys()
+        self._registration = BuilderRegistration(self._keys, self._refused_keys)
         self._operators = ConnectedOperators()
         self._databases: list[Database] = []
 
@@ -192,7 +197,7 @@ class _Master:
         self._row_count_folding = RowCountFolding(self._status.counts_db)
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         queries_db = await self._connect(stack, "queries")
-        self._control = self._control_server(sockets.controls, control_db, queries_db)
+        self._control = self._control_server(sockets, control_db, queries_db)
 
     async def _open_status(self, stack: AsyncExitStack) -> None:
         """Create what tells consoles about the farm."""
@@ -233,6 +238,7 @@ class _Master:
             logs=self._log_spool,
             event_publisher=EventPublisher(self._dispatcher_db, self._event_bus),
             upload_server=self._upload_server,
+            registration=self._registration,
             options=DispatcherOptions(
                 builder_timeout_s=config.builder_timeout_s,
                 retry_delay_s=config.retry_delay_s,
@@ -299,7 +305,7 @@ class _Master:
         return self._database_watch.wait_reason
 
     def _control_server(
-        self, routers: list[Router[Request, Reply]], db: Database, queries_db: Database
+        self, sockets: _Sockets, db: Database, queries_db: Database
     ) -> ControlServer:
         """The server of the control sockets."""
         importer = WheelImporter(
@@ -316,12 +322,21 @@ class _Master:
             # On a connection of its own: an answer from a slow disk delays no command.
             queries=QueryHandlers(queries_db, self._dispatcher, self._status),
             importer=importer,
+            invitations=BuilderInvitations(
+                self._registration,
+                MasterAddress(
+                    host=known_host(sockets.builder_endpoint, self._config.webroot.url),
+                    builder_endpoint=sockets.builder_endpoint,
+                    upload_endpoint=sockets.upload_endpoint,
+                    key=self._keys.require(MASTER).public,
+                ),
+            ),
             index=self._index,
             rules=self._rules,
             wheels=self._config.upstream.wheels,
         )
         return ControlServer(
-            routers=routers,
+            routers=sockets.controls,
             keys=self._keys,
             executor=CommandExecutor(
                 handlers.handle,
@@ -398,7 +413,7 @@ class _Master:
 
     async def _bind_sockets(self, stack: AsyncExitStack) -> _Sockets:
         config, key = self._config.master, self._keys.load_or_generate(MASTER)
-        gate = CurveGate(self._is_allowed, self._refused_keys.record)
+        gate = CurveGate(self._is_allowed, self._registration.on_refused)
         await stack.enter_async_context(gate)
         gate.protect(Role.BUILDER)
         gate.protect(CONTROL_DOMAIN)
@@ -410,17 +425,19 @@ class _Master:
             controls.append(_control_router())
         for close in (builders.close, uploads.close, *(router.close for router in controls)):
             stack.callback(close)
-        builders.bind(config.builder_bind, key=key, domain=Role.BUILDER)
-        uploads.bind(config.upload_bind, key=key, domain=Role.BUILDER)
+        builder_at = builders.bind(config.builder_bind, key=key, domain=Role.BUILDER)
+        upload_at = uploads.bind(config.upload_bind, key=key, domain=Role.BUILDER)
         control.bind(config.control_bind)
         if config.control_tcp_bind:
             controls[1].bind(config.control_tcp_bind, key=key, domain=CONTROL_DOMAIN)
-        return _Sockets(builders, uploads, controls)
+        return _Sockets(builders, uploads, controls, builder_at, upload_at)
 
     def _is_allowed(self, domain: str, key: str) -> bool:
         # All consoles use one socket; each request is authorized separately.
         roles = [Role(role) for role in ControlRole] if domain == CONTROL_DOMAIN else [Role(domain)]
-        return any(self._keys.name_of(role, key) is not None for role in roles)
+        if any(self._keys.name_of(role, key) is not None for role in roles):
+            return True
+        return domain == Role.BUILDER and self._registration.admits(key)
 
 
 def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | None":

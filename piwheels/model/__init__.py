@@ -33,6 +33,7 @@ from piwheels.model.files import IndexEntry as IndexEntry
 from piwheels.model.files import IndexPage as IndexPage
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
+from piwheels.model.invitations import IssuedInvitation as IssuedInvitation
 from piwheels.model.job_priority import JobPriority as JobPriority
 from piwheels.model.job_priority import first_priority as first_priority
 from piwheels.model.metrics import BUILD_HISTORY_HOURS as BUILD_HISTORY_HOURS

@@ -53,7 +53,7 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not is_host(self.host):
-            raise UsageError(f"{self.host!r} is neither a host name nor an IP address")
+            raise UsageError(not_a_host(self.host))
         if not all(0 < port <= _MAX_PORT for port in (self.builder_port, self.upload_port)):
             raise UsageError(f"ports are numbers from 1 to {_MAX_PORT}")
         if not all(_DIGITS.fullmatch(key) for key in (self.master_key, self.secret)):
@@ -126,6 +126,11 @@ def is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def not_a_host(text: str) -> str:
+    """The error for a text that is no host."""
+    return f"{text!r} is neither a host name nor an IP address"
 
 
 _INCOMPLETE = InvalidTokenError(

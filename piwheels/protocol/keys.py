@@ -28,6 +28,8 @@ MASTER = "master"
 #: What the sockets call the keys of all control roles.
 CONTROL_DOMAIN = "console"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: A key pair that came with a copied disk.
+_COPIED_SUFFIX = ".secret-of-another-machine"
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
 #: A folder that changed so recently can change again within the same mtime.
@@ -57,6 +59,16 @@ def validate_public_key(text: str, setting: str) -> str:
     )
 
 
+def is_public_key(text: str) -> bool:
+    """Whether a text is a public key in normal form."""
+    return _KEY.fullmatch(text) is not None
+
+
+def is_key_name(text: str) -> bool:
+    """Whether a text can be the name of a key, and so a builder's label."""
+    return _NAME.fullmatch(text) is not None
+
+
 class Role(StrEnum):
     """What the owner of a key may do."""
 
@@ -68,6 +80,12 @@ class Role(StrEnum):
 
 #: The folders of keys that were authorized before there were these roles.
 _FORMER_FOLDERS = {Role.WATCH: "watcher", Role.ADMINISTER: "operator"}
+
+
+class _StoredPair(KeyPair, frozen=True):
+    """A key pair in its file."""
+
+    machine: str = ""  # that it was generated for, as `machine_identity()` names it; "": any
 
 
 class AuthorizedKey(msgspec.Struct, frozen=True):
@@ -92,9 +110,13 @@ class KeyStore:
         Raises:
             ConfigError: the file cannot be read or does not hold a key pair.
         """
+        stored = self._stored_pair(name)
+        return KeyPair(stored.public, stored.secret) if stored else None
+
+    def _stored_pair(self, name: str) -> _StoredPair | None:
         path = self._secret_path(name)
         try:
-            return msgspec.toml.decode(path.read_bytes(), type=KeyPair)
+            return msgspec.toml.decode(path.read_bytes(), type=_StoredPair)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -117,8 +139,8 @@ class KeyStore:
             )
         return pair
 
-    def generate(self, name: str) -> KeyPair:
-        """Generate and store a key pair; an existing one is never overwritten.
+    def generate(self, name: str, machine: str = "") -> KeyPair:
+        """Generate and store a key pair, for one machine; an existing one is never overwritten.
 
         Raises:
             ConfigError: it exists, or cannot be written.
@@ -126,6 +148,7 @@ class KeyStore:
         path = self._secret_path(name)
         pair = generate_key_pair()
         text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
+        text += f'machine = "{machine}"\n' if machine else ""
         try:
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -146,6 +169,35 @@ class KeyStore:
     def load_or_generate(self, name: str) -> KeyPair:
         """The key pair of this name, generated if it does not exist."""
         return self.pair(name) or self.generate(name)
+
+    def own_pair(self, name: str, machine: str) -> tuple[KeyPair, bool]:
+        """The key pair of this machine, and whether it was generated now.
+
+        One that was generated on another machine came with a copied disk: two machines with one
+        key would take each other's place. It is kept beside the new one, and not used.
+
+        Args:
+            name: of the key pair.
+            machine: this machine, as `machine_identity()` names it.
+
+        Raises:
+            ConfigError: it cannot be read, or not be written.
+        """
+        stored = self._stored_pair(name)
+        if stored and (not machine or stored.machine in {"", machine}):
+            return KeyPair(stored.public, stored.secret), False
+        if stored:
+            path = self._secret_path(name)
+            log.warning("%s was copied from another machine: this one gets a key of its own", path)
+            try:
+                path.replace(path.with_suffix(_COPIED_SUFFIX))
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}") from None
+        return self.generate(name, machine), True
+
+    def remove(self, name: str) -> None:
+        """Remove a key pair of this machine, if there is one."""
+        self._secret_path(name).unlink(missing_ok=True)
 
     def authorize(self, role: Role, name: str, public: str) -> None:
         """Authorize a public key under a name; a console's has this role and no other from now on.

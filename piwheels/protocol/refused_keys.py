@@ -8,6 +8,8 @@ from piwheels.model import RefusedKey
 
 #: More are not remembered: whoever reaches the port can make keys.
 MAX_REFUSED_KEYS = 100
+#: So many of one address: one host cannot hide the keys of all others.
+MAX_OF_ADDRESS = 20
 _KEPT = timedelta(hours=1)
 #: Consoles show those of the last minutes, so many of them.
 _RECENT = timedelta(minutes=10)
@@ -24,8 +26,16 @@ class RefusedKeys:
         """A key was refused now; when there are too many, further ones are not remembered."""
         now = datetime.now(UTC)
         self._by_key = {key: it for key, it in self._by_key.items() if now - it.refused_at < _KEPT}
-        if (role, public) in self._by_key or len(self._by_key) < MAX_REFUSED_KEYS:
+        if (role, public) in self._by_key or self._has_room(address):
             self._by_key[role, public] = RefusedKey(role, public, now, address)
+
+    def forget(self, role: str, public: str) -> None:
+        """Somebody has decided about this key."""
+        self._by_key.pop((role, public), None)
+
+    def _has_room(self, address: str) -> bool:
+        of_address = sum(it.address == address for it in self._by_key.values())
+        return len(self._by_key) < MAX_REFUSED_KEYS and of_address < MAX_OF_ADDRESS
 
     @property
     def keys(self) -> tuple[RefusedKey, ...]:

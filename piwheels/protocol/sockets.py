@@ -43,6 +43,10 @@ _HEARTBEAT_MS = 15_000
 _HEARTBEAT_TIMEOUT_MS = 60_000
 
 
+#: What `Dealer.disconnected()` says of a connection whose key was not rejected.
+CONNECTION_ENDED = "the connection ended"
+
+
 class KeyPair(msgspec.Struct, frozen=True):
     """A CURVE key pair, in hexadecimal."""
 
@@ -58,6 +62,12 @@ def generate_key_pair() -> KeyPair:
     """A new CURVE key pair."""
     public, secret = zmq.curve_keypair()
     return KeyPair(public=z85.decode(public).hex(), secret=z85.decode(secret).hex())
+
+
+def key_pair_of(secret: str) -> KeyPair:
+    """The key pair of a secret key, in hexadecimal."""
+    public = zmq.curve_public(z85.encode(bytes.fromhex(secret)))
+    return KeyPair(public=z85.decode(public).hex(), secret=secret)
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -366,14 +376,17 @@ class Dealer(Generic[_In, _Out]):
             except MALFORMED as error:
                 _rejection_log.warning("%s sent a malformed message: %s", self.address, error)
 
-    async def disconnected(self) -> str:
-        """Wait until the connection ends or is rejected; returns which. Only if monitored."""
+    async def disconnected(self, key: str = "this console's key") -> str:
+        """Wait until the connection ends or its key is rejected; returns which.
+
+        Only if monitored.
+        """
         if self._monitor is None:
             raise RuntimeError("only a monitored dealer knows when its connection ends")
         event = parse_monitor_message(await self._monitor.recv_multipart())
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            return "the master does not know this console's key"
-        return "the connection ended"
+            return f"the master does not know {key}"
+        return CONNECTION_ENDED
 
     def close(self, linger_s: float = 0.0) -> None:
         """Disconnect; wait this long for queued messages to be sent."""

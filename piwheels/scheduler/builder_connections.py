@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from piwheels.db.database import is_database_error
-from piwheels.errors import PiwheelsError
+from piwheels.errors import PiwheelsError, RejectedError
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
     PROTOCOL,
     FromBuilder,
     Goodbye,
     Hello,
+    Join,
     Rejected,
     ToBuilder,
     protocol_mismatch_message,
@@ -20,10 +21,12 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
 from piwheels.scheduler import reasons
+from piwheels.scheduler.builder_registration import BuilderRegistration
 from piwheels.scheduler.builder_routes import RejectedPeer, Routes
 
 log = logging.getLogger(__name__)
 _error_log = RateLimitedLog(log)
+_join_log = RateLimitedLog(log)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class BuilderConnections:
     on_message: Callable[[str, FromBuilder], Awaitable[None]]
     on_key_revoked: Callable[[str], Awaitable[None]]
     note: Callable[[str], None]
+    registration: BuilderRegistration
     routes: Routes = field(default_factory=Routes)
 
     async def run(self) -> None:
@@ -76,7 +80,10 @@ class BuilderConnections:
         peer, message = envelope.peer, envelope.message
         label = self.keys.name_of(Role.BUILDER, peer.key)
         if label is None:
-            await self._reject_unknown_key(peer)
+            if self.registration.admits(peer.key):
+                await self._on_join(peer, message)
+            else:
+                await self._reject_unknown_key(peer)
             return
         instance = message.instance if isinstance(message, Hello) else None
         rejected = self.routes.observe(label, peer, time.monotonic(), instance)
@@ -92,6 +99,22 @@ class BuilderConnections:
         await self.on_message(label, message)
         if isinstance(message, Goodbye):
             self.routes.remove(label)  # the next process with its key does not have to wait
+
+    async def _on_join(self, peer: Peer, message: FromBuilder) -> None:
+        """Answer a peer that has the key of a token: it can register a builder, no more."""
+        try:
+            if not isinstance(message, Join):
+                raise RejectedError("a token is only good for `piw builder join`")
+            if message.protocol != PROTOCOL:
+                raise RejectedError(protocol_mismatch_message(message.protocol))
+            joined = self.registration.join(peer.key, message, peer.address)
+        except PiwheelsError as error:
+            _join_log.warning("%s did not join as a builder: %s", peer.address, error)
+            await self.router.send(peer, Rejected(reason=str(error), permanent=True))
+            return
+        if not joined.repeated:
+            self.note(self.registration.joined_text(peer.key, joined))
+        await self.router.send(peer, joined)
 
     async def _reject_failed(self, peer: Peer, error: Exception) -> None:
         _error_log.warning(reasons.UNHANDLED_MESSAGE, peer.key, with_traceback=True)

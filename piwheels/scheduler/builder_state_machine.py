@@ -28,6 +28,7 @@ from piwheels.protocol.messages import (
     Goodbye,
     Hello,
     IdleHeartbeat,
+    Join,
     LogChunk,
     NoJobAvailable,
     Rejected,
@@ -212,8 +213,8 @@ class BuilderStateMachine(FarmState):
                 return build_results.on_build_finished(self, session, message)
             case Goodbye(reason=reason):
                 return self._on_goodbye(session, reason, now)
-            case Hello():
-                return []  # handle() takes it
+            case Hello() | Join():
+                return []  # handle() takes the one; the other comes from tokens alone
 
     def _on_hello(self, event: MessageReceived, hello: Hello, now: float) -> list[Instruction]:
         label, welcome = event.label, Welcome(label=event.label, log_offset=event.log_bytes)

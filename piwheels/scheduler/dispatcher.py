@@ -35,6 +35,7 @@ from piwheels.retry_policy import RetryOptions
 from piwheels.scheduler import reasons
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.builder_connections import BuilderConnections
+from piwheels.scheduler.builder_registration import BuilderRegistration
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_targets import FarmTargets
@@ -145,6 +146,7 @@ class Dispatcher:
     logs: LogSpool
     event_publisher: EventPublisher
     upload_server: UploadServer
+    registration: BuilderRegistration
     options: DispatcherOptions = field(default_factory=DispatcherOptions)
     state_machine: BuilderStateMachine = field(init=False)
     targets: FarmTargets = field(init=False)
@@ -170,7 +172,12 @@ class Dispatcher:
         self.targets = FarmTargets(self.db, self.dsn, self.rules, self.event_publisher, farm)
         self.jobs = JobStore(self.db, self.rules, self.logs, farm, retries)
         self.connections = BuilderConnections(
-            self.router, self.keys, self._on_message, self._on_key_revoked, self._note
+            self.router,
+            self.keys,
+            self._on_message,
+            self._on_key_revoked,
+            self._note,
+            self.registration,
         )
         self._database_work = KeyedQueue(self._do_database_work)
 

@@ -101,12 +101,14 @@ def test_names_and_keys_of_console_actions_are_unique() -> None:
 def handlers(database: Database) -> CommandHandlers:
     """The real handlers; none of these tests needs what they work on."""
     absent: Any = SimpleNamespace(run=None)
+    invitations: Any = SimpleNamespace(invite=None, revoke=None, authorize=None, reject=None)
     return CommandHandlers(
         db=database,
         dispatcher=absent,
         alerts=absent,
         queries=absent,
         importer=absent,
+        invitations=invitations,
         index=absent,
         rules=absent,
     )

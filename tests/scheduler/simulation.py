@@ -292,6 +292,7 @@ async def sim_farm(
         logs=LogSpool(folder / "logs", Webroot(folder / "www")),
         event_publisher=EventPublisher(db, EventBus()),
         upload_server=cast("Any", receiver),
+        registration=cast("Any", None),
         options=DispatcherOptions(),
     )
     builders = {label: SimBuilder(label) for label in labels}

@@ -14,6 +14,7 @@ from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Router
 from piwheels.scheduler import state_machine_events as s
+from piwheels.scheduler.builder_registration import BuilderRegistration
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.scheduler.uploads import UploadServer
@@ -53,7 +54,7 @@ def dispatcher_of(router: Router[Any, Any], store: KeyStore) -> Dispatcher:
     lacking = cast("Any", None)
     return Dispatcher(
         db=lacking, dsn="", router=router, keys=store, rules=lacking, logs=lacking,
-        event_publisher=lacking, upload_server=lacking,
+        event_publisher=lacking, upload_server=lacking, registration=BuilderRegistration(store),
     )  # fmt: skip
 
 

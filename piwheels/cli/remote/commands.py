@@ -75,7 +75,7 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
     """
     inputs = Inputs()
     for parameter in definition.parameters:
-        value = values.get(parameter.name.lstrip("-").replace("-", "_"))
+        value: Any = values.get(parameter.name.lstrip("-").replace("-", "_"))
         match parameter.kind:
             case Kind.BUILDERS:
                 _require_builders(values)
@@ -85,8 +85,8 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
                 release = parse_release(value)
                 version = release.version if parameter.kind is Kind.RELEASE else None
                 inputs = replace(inputs, project=release.project, version=version)
-            case Kind.TARGET:
-                inputs = replace(inputs, target=value)
+            case Kind.TARGET | Kind.WAITING:
+                inputs = replace(inputs, **{parameter.kind: value})
             case Kind.PACKAGES:
                 inputs = replace(inputs, packages=_packages(values["packages"]))
             case Kind.TEXT | Kind.CHOICE:

@@ -1,5 +1,7 @@
 """`piw status` and `piw builder list`. `status --json` is all that the console shows."""
 
+from collections.abc import Sequence
+
 import click
 import msgspec
 from msgspec.structs import replace
@@ -8,7 +10,7 @@ from piwheels.cli.remote.alerts import alert_json, print_active
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
 from piwheels.formatting import format_duration, format_size, pluralize
-from piwheels.model import AwaitedPackage, LiveDownloads, QueueStatus, short_target_name
+from piwheels.model import AwaitedPackage, LiveDownloads, QueueStatus, RefusedKey, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.client import unexpected_reply
 from piwheels.protocol.messages import (
@@ -124,9 +126,27 @@ def _print_builders(reply: StatusReply) -> None:
         )
         for view in reply.builders
     ]
-    if not rows:
+    if rows:
+        _print_builder_table(rows)
+    else:
         click.echo("no builders are connected")
-        return
+    _print_waiting(reply.refused_keys)
+
+
+def _print_waiting(refused: Sequence[RefusedKey]) -> None:
+    """The builders that wait for an operator; others of these keys are consoles'."""
+    for each in refused:
+        if each.role == "builder":
+            name = strip_controls(each.name)
+            at = f" at {strip_controls(each.address)}" if each.address else ""
+            how = name or f"{each.public[:8]} NAME"
+            click.echo(
+                f"{name or 'a builder'} with the key {each.public[:16]}{at} waits: "
+                f"piw builder authorize {how}"
+            )
+
+
+def _print_builder_table(rows: Sequence[tuple[str, ...]]) -> None:
     print_table(
         (
             "builder",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from piwheels.protocol.commands import alerts, builders, failures, farm, packages, projects
+from piwheels.protocol.commands import alerts, builders, failures, farm, joining, packages, projects
 from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
@@ -17,6 +17,7 @@ from piwheels.protocol.message_base import Message
 _definitions: list[CommandDefinition[Any]] = [
     *farm.DEFINITIONS,
     *builders.DEFINITIONS,
+    *joining.DEFINITIONS,
     *projects.DEFINITIONS,
     *failures.DEFINITIONS,
     *packages.DEFINITIONS,

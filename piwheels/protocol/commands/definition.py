@@ -33,6 +33,7 @@ class Inputs:
     releases: tuple[tuple[str, str, str], ...] = ()  # project, version, target
     alerts: tuple[str, ...] = ()  # their ids
     packages: tuple[str, ...] = ()  # Debian packages
+    waiting: str = ""  # a builder that waits: its name, or its key's first digits
     text: str | None = None  # the command's own text: a reason, a kind of page, a name
     number: float = 0.0  # the command's own number: a count, seconds
     flag: bool = False  # the command's own flag
@@ -43,6 +44,7 @@ class Kind(StrEnum):
 
     BUILDERS = "builders"  # [BUILDER]... or --all
     ALERTS = "alerts"  # ID...
+    WAITING = "waiting"  # NAME|KEY of a builder that waits to be authorized
     RELEASE = "release"  # PROJECT[==VERSION]: project and version
     PROJECT = "project"
     TARGET = "target"

@@ -9,6 +9,7 @@ from piwheels.protocol.commands.alerts import *
 from piwheels.protocol.commands.builders import *
 from piwheels.protocol.commands.failures import *
 from piwheels.protocol.commands.farm import *
+from piwheels.protocol.commands.joining import *
 from piwheels.protocol.commands.packages import *
 from piwheels.protocol.commands.projects import *
 from piwheels.protocol.message_base import *

@@ -123,7 +123,17 @@ class Goodbye(Message, frozen=True, kw_only=True):
     reason: LongText = ""
 
 
-FromBuilder = Hello | IdleHeartbeat | BuildHeartbeat | LogChunk | BuildFinished | Goodbye
+class Join(Message, frozen=True, kw_only=True):
+    """Register a builder's key: the one message of a peer that connects with a token's key."""
+
+    public: ShortText  # the builder's public key
+    name: ShortText  # that it wants, by default its host's
+    name_was_chosen: bool = False  # by a person: the master appends nothing to it
+    protocol: BigInt
+    version: ShortText  # of piwheels
+
+
+FromBuilder = Join | Hello | IdleHeartbeat | BuildHeartbeat | LogChunk | BuildFinished | Goodbye
 
 
 class Welcome(Message, frozen=True, kw_only=True):
@@ -131,6 +141,14 @@ class Welcome(Message, frozen=True, kw_only=True):
 
     label: str
     log_offset: int = 0  # how much of the running build's log has arrived, in bytes
+
+
+class Joined(Message, frozen=True, kw_only=True):
+    """The answer to Join: the builder's key is registered under this label."""
+
+    label: str
+    authorized: bool  # at once; otherwise an operator has to
+    repeated: bool = False  # it was registered before
 
 
 class NoJobAvailable(Message, frozen=True, kw_only=True):
@@ -192,6 +210,7 @@ class Rejected(Message, frozen=True, kw_only=True, tag="Refused"):
 
 ToBuilder = (
     Welcome
+    | Joined
     | NoJobAvailable
     | StartBuild
     | Ack

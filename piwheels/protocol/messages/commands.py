@@ -87,6 +87,10 @@ class ListFailures(Message, frozen=True, kw_only=True):
     """What fails on the whole farm, grouped by cause; answered by FailuresReply."""
 
 
+class ListInvitations(Message, frozen=True, kw_only=True):
+    """The invitations of builders, open or ended lately; answered by InvitationsReply."""
+
+
 class ReadSeries(Message, frozen=True, kw_only=True):
     """Time series over a window, by name (`farm/built`, say); answered by SeriesReply."""
 
@@ -156,6 +160,7 @@ Query = (
     | ListBuilds
     | ListEvents
     | ListFailures
+    | ListInvitations
     | ListFailedBuilds
     | ShowBuild
     | ReadSeries

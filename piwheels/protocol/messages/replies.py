@@ -11,6 +11,7 @@ from piwheels.model import (
     BuildSummary,
     FailureCause,
     FailureGroup,
+    IssuedInvitation,
     ProjectHit,
     ProjectOverview,
     QueuedJob,
@@ -76,6 +77,19 @@ class ExplainReply(Message, frozen=True, kw_only=True):
 
     answers: tuple[Explanation, ...]
     targets: tuple[str, ...] = ()  # all that the farm builds for
+
+
+class BuilderInvited(Message, frozen=True, kw_only=True):
+    """The answer to InviteBuilder; whoever has the token can join, so that nothing records it."""
+
+    token: str
+    invitation: IssuedInvitation
+
+
+class InvitationsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListInvitations."""
+
+    invitations: tuple[IssuedInvitation, ...]  # the oldest first
 
 
 class ProjectHits(Message, frozen=True, kw_only=True):
@@ -213,6 +227,8 @@ ReplyBody = (
     | CommandFailed
     | StatusReply
     | AddReply
+    | BuilderInvited
+    | InvitationsReply
     | ExplainReply
     | ProjectHits
     | ProjectReply
