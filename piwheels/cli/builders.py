@@ -115,7 +115,7 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def builder_join(token: str, name: str, config_file: Path | None, as_json: bool) -> None:
-    """Make this machine a builder, by a token of `piw builder invite`.
+    """Make this machine a builder, by the token of an invitation.
 
     It generates this machine's key, registers it at the master, and writes the master's address and
     key into piwheels.toml; the other settings there stay. If anything fails, nothing is changed.

@@ -10,10 +10,12 @@ from piwheels.model import BuildRequest
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     Add,
+    AuthorizeBuilder,
     BuilderCommand,
     CommandBuilders,
     Pause,
     Prioritize,
+    RejectBuilder,
     RequestBody,
     Resume,
     Retry,
@@ -144,11 +146,29 @@ async def test_keys_send_commands_about_projects(
     assert sent_messages(farm) == [expected[name]]
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("authorize_builder", AuthorizeBuilder(builder="shed")),
+        ("reject_builder", RejectBuilder(builder="shed")),
+    ],
+)
+async def test_a_builder_that_waits_is_named(
+    farm: SimFarm, stage: AppHarness, name: str, body: RequestBody
+) -> None:
+    await stage.act(name)
+    await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+    await stage.press(*"shed", "enter")
+    await stage.wait_until(lambda: farm.received_commands, "the master was asked")
+    assert sent_messages(farm) == [body]
+
+
 def test_every_command_action_is_tested_above() -> None:
     tried = {
         *("pause", "resume", "stop_master", "sleep", "sleep_now", "wake", "cancel_build", "drain"),
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
         "reset_priority",
+        *("authorize_builder", "reject_builder"),
         *("retry_group", "skip_group"),  # in test_failures.py
         "add_project",  # below
         "add_packages",  # in test_with_master.py

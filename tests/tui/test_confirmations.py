@@ -18,11 +18,13 @@ from piwheels.protocol.messages import (
     AcknowledgeAlerts,
     Add,
     AddPackages,
+    AuthorizeBuilder,
     BuilderCommand,
     CommandBuilders,
     MuteAlerts,
     Pause,
     Prioritize,
+    RejectBuilder,
     RequestBody,
     Resume,
     Retry,
@@ -93,13 +95,16 @@ SENT: dict[str, RequestBody] = {
     "acknowledge": AcknowledgeAlerts(alerts=("hot:pi1",), note="2"),
     "mute": MuteAlerts(alerts=("hot:pi1",), duration_s=7200.0),
     "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
+    "authorize_builder": AuthorizeBuilder(builder="1f0c9a", name="shed"),
+    "reject_builder": RejectBuilder(builder="2"),
 }
 CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_action_sends_its_message(name: str) -> None:
-    entered = {"mute": "2h", "add_packages": "libpq-dev"}.get(name, "2")
+    texts = {"mute": "2h", "add_packages": "libpq-dev", "authorize_builder": "1f0c9a shed"}
+    entered = texts.get(name, "2")
     ((body, what),) = build_messages(action_named(name), [BUSY], entered)
     assert body == SENT[name]
     assert what.startswith(action_named(name).label.lower())
