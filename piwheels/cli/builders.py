@@ -164,7 +164,9 @@ def builder_join(token: str, name: str, config_file: Path | None, as_json: bool)
 @config_option
 @json_option
 def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> None:
-    """Print a token by which a builder joins: `piw builder join TOKEN` there.
+    """Print a one-time token, by which a builder joins.
+
+    On the builder: `piw builder join TOKEN`.
 
     The token has the master's address and key, and a secret that works once (or --uses times) until
     it expires. Who joins gets NAME, or its host's name, and waits for `piw builder authorize`,
@@ -184,7 +186,7 @@ def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> N
 @config_option
 @json_option
 def builder_invitations(config_file: Path | None, as_json: bool) -> None:
-    """List the invitations that are open, or ended within the last day.
+    """List invitations: those that are open, and those of the last day.
 
     \b
     Example:
