@@ -186,7 +186,7 @@ def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> N
 @config_option
 @json_option
 def builder_invitations(config_file: Path | None, as_json: bool) -> None:
-    """List invitations: those that are open, and those of the last day.
+    """List the open invitations, and those of the last day.
 
     \b
     Example:
