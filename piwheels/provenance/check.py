@@ -2,14 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from piwheels.errors import UsageError
 from piwheels.provenance.dsse import MAX_ENVELOPE_BYTES
 from piwheels.provenance.errors import NotVerifiedError, Problem
 from piwheels.provenance.fetch import WebReader
 from piwheels.provenance.public_keys import MAX_KEYS_BYTES, PublicKey, parse_public_keys
-from piwheels.provenance.statement import Subject
+from piwheels.provenance.statement import Subject, public_url
 from piwheels.provenance.verification import Verified, verify
 from piwheels.webroot import PROVENANCE_KEYS, PROVENANCE_SUFFIX
 
@@ -36,6 +36,7 @@ def check_wheel(wheel: str, index: str, key_file: Path | None) -> Verified:
     """
     if index and not is_url(index):
         raise UsageError(f"--index {index} is no URL: it starts with http:// or https://")
+    _split(index)
     with WebReader() as reader:
         return (
             _check_url(reader, wheel, index, key_file)
@@ -45,13 +46,14 @@ def check_wheel(wheel: str, index: str, key_file: Path | None) -> Verified:
 
 
 def _check_url(reader: WebReader, url: str, index: str, key_file: Path | None) -> Verified:
-    parts = urlsplit(url)
+    parts = _split(url)
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     name = unquote(parts.path.rpartition("/")[2])
     root = _root_of(index) if index else _root_in(bare)
     if not root and key_file is None:
         raise UsageError(
-            f"{bare} has no {_PACKAGES} in its path: give the farm with --index, or keys with --key"
+            f"{public_url(bare)} has no {_PACKAGES} in its path: give the farm with --index, or "
+            "keys with --key"
         )
     keys = _trusted_keys(reader, root, key_file)
     address = f"{bare}{PROVENANCE_SUFFIX}"
@@ -89,8 +91,22 @@ def _trusted_keys(reader: WebReader, root: str, key_file: Path | None) -> dict[s
     address = f"{root}{PROVENANCE_KEYS}"
     data = reader.read(address, MAX_KEYS_BYTES)
     if data is None:
-        raise NotVerifiedError(Problem.NO_KEYS, f"{address}: the farm publishes no keys")
-    return parse_public_keys(data, address)
+        raise NotVerifiedError(
+            Problem.NO_KEYS, f"{public_url(address)}: the farm publishes no keys"
+        )
+    return parse_public_keys(data, public_url(address))
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{url} is no URL: {error}") from None
 
 
 def _root_of(index: str) -> str:
@@ -107,7 +123,7 @@ def _root_in(url: str) -> str:
 def _no_statement(address: str) -> NotVerifiedError:
     return NotVerifiedError(
         Problem.NO_STATEMENT,
-        f"{address}: there is no statement about a file with this name and these bytes",
+        f"{public_url(address)}: there is no statement about a file with this name and these bytes",
     )
 
 

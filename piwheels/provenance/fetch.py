@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 
 from piwheels.provenance.errors import NotVerifiedError, Problem
+from piwheels.provenance.statement import public_url
 from piwheels.sanitize import truncate_line
 
 #: As much as a farm publishes.
@@ -63,7 +64,7 @@ class WebReader:
             for chunk in self._chunks(url, MAX_WHEEL_BYTES, _MAX_WHEEL_S):
                 digest.update(chunk)
         except FileNotFoundError:
-            raise NotVerifiedError(Problem.UNREADABLE, f"{url}: there is no such file") from None
+            raise _unreadable(url, "there is no such file") from None
         return digest.hexdigest()
 
     def _chunks(self, url: str, limit_bytes: int, max_s: float) -> Iterator[bytes]:
@@ -81,11 +82,12 @@ class WebReader:
                     if time.monotonic() > ends_at:
                         raise _unreadable(url, f"it was not sent within {max_s:.0f} s")
                     yield chunk
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise _unreadable(url, str(error) or type(error).__name__) from None
 
 
 def _unreadable(url: str, reason: str) -> NotVerifiedError:
     return NotVerifiedError(
-        Problem.UNREADABLE, f"{url} cannot be read: {truncate_line(' '.join(reason.split()))}"
+        Problem.UNREADABLE,
+        f"{public_url(url)} cannot be read: {truncate_line(' '.join(reason.split()))}",
     )
