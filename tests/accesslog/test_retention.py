@@ -105,6 +105,22 @@ async def test_without_a_retention_no_records_are_kept(
     assert await rows(database) == 0
 
 
+async def test_a_reader_deletes_the_keys_of_addresses_of_days_that_are_over(
+    run: Run, database: Database
+) -> None:
+    for number in range(5):
+        day = BEGAN + timedelta(days=number)
+        await run.read(day, clock=day)
+    oldest = "SELECT min(day) FROM daily_address_keys WHERE key IS NOT NULL"
+    assert await database.value(oldest) > BEGAN
+    assert await database.value("SELECT min(day) FROM daily_client_hashes") > BEGAN
+    await database.execute("UPDATE daily_address_keys SET made_at = now() - interval '49 hours'")
+    newest = BEGAN + timedelta(days=5)
+    await run.read(newest, clock=newest)
+    assert await database.value(oldest) == newest
+    assert await database.value("SELECT min(day) FROM daily_client_hashes") == newest
+
+
 async def marked_days(database: Database) -> int:
     return int(await database.value("SELECT count(DISTINCT minute / 1440) FROM line_fingerprints"))
 

@@ -90,6 +90,20 @@ def test_a_running_process_sees_authorized_and_revoked_keys(store: KeyStore) -> 
     assert running.name_of(Role.BUILDER, public) is None
 
 
+def test_a_change_is_seen_however_long_ago_the_keys_were_read(store: KeyStore) -> None:
+    store.authorize(Role.WATCH, "desk", "ab" * 32)
+    os.utime(store.key_dir / Role.WATCH, (1.0, 1.0))  # so long ago that the content is kept
+    running = KeyStore(store.key_dir)
+    assert running.name_of(Role.WATCH, "ab" * 32) == "desk"
+    store.authorize(Role.OPERATE, "desk", "ab" * 32)
+    assert running.name_of(Role.WATCH, "ab" * 32) is None
+    assert running.name_of(Role.OPERATE, "ab" * 32) == "desk"
+    os.utime(store.key_dir / Role.OPERATE, (1.0, 1.0))
+    assert running.name_of(Role.OPERATE, "ab" * 32) == "desk"
+    store.revoke("desk")
+    assert running.name_of(Role.OPERATE, "ab" * 32) is None
+
+
 def test_authorizing_a_key_twice_changes_nothing(store: KeyStore) -> None:
     public = store.generate("b").public
     store.authorize(Role.BUILDER, "pi1", public)

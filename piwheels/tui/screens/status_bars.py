@@ -136,10 +136,9 @@ def _count_age(farm: FarmState) -> str:
 
 
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
-    if console.source.read_only and console.recorded_at is None:
-        yield Word("read-only", "accent", drop_order=1, gap_before=2)
-    elif console.farm.role is not ControlRole.ADMINISTER:
-        yield Word(f"may {console.farm.role}", "accent", drop_order=1, gap_before=2)
+    limit = _limit_text(console)
+    if limit and console.recorded_at is None:
+        yield Word(limit, "accent", drop_order=1, gap_before=2)
     others = others_text(console.farm.other_operators)
     if others and console.size.width >= _OPERATORS_WIDTH:
         yield Word(others, "muted", actions.SHOW_OPERATORS, drop_order=9, gap_before=2)
@@ -151,6 +150,14 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
         yield Word(context.address, "muted", drop_order=8, gap_before=2)
     if console.farm.has_snapshot:
         yield Word(format_unix_time(console.source.now())[:_MINUTE_CHARS], gap_before=2)
+
+
+def _limit_text(console: ConsoleContext) -> str:
+    """How this console is limited; "" where it may do everything."""
+    if console.source.read_only:
+        return "read-only"
+    role = console.farm.role
+    return "" if role is ControlRole.ADMINISTER else f"may {role}"
 
 
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:
