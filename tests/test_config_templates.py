@@ -45,6 +45,7 @@ def load_test_config(folder: Path) -> LoadedConfig:
                 "master.key_dir": "keys",
                 "master.spool_dir": "spool",
                 "builder.work_dir": "work",
+                "builder.key_dir": "keys",
             }
         )
     )
@@ -129,10 +130,9 @@ def test_the_master_can_write_to_its_directories_and_no_others(tmp_path: Path) -
     assert writable == {f"{tmp_path}/{name}" for name in ("www", "spool", "keys", "run")}
 
 
-def test_the_key_directory_of_the_master_is_created_before_it_is_made_writable(
-    tmp_path: Path,
-) -> None:
-    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["master"])
+@pytest.mark.parametrize("role", ["master", "builder"])
+def test_the_key_directory_is_created_before_it_is_made_writable(tmp_path: Path, role: str) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=[role])
     (command,) = unit_values(unit, "ExecStartPre")
     assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
     assert command.split()[-2:] == ['"farmer"', f'"{tmp_path}/keys']
@@ -145,9 +145,12 @@ def test_a_service_with_many_connections_can_open_many_files(tmp_path: Path, rol
     ) == [str(MAX_OPEN_FILES)]
 
 
-def test_a_builder_can_write_only_to_its_work_directory(tmp_path: Path) -> None:
+def test_a_builder_can_write_only_to_its_work_and_key_directories(tmp_path: Path) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
-    assert unit_values(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]
+    assert unit_values(unit, "ReadWritePaths") == [
+        f"-{tmp_path}/work",
+        f"-{tmp_path}/keys",
+    ]
 
 
 def test_the_log_reader_follows_the_given_log_and_writes_only_to_its_directories(

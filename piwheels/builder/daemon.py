@@ -10,7 +10,7 @@ from piwheels.builder.build_counts import BuildCounts
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
 from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
-from piwheels.builder.joining import builder_address
+from piwheels.builder.joining import builder_address, join_at_start
 from piwheels.builder.master_client import MasterAddresses, MasterClient
 from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
@@ -103,6 +103,8 @@ async def _serve(
 
             endpoint = metrics_endpoint(config.metrics_bind, counts, client)
             stack.callback(asyncio.create_task(endpoint.run()).cancel)
+        if config.join_token:
+            await join_at_start(KeyStore(config.key_dir), config.key_name, config.join_token)
         end = await client.run()
         log.info("shut down by the master: %s", end.reason)
         return 0 if end.restart else EXIT_STAYS_ENDED

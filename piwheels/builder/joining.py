@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
 from importlib.metadata import version
+from pathlib import Path
 
-from piwheels.errors import RejectedError, TransientError
-from piwheels.protocol.invitation import Invitation
+from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
+from piwheels.protocol.invitation import Invitation, parse_token
+from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import PROTOCOL, Join, Joined, Rejected
 from piwheels.protocol.sockets import (
     CONNECTION_ENDED,
@@ -15,16 +18,20 @@ from piwheels.protocol.sockets import (
     NotConnectedError,
     key_pair_of,
 )
+from piwheels.webroot import replace_file
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
+RETRY_S = 30.0
 _UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME = 63
 _ALIKE = {"", "localhost"}
 
 
-class NotReachedError(RejectedError):
-    """The master was not reached, or does not know the token."""
+class NotReachedError(TransientError):
+    """There is no master where the token names it."""
 
 
 class UnansweredError(TransientError):
@@ -53,8 +60,7 @@ async def request_join(
 
     Raises:
         RejectedError: the master refused, and why.
-        NotReachedError: the master was not reached or does not know the token, so that nothing has
-            changed there.
+        NotReachedError: the master was not reached, so that nothing has changed there.
         UnansweredError: it was reached, and did not answer.
     """
     dealer: Dealer[Joined | Rejected, Join] = Dealer(
@@ -85,6 +91,56 @@ async def request_join(
     return answer
 
 
+async def join_at_start(
+    keys: KeyStore, key_name: str, token: str, retry_s: float = RETRY_S
+) -> None:
+    """Register this machine's key by the token of its configuration, unless that was done.
+
+    A master that is not there is waited for. Where the token cannot be used, that is logged: an
+    operator can authorize the key all the same.
+
+    Raises:
+        ConfigError: the token is malformed, or a file cannot be read or written.
+    """
+    public = keys.require(key_name).public
+    done = keys.key_dir / f"{key_name}.joined"
+    if _read(done) == public:
+        return
+    try:
+        invitation = parse_token(token)
+    except UsageError as error:
+        raise ConfigError(f"builder.join_token: {error}") from None
+    while True:
+        try:
+            joined = await request_join(invitation, public)
+        except TransientError as error:
+            log.warning("%s; trying again to join", error)
+            await asyncio.sleep(retry_s)
+        except RejectedError as error:
+            log.warning("this machine has not joined by builder.join_token: %s", error)
+            return
+        else:
+            log.info("this machine joined the farm as %s", joined.label)
+            _write(done, public)
+            return
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        replace_file(file, f"{text}\n".encode())
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+
+
 def builder_address(host: str, port: int) -> str:
     """The address of a port of the master, for ZeroMQ."""
     place = f"[{host}]" if ":" in host else host  # IPv6 as in a URL
@@ -98,7 +154,7 @@ async def _send(dealer: Dealer[Joined | Rejected, Join], join: Join, timeout_s: 
     try:
         await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not sending.done():
-            raise NotReachedError(_why_ended(dealer.address, ending.result()))
+            raise RejectedError(_why_ended(dealer.address, ending.result()))
         if sending.exception() is not None:
             raise NotReachedError(
                 f"no answer from {dealer.address}: is the master running, and is its port open to "

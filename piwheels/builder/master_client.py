@@ -91,6 +91,8 @@ class MasterClient:
     _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     _dealer: _Connection | None = None
     _receiving: asyncio.Task[None] | None = None
+    _watching: asyncio.Task[None] | None = None
+    _end: str = ""  # of the connection: why the master ended it
     _building: asyncio.Task[None] | None = None
     _uploading: asyncio.Task[None] | None = None
     _removing: asyncio.Task[None] | None = None
@@ -194,17 +196,25 @@ class MasterClient:
             addresses.builder_address,
             key=addresses.key,
             server_key=addresses.master_key,
+            monitored=True,
         )
+        self._end = ""
         self._receiving = asyncio.create_task(self._receive(connection, self._dealer))
+        self._watching = asyncio.create_task(self._watch(self._dealer))
 
     async def _receive(self, connection: int, dealer: _Connection) -> None:
         while True:
             message = await dealer.receive()
             self._events.put_nowait(events.MessageReceived(connection, message))
 
+    async def _watch(self, dealer: _Connection) -> None:
+        """Note why the master ends the connection, for the log."""
+        self._end = await dealer.disconnected("this builder's key: it has to be authorized there")
+
     async def _close(self) -> None:
-        await _cancel(self._receiving)
-        self._receiving = None
+        for task in (self._receiving, self._watching):
+            await _cancel(task)
+        self._receiving = self._watching = None
         if self._dealer is not None:
             self._dealer.close(linger_s=_LINGER_S)
             self._dealer = None
@@ -218,7 +228,7 @@ class MasterClient:
             await self._dealer.send(message, timeout_s=timeout_s)
         except NotConnectedError as error:
             await self._close()
-            return events.ConnectionLost(self.machine.connection, str(error))
+            return events.ConnectionLost(self.machine.connection, self._end or str(error))
         return None
 
     async def _send_log(self, build_id: int, offset: int) -> events.ConnectionLost | events.LogSent:

@@ -112,9 +112,16 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
 @click.option(
     "--name", default="", metavar="NAME", help="The builder's name (default: that of this host)."
 )
+@click.option(
+    "--at-start",
+    is_flag=True,
+    help="Join when the builder is started, also each machine with a copy of this disk.",
+)
 @config_option
 @json_option
-def builder_join(token: str, name: str, config_file: Path | None, as_json: bool) -> None:
+def builder_join(
+    token: str, name: str, at_start: bool, config_file: Path | None, as_json: bool
+) -> None:
     """Make this machine a builder, by the token of an invitation.
 
     It generates this machine's key, registers it at the master, and writes the master's address and
@@ -124,9 +131,15 @@ def builder_join(token: str, name: str, config_file: Path | None, as_json: bool)
     Examples:
       piw builder join TOKEN
       piw builder join TOKEN --name pi4-kitchen
+      piw builder join TOKEN --at-start
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.cli.join import join, joined_text
+    from piwheels.cli.join import join, joined_text, prepare
 
+    if at_start:
+        if name or as_json:
+            raise click.UsageError("--at-start goes with neither --name nor --json")
+        click.echo(f"{prepare(config_file, token)}: this machine joins when its builder is started")
+        return
     joined = join(config_file, token, name)
     if as_json:
         from piwheels.cli.remote.client import print_json

@@ -41,11 +41,7 @@ def join(config_file: Path | None, token: str, name: str = "") -> JoinedFarm:
     """
     invitation = parse_token(token)
     file = _file_to_write(config_file)
-    try:
-        before = file.read_text(encoding="utf-8") if file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    staged = stage_text(file, edited(file, before, _settings(invitation)))
+    staged = _stage(file, _settings(invitation))
     try:
         builder = load(staged).config.builder
         keys = KeyStore(builder.key_dir)
@@ -54,6 +50,35 @@ def join(config_file: Path | None, token: str, name: str = "") -> JoinedFarm:
     finally:
         staged.unlink(missing_ok=True)
     return msgspec.structs.replace(joined, config=str(file))
+
+
+def prepare(config_file: Path | None, token: str) -> Path:
+    """Let this machine, and those that run from a copy of its disk, join at their first start.
+
+    Returns:
+        The configuration that has the token now.
+
+    Raises:
+        PiwheelsError: the token is not valid, or the file cannot be written.
+    """
+    invitation = parse_token(token)
+    file = _file_to_write(config_file)
+    staged = _stage(file, {"builder.join_token": str(invitation), **_settings(invitation)})
+    try:
+        load(staged)
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
+    return file
+
+
+def _stage(file: Path, settings: dict[str, object]) -> Path:
+    """A configuration with these settings, beside its file."""
+    try:
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    return stage_text(file, edited(file, before, settings))
 
 
 def joined_text(joined: JoinedFarm) -> str:

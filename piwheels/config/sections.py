@@ -208,6 +208,13 @@ class BuilderSection(msgspec.Struct, frozen=True):
         "/etc/piwheels/keys"
     )
     key_name: Annotated[str, _doc("Name of that key pair.")] = "builder"
+    join_token: Annotated[
+        str,
+        _doc(
+            "A token, as `piw builder join --at-start` writes it: a machine that did not join yet "
+            "does so at its start, and so does each one with a copy of its disk."
+        ),
+    ] = ""
     interpreters: Annotated[
         tuple[str, ...],
         _doc(

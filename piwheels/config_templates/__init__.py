@@ -66,7 +66,7 @@ def render_units(
             writable=[
                 _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
-            keys=_quotable_path("master.key_dir", loaded.config.master.key_dir),
+            keys=_key_dir(loaded.config, role),
             exit_stays_ended=EXIT_STAYS_ENDED,
         )
         for role in roles
@@ -183,10 +183,20 @@ def _tls_path(what: str, path: Path | None) -> str:
     return _quotable_path(what, path) if path is not None else ""
 
 
+def _key_dir(config: Config, role: str) -> str:
+    """Where a daemon's key pair is, which it generates at its first start."""
+    if role == "builder":
+        return _quotable_path("builder.key_dir", config.builder.key_dir)
+    return _quotable_path("master.key_dir", config.master.key_dir)
+
+
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
     """The directories that a daemon writes to, each with its setting."""
     if role == "builder":
-        return [("builder.work_dir", config.builder.work_dir)]
+        return [
+            ("builder.work_dir", config.builder.work_dir),
+            ("builder.key_dir", config.builder.key_dir),
+        ]
     if role == "accesslog":
         return [
             ("accesslog.spool_dir", config.accesslog.spool_dir),

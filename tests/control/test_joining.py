@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,8 @@ import pytest
 
 from piwheels.builder import joining
 from piwheels.builder.joining import NotReachedError, request_join
-from piwheels.errors import RejectedError
+from piwheels.config import load
+from piwheels.errors import ConfigError, RejectedError
 from piwheels.model import HostMetrics, RefusedKey
 from piwheels.protocol import messages as m
 from piwheels.protocol.invitation import parse_token
@@ -221,6 +223,46 @@ async def test_a_token_is_good_for_nothing_else(shared: Master) -> None:
     await builder.dealer.send(m.IdleHeartbeat(last_build=0, host=HostMetrics()))
     assert "only good for `piw builder join`" in (await builder.receive_type(m.Rejected)).reason
     builder.dealer.close()
+
+
+async def test_machines_of_one_image_join_at_their_first_start(
+    shared: Master, tmp_path: Path
+) -> None:
+    """Also one that was prepared on a machine with a key, which its copies do not use."""
+    token = await invite(shared, "--uses", "2", "--authorize")
+    image = machine(tmp_path / "image")
+    done = await piw("builder", "join", token, "--at-start", "--config", image)
+    assert done.stdout == f"{image}: this machine joins when its builder is started\n"
+    assert load(image).config.builder.join_token == token
+    KeyStore(tmp_path / "image" / "keys").own_pair("builder", "the first machine")
+    labels = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        shutil.copytree(image.parent, folder)
+        keys = KeyStore(folder / "keys")
+        pair, is_new = keys.own_pair("builder", f"machine {number}")
+        assert is_new
+        for _ in range(2):  # the second start needs no token, which may be used up by then
+            await joining.join_at_start(keys, "builder", token)
+        labels.append(shared.keys.name_of(Role.BUILDER, pair.public))
+    assert None not in labels
+    assert len(set(labels)) == 2
+    for label in labels:
+        shared.keys.revoke(str(label))
+
+
+async def test_a_token_that_is_used_up_leaves_an_image_waiting(
+    shared: Master, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await invite(shared, "once", "--authorize")
+    await request_join(parse_token(token), generate_key_pair().public)
+    keys = KeyStore(tmp_path / "keys")
+    keys.own_pair("builder", "late")
+    await joining.join_at_start(keys, "builder", token)
+    assert "has not joined by builder.join_token: this invitation was used" in caplog.text
+    with pytest.raises(ConfigError, match=r"builder\.join_token: this is no token"):
+        await joining.join_at_start(keys, "builder", "garbage")
+    shared.keys.revoke("once")
 
 
 async def waiting_builders(master: Master) -> list[RefusedKey]:

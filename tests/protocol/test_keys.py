@@ -9,6 +9,7 @@ import pytest
 from piwheels.errors import ConfigError
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import KeyStore, Role, validate_public_key
+from piwheels.system.machine_identity import machine_identity
 from tests.full_disk import file_size_limit
 from tests.unprivileged import inaccessible
 
@@ -215,3 +216,39 @@ def test_a_setting_with_an_invalid_key_is_named(text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         validate_public_key(text, "builder.master_key")
     assert validate_public_key(" " + "AB" * 32, "x") == "ab" * 32
+
+
+def test_a_key_of_another_machine_is_set_aside(store: KeyStore) -> None:
+    """A copied disk has the key of the first machine, and two machines must not share one."""
+    first, is_new = store.own_pair("builder", "first")
+    assert is_new
+    assert store.own_pair("builder", "first") == (first, False)
+    second, is_new = store.own_pair("builder", "second")
+    assert is_new
+    assert second != first
+    assert store.own_pair("builder", "second") == (second, False)
+    aside = store.key_dir / "builder.secret-of-another-machine"
+    assert first.secret in aside.read_text()
+    assert aside.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_names_no_machine_is_used_by_any(store: KeyStore) -> None:
+    pair = store.generate("builder")
+    assert store.own_pair("builder", "first") == (pair, False)
+    named, _ = store.own_pair("other", "first")
+    assert store.own_pair("other", "") == (named, False)  # this machine cannot be told from others
+
+
+def test_a_machine_is_told_from_a_copy_by_its_board_or_its_machine_id(tmp_path: Path) -> None:
+    machine_id, serial = tmp_path / "machine-id", tmp_path / "serial-number"
+    assert machine_identity((machine_id, serial)) == ""
+    machine_id.write_text("uninitialized\n")
+    assert machine_identity((machine_id, serial)) == ""
+    machine_id.write_text("a" * 32)
+    names = {machine_identity((machine_id, serial))}
+    serial.write_bytes(b"10000000a1b2c3d4\0")
+    names.add(machine_identity((machine_id, serial)))
+    machine_id.write_text("b" * 32)
+    names.add(machine_identity((machine_id, serial)))
+    assert len(names) == 3
+    assert all(len(name) == 32 and "a" * 32 not in name for name in names)

@@ -233,7 +233,7 @@ async def test_when_all_is_built_it_says_so_and_how_to_install() -> None:
 def test_a_farm_without_builders_says_how_to_add_one() -> None:
     first, *others = notice(farm(builders=()), NOON)
     assert first == "No builder is connected; 171 jobs queued. To add one:"
-    assert any("piw builder --master" in line for line in others)
+    assert any("piw builder join" in line for line in others)
 
 
 def test_a_farm_without_builders_says_which_keys_were_refused() -> None:
@@ -241,10 +241,13 @@ def test_a_farm_without_builders_says_which_keys_were_refused() -> None:
     keys = [RefusedKey("builder", f"{n}" * 64, at, f"192.0.2.{n}") for n in range(1, 8)]
     lines = notice(farm(builders=(), refused_keys=(keys[0],)), NOON)
     assert lines[-2:] == [
-        "Refused in the last 10 min, because not authorized: 1 key",
+        "Not authorized yet: 1 key",
         "  builder key 1111111111111111 at 192.0.2.1",
     ]
     assert notice(farm(builders=(), refused_keys=tuple(keys)), NOON)[-1] == "  and 2 more"
+    named = replace(keys[0], name="attic")
+    lines = notice(farm(builders=(), refused_keys=(named,)), NOON)
+    assert lines[-1] == "  builder attic, key 1111111111111111 at 192.0.2.1"
 
 
 # --- graphs ---

@@ -74,22 +74,23 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
         return [
             f"No builder is connected{waiting}. To add one:",
             "",
-            "  on the builder: piw key generate builder",
-            "  on the master:  piw key authorize NAME KEY",
-            "  on the builder: piw builder --master HOST",
+            "  on the master:  piw builder invite NAME --authorize",
+            "  on the builder: piw builder join TOKEN",
+            "  on the builder: piw builder run",
             *_refused_keys(status.refused_keys),
         ]
     return [*_all_built(state, status, now, failures)] if is_all_built(status) else []
 
 
 def _refused_keys(refused: Sequence[RefusedKey]) -> Iterator[str]:
-    """Who tried to connect lately with a key that is not authorized."""
+    """Who waits to be authorized: by an invitation, or after an attempt to connect lately."""
     if not refused:
         return
-    yield f"Refused in the last 10 min, because not authorized: {pluralize(len(refused), 'key')}"
+    yield f"Not authorized yet: {pluralize(len(refused), 'key')}"
     for each in refused[:_MAX_REFUSED]:
         at = f" at {each.address}" if each.address else ""
-        yield terminal_safe(f"  {each.role} key {each.public[:16]}{at}")
+        name = f" {each.name}," if each.name else ""
+        yield terminal_safe(f"  {each.role}{name} key {each.public[:16]}{at}")
     if len(refused) > _MAX_REFUSED:
         yield f"  and {len(refused) - _MAX_REFUSED} more"
 

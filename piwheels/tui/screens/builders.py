@@ -44,7 +44,9 @@ class BuildersScreen(TableScreen):
         return self.has_widgets and self.is_current and self._shows_details
 
     def details(self, key: str, width: int) -> list[DetailLine]:
-        """A builder, as on its page."""
+        """A builder, as on its page; of one that waits nothing is known."""
+        if key.startswith(builders.WAITING):
+            return []
         if key != self._loader.label:
             self._loader.select(key)
             self._follow()
@@ -62,11 +64,12 @@ class BuildersScreen(TableScreen):
         return "\n".join(lines) or super()._empty_text()
 
     def all_rows(self) -> list[Row]:
-        """The builders; with a filter, those that serve its target."""
+        """The builders and those that wait; with a filter, the builders that serve its target."""
         console = self.console
         rows = builders.builder_rows(console.farm, console.now, ascii_only=console.ascii_only)
         if not self.screen_filter.target:
-            return rows
+            # Without a builder, the text of the empty screen tells who waits.
+            return [*builders.waiting_rows(console.farm), *rows] if rows else []
         return [row for row in rows if self.screen_filter.target in self._view(row.key).targets]
 
     def action_target(self, key: str) -> ActionTarget | None:
@@ -76,7 +79,9 @@ class BuildersScreen(TableScreen):
         return builder_target(key, self._view(key))
 
     def open_row(self, key: str) -> None:
-        """The page of the builder."""
+        """The page of the builder; one that waits has none."""
+        if key.startswith(builders.WAITING):
+            return
         self.console.navigate(ScreenName.BUILDER, ScreenFilter(builder=key))
 
     def _view(self, key: str) -> BuilderView:

@@ -10,7 +10,7 @@ from piwheels.formatting import (
     format_short_duration,
     format_temperature,
 )
-from piwheels.model import Alert, AlertRule, AlertScope, AlertState
+from piwheels.model import Alert, AlertRule, AlertScope, AlertState, RefusedKey
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.bar_chart import bar_chart, nice_ceiling
 from piwheels.tui.model.glyphs import (
@@ -56,6 +56,11 @@ _LOAD_CHART_WIDTH = 20
 _MACHINE_RULES = frozenset({AlertRule.HOT, AlertRule.SLOW, AlertRule.MEMORY, AlertRule.DISK})
 _REPLACED_STATES = WORKING_STATES | {BuilderState.IDLE}
 
+#: Before the key of a builder that waits, in the key of its row.
+WAITING = "waiting "
+_KEY_DIGITS = 8
+_FIRST = -1  # before every other row
+
 _cached = lru_cache(4096)
 _EMPTY = Cell("")
 _UNKNOWN = Cell("-")
@@ -68,6 +73,22 @@ def builder_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> l
         builder_row(builder, now, ascii_only, names, alerts.get(label))
         for label, builder in state.builders.items()
     ]
+
+
+def waiting_rows(state: FarmState) -> list[Row]:
+    """One row per builder that waits to be authorized."""
+    refused = state.status.refused_keys if state.status else ()
+    return [_waiting_row(each) for each in refused if each.role == "builder"]
+
+
+def _waiting_row(waiting: RefusedKey) -> Row:
+    name = terminal_safe(waiting.name or waiting.public[:_KEY_DIGITS])
+    at = f" at {waiting.address}" if waiting.address else ""
+    why = terminal_safe(f"not authorized: key {waiting.public[:_KEY_DIGITS]}{at}")
+    rest = (_EMPTY,) * (len(BUILDER_COLUMNS) - 3)
+    cells = (_word_cell("waiting"), _name_cell(name), _reason_cell(why, False), *rest)
+    text = _filter_text(name, (), why, "", "waiting")
+    return Row(f"{WAITING}{waiting.public}", cells, False, text, (_FIRST, natural_sort_key(name)))
 
 
 def _machine_alerts(state: FarmState) -> dict[str, Alert]:
