@@ -390,6 +390,22 @@ def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_the_signing_key_is_replaced_after_confirmation(piw: Piw, tmp_path: Path) -> None:
+    first = piw("key", "rotate", "signing", "--yes").stdout.strip()
+    (path,) = tmp_path.rglob("signing-keys.json")
+    before = json.loads(path.read_bytes())
+    assert piw("key", "rotate", "signing", stdin="n\n").returncode == 130
+    assert json.loads(path.read_bytes()) == before
+    second = piw("key", "rotate", "signing", stdin="y\n").stdout.strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    new, old = json.loads(path.read_bytes())
+    assert (new["public"]["keyid"], old["public"]["keyid"]) == (second, first)
+    assert new["private"] not in {"", before[0]["private"]}
+    assert old["private"] == ""
+    assert old["public"]["valid_until"] == new["public"]["valid_from"]
+    assert piw("key", "rotate", "other", "--yes").returncode == 2
+
+
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 1), ("", 130, 1)])
 def test_revoke_asks_for_confirmation(piw: Piw, answer: str, code: int, left: int) -> None:
     piw("key", "authorize", "pi1", "ab" * 32)
