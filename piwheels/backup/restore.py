@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
+from piwheels.audit.run import run_audit
+from piwheels.audit.session import AuditOptions
 from piwheels.backup import archive as members
 from piwheels.backup import tree
 from piwheels.backup.archive import Archive, BackupError, open_archive
@@ -26,7 +30,7 @@ from piwheels.db.migrate import upgrade
 from piwheels.db.restored import TargetDatabase, locked_target
 from piwheels.formatting import join_words, pluralize
 from piwheels.model import Struct
-from piwheels.webroot import Webroot, replace_file
+from piwheels.webroot import Webroot, make_dir, replace_file
 from piwheels.wheel.tags import PackagingRules
 
 #: Builds that began after the backup, and whose logs are not here, had numbers up to this many
@@ -40,6 +44,8 @@ class RestoreOptions(Struct, frozen=True, kw_only=True):
     force: bool = False  # replace a database, a configuration and keys
     keep_config: bool = False  # use the configuration of this machine
     dry_run: bool = False
+    hashes: bool = True  # of all wheels in the web root are compared
+    allow_empty: bool = False  # build all wheels again, if the web root has none
 
 
 class RestoreResult(Struct, frozen=True, kw_only=True):
@@ -109,12 +115,29 @@ async def restore_backup(
                     f"nothing was restored, because it would replace {join_words(existing)}: use "
                     "--force to replace what is there, or --keep-config for this configuration"
                 )
+            _check_not_empty(archive, webroot, options)
             if not options.dry_run:
                 if not is_continued:
                     await _restore_database(archive, plan.loaded, database, next_build, progress)
                 _write_files(plan, archive)
         report = await _compare_tree(archive, plan.loaded, options, progress)
         return _result(archive, plan, next_build, report, existing)
+
+
+def _check_not_empty(archive: Archive, webroot: Webroot, options: RestoreOptions) -> None:
+    """Refuse to build all wheels again because their disk is not mounted, or not copied yet.
+
+    Raises:
+        BackupError: the web root has no wheel, and the backup lists some.
+    """
+    if options.dry_run or options.allow_empty or not archive.manifest.wheels:
+        return
+    if not any(True for _ in tree.wheels_in(webroot)):
+        raise BackupError(
+            f"{webroot.root} has no wheels, and the backup lists "
+            f"{archive.manifest.wheels}: copy or mount it first, or build all of them again with "
+            "--allow-empty; nothing was restored"
+        )
 
 
 def _reserve(archive: Archive) -> int:
@@ -228,10 +251,20 @@ async def _compare_tree(
     await upgrade(dsn)
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
         aside = _aside(loaded, archive)
+        make_dir(webroot.root)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
+        counts = await run_audit(
+            db,
+            webroot,
+            loaded.config.master.spool_dir,
+            AuditOptions(
+                fix=True, hashes=options.hashes, restart=True, allow_empty=True, grace_s=0.0
+            ),
+            on_progress=lambda part, done, _: progress(f"auditing {part}: {done:.0%}"),
+        )
         await restored.mark_finished(db)
-    return report
+    return msgspec.structs.replace(report, repaired=counts.repaired)
 
 
 def _aside(loaded: LoadedConfig, archive: Archive) -> Path:

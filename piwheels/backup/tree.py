@@ -42,6 +42,7 @@ class TreeReport(Struct, frozen=True, kw_only=True):
     not_buildable: int = 0  # those of them whose release has no sdist
     adopted: int = 0  # wheels from after the backup that are listed again
     moved: int = 0  # files and folders that were moved aside
+    repaired: int = 0  # what the audit repaired after that: damaged files, pages
 
 
 class TreeFile(NamedTuple):
@@ -145,7 +146,7 @@ class TreeRepair:
         return TreeReport(missing=count, missing_bytes=size_bytes, not_buildable=not_buildable)
 
     async def _sort_unknown_wheels(self) -> None:
-        for batch in _batches(_wheels_in(self.webroot.root / "packages")):
+        for batch in _batches(wheels_in(self.webroot)):
             records = await restored.wheel_records(self.db, [file.filename for file in batch])
             async with asyncio.TaskGroup() as group:
                 for file in batch:
@@ -233,8 +234,9 @@ def _belongs_here(file: TreeFile, record: WheelRecord | None) -> bool:
     )
 
 
-def _wheels_in(packages: Path) -> Iterator[TreeFile]:
-    for outer in _subfolders(packages):
+def wheels_in(webroot: Webroot) -> Iterator[TreeFile]:
+    """The wheels in a web root, by hash."""
+    for outer in _subfolders(webroot.root / "packages"):
         for inner in _subfolders(outer):
             for entry in sorted(inner.iterdir()):
                 if wheel_of(entry.name) == entry.name and not entry.name.startswith("."):

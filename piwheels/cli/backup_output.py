@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def print_step(text: str) -> None:
     """Say on standard error what is being done, where a person watches."""
     if sys.stderr.isatty():
-        click.echo(f"{text} ...", err=True)
+        click.echo(f"\r\x1b[K{text} ...", err=True, nl=False)
 
 
 def print_json(result: "msgspec.Struct") -> None:
@@ -66,5 +66,7 @@ def restore_lines(done: "RestoreResult", *, dry_run: bool) -> Iterator[str]:
         yield f"{pluralize(tree.adopted, 'wheel')} from after the backup are listed again"
     if tree.moved:
         yield f"{pluralize(tree.moved, 'file')} that the database does not know: {done.aside}"
+    if tree.repaired:
+        yield f"the audit repaired {pluralize(tree.repaired, 'other finding')}"
     if not dry_run:
         yield f"builds are numbered from {done.next_build_id}; start the master now"

@@ -135,25 +135,28 @@ def backup(
 @click.option(
     "--keep-config", is_flag=True, help="Use this machine's configuration, not the backup's."
 )
+@click.option(
+    "--allow-empty", is_flag=True, help="Build all wheels again, if the web root has none at all."
+)
 @click.option("--dry-run", is_flag=True, help="Check FILE and compare; change nothing.")
+@click.option(
+    "--hashes/--no-hashes",
+    default=True,
+    help="Compare the hash of every wheel in the web root (the default), or only their sizes.",
+)
 @config_option
 @dsn_option
 @json_option
 def restore(
-    file: Path,
-    force: bool,
-    keep_config: bool,
-    dry_run: bool,
-    config_file: Path | None,
-    dsn: str | None,
-    as_json: bool,
+    file: Path, config_file: Path | None, dsn: str | None, as_json: bool, **options: bool
 ) -> None:
     """Restore a backup onto an empty machine: database, keys, settings.
 
     First copy what there is of the web root. The database is restored as a whole or not at all.
     Then the web root is compared: wheels that it lacks are built again; wheels that were published
     after the backup are listed again, with the same names and hashes; files that cannot be listed
-    are moved aside, and none is deleted. After an interruption, the same command continues.
+    are moved aside, and none is deleted. `piw audit --fix` is part of it. After an interruption,
+    the same command continues.
 
     \b
     Examples:
@@ -165,13 +168,13 @@ def restore(
 
     from piwheels.backup.restore import RestoreOptions, restore_backup
 
-    options = RestoreOptions(force=force, keep_config=keep_config, dry_run=dry_run)
+    asked = RestoreOptions(**options)
     with os_errors_as_lines():
         done = asyncio.run(
-            restore_backup(file, config_file, {"database.dsn": dsn}, options, print_step)
+            restore_backup(file, config_file, {"database.dsn": dsn}, asked, print_step)
         )
     if as_json:
         print_json(done)
         return
-    for line in restore_lines(done, dry_run=dry_run):
+    for line in restore_lines(done, dry_run=asked.dry_run):
         click.echo(line)

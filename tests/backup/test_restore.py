@@ -12,6 +12,9 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from piwheels.audit.finding import ReportedFinding
+from piwheels.audit.run import run_audit
+from piwheels.audit.session import AuditOptions
 from piwheels.backup import restore as restore_module
 from piwheels.backup.archive import BackupError
 from piwheels.config import load
@@ -54,9 +57,10 @@ def new(postgres: PrivatePostgres, tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 async def archive(old: Machine, builds: Builds, tmp_path: Path) -> Path:
-    """A backup of a farm with one wheel."""
+    """A backup of a farm with one wheel, which the empty machine has."""
     await builds.add("demo")
     await builds.build("first")
+    shutil.copytree(old.webroot.root, old.folder.parent / "new" / "www")
     file = tmp_path / "farm.zip"
     await old.backup(file)
     return file
@@ -77,12 +81,25 @@ def content_by_name(*webroots: Webroot) -> dict[str, set[str]]:
     return found
 
 
+async def finds_nothing(db: Database, machine: Machine) -> None:
+    """An audit with hashes has no finding, except pages that the website's publisher writes."""
+    found: list[ReportedFinding] = []
+    await run_audit(
+        db,
+        machine.webroot,
+        machine.folder / "audit",
+        AuditOptions(grace_s=0.0),
+        on_finding=found.append,
+    )
+    assert found == []
+
+
 async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_ones(
     old: Machine, new: Machine, builds: Builds, tmp_path: Path
 ) -> None:
-    for project in ("kept", "lost", "rebuilt"):
+    for project in ("kept", "lost", "rebuilt", "rotten"):
         await builds.add(project)
-    kept, lost, rebuilt = [await builds.build(text) for text in ("a", "b", "c")]
+    kept, lost, rebuilt, rotten = [await builds.build(text) for text in ("a", "b", "c", "d")]
     file = tmp_path / "farm.zip"
     await old.backup(file)
     # What follows is in the tree alone: a new project, a new release, and a second build.
@@ -94,6 +111,8 @@ async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_on
     shutil.rmtree(new.webroot.wheel_path(lost.sha256, lost.filename).parent)
     damaged = new.webroot.wheel_path(rebuilt.sha256, rebuilt.filename)
     damaged.write_bytes(damaged.read_bytes()[:-1])
+    other_bytes = new.webroot.wheel_path(rotten.sha256, rotten.filename)
+    other_bytes.write_bytes(bytes(rotten.size_bytes))
 
     new.webroot.provenance_path(kept.sha256, kept.filename).unlink()
 
@@ -104,13 +123,15 @@ async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_on
         stated = await db.rows("SELECT filename FROM files WHERE has_provenance")
         assert {row["filename"] for row in stated} == {wheel.filename for wheel in later}
         after = Builds(db, new.webroot, new.folder)
-        assert await after.queued() == [("lost", "1.0"), ("rebuilt", "1.0")]
+        assert await after.queued() == [("lost", "1.0"), ("rebuilt", "1.0"), ("rotten", "1.0")]
         highest = int(await builds.db.value("SELECT max(build_id) FROM builds"))
         assert await completed_builds.next_build_id(db) > highest + 1000
-        again = [await after.build("other bytes"), await after.build("other bytes")]
+        again = [await after.build("other bytes") for _ in range(3)]
         assert {wheel.build_tag for wheel in again} == {1}
         await after.write_pages()
         assert await after.queued() == []
+        await after.write_pages()
+        await finds_nothing(db, new)
     for names in content_by_name(old.webroot, new.webroot).values():
         assert len(names) == 1
     assert download(new.webroot, "kept==1.0", tmp_path / "k1") == [kept.filename]
@@ -229,8 +250,19 @@ async def test_pages_of_projects_that_the_database_does_not_know_are_moved_aside
 
 
 async def test_a_dry_run_changes_nothing(new: Machine, archive: Path) -> None:
+    shutil.rmtree(new.webroot.root / "packages")
     done = await new.restore(archive, dry_run=True)
     assert done.tree.missing == 1
     assert list(new.config_file.parent.iterdir()) == []
     async with restored.locked_target(new.dsn, lock=True) as target:
         assert target.tables == 0
+
+
+async def test_a_web_root_without_any_wheel_is_not_taken_for_lost_wheels(
+    new: Machine, archive: Path
+) -> None:
+    shutil.rmtree(new.webroot.root)
+    with pytest.raises(BackupError, match=r"has no wheels, and the backup lists 1: .*allow-empty"):
+        await new.restore(archive)
+    done = await new.restore(archive, allow_empty=True)
+    assert done.tree.missing == 1
