@@ -19,7 +19,7 @@ from piwheels.model import Struct
 from piwheels.webroot.atomic_file import sync_dir
 
 #: Says what is being done, in a phrase.
-Progress = Callable[[str], object]
+Progress = Callable[[str], None]
 
 
 class BackupResult(Struct, frozen=True, kw_only=True):

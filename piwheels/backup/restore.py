@@ -45,6 +45,7 @@ class RestoreOptions(Struct, frozen=True, kw_only=True):
     keep_config: bool = False  # use the configuration of this machine
     dry_run: bool = False
     hashes: bool = True  # of all wheels in the web root are compared
+    complete_tree: bool = False  # the web root has all wheels that were ever published
     allow_empty: bool = False  # build all wheels again, if the web root has none
 
 
@@ -250,7 +251,7 @@ async def _compare_tree(
     dsn = loaded.config.database.dsn
     await upgrade(dsn)
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
-        aside = _aside(loaded, archive)
+        aside = _aside(loaded)
         make_dir(webroot.root)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
@@ -263,12 +264,15 @@ async def _compare_tree(
             ),
             on_progress=lambda part, done, _: progress(f"auditing {part}: {done:.0%}"),
         )
+        if not options.complete_tree:
+            await restored.mark_unknown_names(db)
         await restored.mark_finished(db)
     return msgspec.structs.replace(report, repaired=counts.repaired)
 
 
-def _aside(loaded: LoadedConfig, archive: Archive) -> Path:
-    return loaded.config.master.spool_dir / "moved-aside" / archive.manifest.identifier
+def _aside(loaded: LoadedConfig) -> Path:
+    """Where `piw audit` moves files, too."""
+    return loaded.config.master.spool_dir / "moved-aside" / f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def _result(
@@ -285,6 +289,6 @@ def _result(
         wheels=manifest.wheels,
         next_build_id=next_build,
         tree=report,
-        aside=str(_aside(plan.loaded, archive)) if report.moved else "",
+        aside=str(_aside(plan.loaded)) if report.moved else "",
         replaced=tuple(existing),
     )

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from piwheels.backup.archive import Archive, ListedWheel
 from piwheels.backup.backup import Progress
 from piwheels.db import catalog, completed_builds, page_queue, restored
@@ -43,6 +45,19 @@ class TreeReport(Struct, frozen=True, kw_only=True):
     adopted: int = 0  # wheels from after the backup that are listed again
     moved: int = 0  # files and folders that were moved aside
     repaired: int = 0  # what the audit repaired after that: damaged files, pages
+
+
+class _ListedFile(Struct, frozen=True):
+    """A file on an index page (PEP 691), as far as it is read here."""
+
+    filename: str
+    hashes: dict[str, str]
+
+
+class _ListedFiles(Struct, frozen=True):
+    """An index page, as far as it is read here."""
+
+    files: tuple[_ListedFile, ...] = ()
 
 
 class TreeFile(NamedTuple):
@@ -148,13 +163,14 @@ class TreeRepair:
     async def _sort_unknown_wheels(self) -> None:
         for batch in _batches(wheels_in(self.webroot)):
             records = await restored.wheel_records(self.db, [file.filename for file in batch])
-            async with asyncio.TaskGroup() as group:
-                for file in batch:
-                    record = records.get(file.filename)
-                    if _was_published_later(file, record):
-                        group.create_task(self._adopt(file))
-                    elif not _belongs_here(file, record):
-                        self._set_aside(file.path)
+            later = []
+            for file in batch:
+                record = records.get(file.filename)
+                if _was_published_later(file, record):
+                    later.append(self._adopt(file))
+                elif not _belongs_here(file, record):
+                    self._set_aside(file.path)
+            await asyncio.gather(*later)
 
     async def _adopt(self, file: TreeFile) -> None:
         """List a wheel from after the backup; one that cannot be listed is moved aside."""
@@ -195,9 +211,21 @@ class TreeRepair:
                 known = await catalog.existing_projects(self.db, names)
                 known_names = known | await restored.existing_aliases(self.db, names)
                 for path in batch:
+                    await self._reserve_listed_names(path / "index.v1_json")
                     if path.name not in known_names:
                         self._move(path)
                 await page_queue.invalidate(self.db, PageKind.SIMPLE, sorted(known))
+
+    async def _reserve_listed_names(self, page: Path) -> None:
+        """Keep the names that an index page lists for their contents: clients may have read it."""
+        try:
+            listed = msgspec.json.decode(page.read_bytes(), type=_ListedFiles)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return
+        hashes = {file.filename: file.hashes.get("sha256", "") for file in listed.files}
+        await restored.reserve_names(
+            self.db, {name: sha256 for name, sha256 in hashes.items() if sha256}
+        )
 
     def _set_aside(self, wheel: Path) -> None:
         """Move a wheel and what is beside it aside; what is not there stays so."""

@@ -58,14 +58,14 @@ def restore_lines(done: "RestoreResult", *, dry_run: bool) -> Iterator[str]:
         yield (
             f"the web root lacks {what}"
             if dry_run
-            else f"the web root lacks {what}: their releases are queued to be built again"
+            else f"the web root lacks {what}, to be built again"
         )
     if tree.not_buildable:
-        yield f"{pluralize(tree.not_buildable, 'release')} cannot be built: they have no sdist"
+        yield f"of these, {pluralize(tree.not_buildable, 'wheel')} cannot be built without an sdist"
     if tree.adopted:
-        yield f"{pluralize(tree.adopted, 'wheel')} from after the backup are listed again"
+        yield f"listed again, from after the backup: {pluralize(tree.adopted, 'wheel')}"
     if tree.moved:
-        yield f"{pluralize(tree.moved, 'file')} that the database does not know: {done.aside}"
+        yield f"moved aside, to {done.aside}: {pluralize(tree.moved, 'file')}"
     if tree.repaired:
         yield f"the audit repaired {pluralize(tree.repaired, 'other finding')}"
     if not dry_run:

@@ -136,6 +136,11 @@ def backup(
     "--keep-config", is_flag=True, help="Use this machine's configuration, not the backup's."
 )
 @click.option(
+    "--complete-tree",
+    is_flag=True,
+    help="The web root was copied after the farm ended: it has every wheel that was published.",
+)
+@click.option(
     "--allow-empty", is_flag=True, help="Build all wheels again, if the web root has none at all."
 )
 @click.option("--dry-run", is_flag=True, help="Check FILE and compare; change nothing.")

@@ -40,7 +40,21 @@ _SECTIONS = (
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),
-    ("Setup", ("setup", "upgrade", "root", "config", "db", "audit", "key", "stats", "completion")),
+    (
+        "Setup",
+        (
+            "setup",
+            "upgrade",
+            "root",
+            "config",
+            "db",
+            "audit",
+            "retention",
+            "key",
+            "stats",
+            "completion",
+        ),
+    ),
 )
 
 

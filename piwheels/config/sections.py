@@ -383,6 +383,40 @@ class AccessLogSection(msgspec.Struct, frozen=True):
     metrics_bind: Annotated[str, _metrics_doc("this reader")] = "127.0.0.1:9463"
 
 
+class RetentionSection(msgspec.Struct, frozen=True):
+    """What the master deletes once a day; `piw retention --dry-run` says how much that is."""
+
+    releases_per_project: Annotated[
+        NonNegativeInt,
+        _doc(
+            "How many releases of a project keep their wheels, the newest first. Those of older "
+            "ones are removed, unless they are in use or have no sdist, and are not built again; "
+            "their names stay reserved. 0: all."
+        ),
+    ] = 0
+    releases_used_days: Annotated[
+        PositiveInt,
+        _doc(
+            "An older release is in use if a wheel of it was downloaded or published within so "
+            "many days. Nothing is removed on a farm that counted no download in them."
+        ),
+    ] = 90
+    log_days: Annotated[
+        NonNegativeInt,
+        _doc(
+            "How long logs of builds are kept. The last one of a release for each target, and "
+            "those of published wheels, are kept regardless. 0: forever."
+        ),
+    ] = 0
+    moved_aside_days: Annotated[
+        NonNegativeInt,
+        _doc(
+            "How long files are kept that `piw audit` and `piw db restore` moved out of the web "
+            "root. 0: forever."
+        ),
+    ] = 0
+
+
 class Config(msgspec.Struct, frozen=True):
     """The whole configuration, merged."""
 
@@ -393,6 +427,7 @@ class Config(msgspec.Struct, frozen=True):
     upstream: UpstreamSection = UpstreamSection()
     builder: BuilderSection = BuilderSection()
     accesslog: AccessLogSection = AccessLogSection()
+    retention: RetentionSection = RetentionSection()
     root: dict[str, RootSection] = {}
 
 

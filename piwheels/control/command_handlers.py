@@ -11,7 +11,15 @@ from piwheels.control.builder_invitations import BuilderInvitations
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db import catalog, failures, job_queue, page_queue, recipe_store, site_queries
+from piwheels.db import (
+    catalog,
+    failures,
+    job_queue,
+    page_queue,
+    recipe_store,
+    retention_queries,
+    site_queries,
+)
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.formatting import format_duration, pluralize
@@ -136,6 +144,9 @@ class CommandHandlers:
         added = await add_projects(
             self.db, self.index, command.requests, self.rules, wheels=self.wheels
         )
+        for result in added:
+            for version in result.versions:
+                await retention_queries.bring_back(self.db, result.project, version)
         return AddReply(added=added)
 
     async def _add_targets(self, command: AddTargets, _: Call) -> CommandSucceeded:
@@ -217,6 +228,8 @@ class CommandHandlers:
         count = await job_queue.retry(
             self.db, project, command.version, target, rebuild_published=command.built
         )
+        if command.version is not None:
+            count += await retention_queries.bring_back(self.db, project, command.version)
         if not count:
             raise RejectedError(
                 f"{project} has no failed or deferred builds; see `piw explain {project}`"

@@ -1,6 +1,6 @@
 """A database that a backup is restored into, and what has to follow before a master uses it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -9,11 +9,14 @@ from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
 from piwheels.db.database import Database, transactional
+from piwheels.db.database_clock import database_time
 from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.model import Struct
 
 #: The backup whose restore has not ended; a master does not start while it is set.
 _UNFINISHED = "restore/unfinished"
+#: Until when wheels may have been published whose names this database does not know (ISO 8601).
+_UNKNOWN_NAMES_UNTIL = "restore/unknown-names-until"
 
 #: Which tables, views, sequences and functions are not part of an extension?
 _OBJECTS = """
@@ -206,4 +209,49 @@ async def forget_statements(db: Database, filenames: Sequence[str]) -> None:
          WHERE filename = ANY (%(filenames)s) AND has_provenance
         """,
         {"filenames": list(filenames)},
+    )
+
+
+async def reserve_names(db: Database, names: Mapping[str, str]) -> None:
+    """Reserve file names for their contents (sha256), unless they are reserved."""
+    await db.execute(
+        """
+        INSERT INTO reserved_filenames (filename, sha256)
+        SELECT * FROM unnest(%(names)s::text[], %(hashes)s::text[])
+            ON CONFLICT DO NOTHING
+        """,
+        {"names": list(names), "hashes": list(names.values())},
+    )
+
+
+async def mark_unknown_names(db: Database) -> None:
+    """Record that wheels of releases up to now may have been published under unknown names."""
+    until = await database_time(db)
+    await key_values.set_value(db, _UNKNOWN_NAMES_UNTIL, until.isoformat())
+
+
+async def may_be_used_elsewhere(db: Database, filename: str, project: str, version: str) -> bool:
+    """Whether a name may stand for a wheel that was lost together with its record.
+
+    It may where a restore could not know all names, the release existed then, and the name is not
+    known: it could have been published between the backup and the loss.
+    """
+    return bool(
+        await db.value(
+            """
+            SELECT true
+              FROM releases r
+              JOIN key_values k ON k.key = %(key)s
+             WHERE r.project = %(project)s AND r.version = %(version)s
+               AND r.released_at <= k.value::timestamptz
+               AND NOT EXISTS (
+                   SELECT FROM reserved_filenames n WHERE n.filename = %(filename)s)
+            """,
+            {
+                "key": _UNKNOWN_NAMES_UNTIL,
+                "filename": filename,
+                "project": project,
+                "version": version,
+            },
+        )
     )

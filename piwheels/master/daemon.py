@@ -36,7 +36,7 @@ from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.loop_delay import LoopDelay
 from piwheels.master.popularity import Popularity
 from piwheels.master.recipe_watch import RecipeWatch
-from piwheels.master.retention import EventRetention
+from piwheels.master.retention import DailyRetention, EventRetention
 from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
@@ -195,9 +195,16 @@ class _Master:
         self._series = SeriesRecorder(series_db, [farm.measure, builders.measure])
         self._popularity = Popularity(series_db)
         self._row_count_folding = RowCountFolding(self._status.counts_db)
-        self._retention = EventRetention(self._status.db, config.master.event_retention_days)
+        await self._open_retention(stack)
         queries_db = await self._connect(stack, "queries")
         self._control = self._control_server(sockets, control_db, queries_db)
+
+    async def _open_retention(self, stack: AsyncExitStack) -> None:
+        """Create what deletes old data."""
+        self._retention = EventRetention(self._status.db, self._config.master.event_retention_days)
+        db = await self._connect(stack, "retention")
+        record = EventPublisher(db, self._event_bus).record
+        self._daily_retention = DailyRetention(db, self._config, record)
 
     async def _open_status(self, stack: AsyncExitStack) -> None:
         """Create what tells consoles about the farm."""
@@ -365,6 +372,7 @@ class _Master:
             group.create_task(self._upstream_sync.run())
             group.create_task(self._retention.run())
             group.create_task(self._statement_fill.run())
+            group.create_task(self._daily_retention.run())
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())
             group.create_task(self._row_count_folding.run())

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piwheels.db import catalog, file_deletions
+from piwheels.db import catalog, file_deletions, restored
 from piwheels.db.database import Database
 from piwheels.db.project_metadata import store_metadata
 from piwheels.errors import RejectedError
@@ -159,15 +159,24 @@ class WheelPublisher:
         for number in range(1, _MAX_BUILD_NUMBERS):
             tag = build_tag_number(facts.filename)
             _reject_if_hiding(facts, tag, alike)
-            if not _is_hidden(facts, tag, alike) and await catalog.reserve_filename(
-                self.db, facts.filename, facts.sha256
-            ):
+            if not _is_hidden(facts, tag, alike) and await self._reserve(facts):
                 return path, facts
             path = await number_wheel(plain, number)
             facts = await self.inspect(path)
         raise RejectedError(
             f"{plain.name} was rebuilt {_MAX_BUILD_NUMBERS} times; no build tag is left"
         )
+
+    async def _reserve(self, facts: WheelInfo) -> bool:
+        """Reserve a name for a content; False if it stands, or may stand, for another.
+
+        A name with a build number is taken after a restore, too: who numbered one knew of others.
+        """
+        if not build_tag_number(facts.filename) and await restored.may_be_used_elsewhere(
+            self.db, facts.filename, facts.project, facts.version
+        ):
+            return False
+        return await catalog.reserve_filename(self.db, facts.filename, facts.sha256)
 
 
 def _is_hidden(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWithTags]) -> bool:

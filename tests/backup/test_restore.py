@@ -239,6 +239,37 @@ _OTHERS = """
 """
 
 
+async def test_names_that_were_lost_with_their_wheels_get_no_other_bytes(
+    old: Machine, new: Machine, builds: Builds, archive: Path, tmp_path: Path
+) -> None:
+    await builds.add("later")
+    await builds.add("demo", "2.0")
+    lost = [await builds.build("lost"), await builds.build("lost")]  # after backup and copy
+    await builds.add("later", "2.0")
+    listed = await builds.build("listed")
+    await builds.write_pages()
+    page = new.webroot.simple_dir("later") / "index.v1_json"
+    page.parent.mkdir(parents=True)
+    shutil.copy(old.webroot.simple_dir("later") / "index.v1_json", page)  # the copy has only this
+    await new.restore(archive)
+    async with await opened(new) as db:
+        after = Builds(db, new.webroot, new.folder)
+        await after.add("later")
+        await after.add("later", "2.0")
+        await after.add("demo", "2.0")
+        again = [await after.build("other") for _ in range(3)]
+        assert {wheel.build_tag for wheel in again} == {1}
+        assert not {wheel.filename for wheel in again} & {w.filename for w in [*lost, listed]}
+
+
+async def test_names_are_free_if_the_tree_is_complete(new: Machine, archive: Path) -> None:
+    await new.restore(archive, complete_tree=True)
+    async with await opened(new) as db:
+        after = Builds(db, new.webroot, new.folder)
+        await after.add("next")
+        assert (await after.build()).build_tag == 0
+
+
 async def test_pages_of_projects_that_the_database_does_not_know_are_moved_aside(
     new: Machine, archive: Path
 ) -> None:
