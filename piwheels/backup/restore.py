@@ -244,10 +244,7 @@ async def _compare_tree(
 ) -> TreeReport:
     webroot = Webroot(loaded.config.webroot.root)
     if options.dry_run:
-        missing = await asyncio.to_thread(
-            lambda: [wheel.size_bytes for wheel in tree.lacking(webroot, archive.wheels())]
-        )
-        return TreeReport(missing=len(missing), missing_bytes=sum(missing))
+        return await asyncio.to_thread(_count_lacking, webroot, archive)
     dsn = loaded.config.database.dsn
     await upgrade(dsn)
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
@@ -268,6 +265,14 @@ async def _compare_tree(
             await restored.mark_unknown_names(db)
         await restored.mark_finished(db)
     return msgspec.structs.replace(report, repaired=counts.repaired)
+
+
+def _count_lacking(webroot: Webroot, archive: Archive) -> TreeReport:
+    count, size_bytes = 0, 0
+    for wheel in tree.lacking(webroot, archive.wheels()):
+        count += 1
+        size_bytes += wheel.size_bytes
+    return TreeReport(missing=count, missing_bytes=size_bytes)
 
 
 def _aside(loaded: LoadedConfig) -> Path:
