@@ -24,7 +24,7 @@ from piwheels.model import BuildRequest
 #: Values of marker variables (PEP 508).
 Environment = dict[str, str]
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<!\s)\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")

@@ -12,8 +12,8 @@ UNSAFE_CHARACTERS = re.compile(
 )
 _ESCAPE_SEQUENCES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, cursor movements
-    "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
-    "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x9c]*(?:\x1b\\\\|\x9c)"  # device control
+    "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x90-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
+    "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x90-\x9f]*(?:\x1b\\\\|\x9c)"  # device control
     "|\x1b[ -/]*[0-~]"
 )
 

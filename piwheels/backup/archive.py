@@ -13,8 +13,10 @@ import contextlib
 import csv
 import hashlib
 import io
+import lzma
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -43,6 +45,9 @@ _KEY_MEMBER = re.compile(rf"{KEYS}(?:[A-Za-z0-9][A-Za-z0-9._-]*/){{0,3}}[A-Za-z0
 _READ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,  # also of bz2, and of impossible offsets
     EOFError,
     NotImplementedError,
     RuntimeError,
@@ -177,11 +182,18 @@ class Archive:
         return [member for member in self.manifest.members if member.name.startswith(KEYS)]
 
     def wheels(self) -> Iterator[ListedWheel]:
-        """The wheels that the web root had to hold, by sha256."""
+        """The wheels that the web root had to hold, by sha256.
+
+        Raises:
+            BackupError: the list is damaged.
+        """
         with self._zip.open(WHEELS) as member:
             text = io.TextIOWrapper(member, "utf-8", newline="")
-            for project, filename, sha256, size_bytes in csv.reader(text):
-                yield ListedWheel(project, filename, sha256, int(size_bytes))
+            try:
+                for project, filename, sha256, size_bytes in csv.reader(text):
+                    yield ListedWheel(project, filename, sha256, int(size_bytes))
+            except (csv.Error, ValueError):
+                raise self._damaged(WHEELS) from None
 
     def check(self) -> None:
         """Read everything, and compare it with the manifest.
@@ -214,9 +226,10 @@ def open_archive(path: Path) -> Archive:
             is_dump = file.read(5) == b"PGDMP"
         if is_dump:
             raise BackupError(f"{path} is a file of pg_dump: restore it with pg_restore")
-        archive = zipfile.ZipFile(path)
     except OSError as error:
         raise BackupError(f"{path}: {error.strerror}") from None
+    try:
+        archive = zipfile.ZipFile(path)
     except _READ_ERRORS:
         raise BackupError(f"{path} is no backup of piwheels, or it was cut off") from None
     try:

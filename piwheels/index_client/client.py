@@ -379,7 +379,7 @@ def _retry_after_s(response: httpx.Response) -> float:
     else:
         try:
             asked_s = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # not a date, or one without a time zone
+        except (ValueError, TypeError, OverflowError):  # not a date, or one without a time zone
             return 0.0
     return min(max(asked_s, 0.0), _MAX_RETRY_AFTER_S)
 
@@ -432,7 +432,7 @@ def _hashers(sha256: str, digest: str) -> dict[str, tuple["hashlib._Hash", str]]
 
 def _content_length(response: httpx.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 @contextlib.contextmanager

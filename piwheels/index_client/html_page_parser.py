@@ -1,5 +1,6 @@
 """HTML project pages (PEP 503, 592, 629, 658, 714, 792), read as pip reads them."""
 
+import codecs
 from collections.abc import Iterator
 from email.message import Message
 from html.parser import HTMLParser
@@ -17,6 +18,10 @@ HTML_TYPES = (
     "application/vnd.pypi.simple.latest+html",
     "application/xhtml+xml",
 )
+
+
+#: Encodings of domain names; decoding takes time with the square of the length.
+_SLOW_CHARSETS = frozenset({"punycode", "idna"})
 
 
 def read_html_page(content: bytes, content_type: str, url: str) -> RawPage:
@@ -44,9 +49,11 @@ def _decode(content: bytes, content_type: str) -> str:
     """The text, by the declared character set if Python knows it, otherwise UTF-8."""
     message = Message()
     message["Content-Type"] = content_type or "text/html"
-    charset = message.get_param("charset")
+    charset = str(message.get_param("charset") or "utf-8")
     try:
-        return content.decode(str(charset or "utf-8"), errors="replace")
+        if codecs.lookup(charset).name in _SLOW_CHARSETS:
+            raise LookupError(charset)
+        return content.decode(charset, errors="replace")
     except (LookupError, ValueError):  # an unknown character set, or not a text encoding
         return content.decode(errors="replace")
 

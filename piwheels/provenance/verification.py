@@ -147,13 +147,18 @@ def _described(predicate: _Predicate) -> Iterator[tuple[str, str]]:
         if item.annotations.get("kind") == "source":
             yield "from", f"{item.uri or item.name} {_digest(item)}"
     yield "on", _system(build)
-    for fact in build.external.get("recipe", ()):
+    for fact in _texts(build.external.get("recipe")):
         yield "recipe", str(fact)
     files = [item for item in build.dependencies if item.annotations.get("kind") == "requirement"]
     for item in files[:_MAX_LISTED]:
         yield "with", f"{item.name} {_digest(item)}"
     if len(files) > _MAX_LISTED:
         yield "with", f"{len(files) - _MAX_LISTED} more"
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a list; [] for anything else."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _times(metadata: _Metadata) -> str:
@@ -175,6 +180,6 @@ def _system(build: _BuildDefinition) -> str:
         if kind == "root":
             parts.append(f"root {item.name} {_digest(item)}")
         elif kind == "layer":
-            packages = item.annotations.get("packages")
-            parts.append(f"with {' '.join(map(str, packages))}" if packages else "")
+            packages = _texts(item.annotations.get("packages"))
+            parts.append(f"with {' '.join(packages)}" if packages else "")
     return ", ".join(filter(None, parts))

@@ -11,10 +11,15 @@ from collections.abc import Iterable, Iterator
 from piwheels.model import Struct
 
 _ASSIGNMENT = re.compile(
-    r"^\s*(?:local\s+|export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"`]*\"|'[^']*')\s*;?\s*$", re.MULTILINE
+    r"^[ \t]*(?:local[ \t]+|export[ \t]+)?"
+    r"([A-Za-z_]\w*)=(\S*|\"[^\"`]*\"|'[^']*')[ \t]*(?:;[ \t]*)?$",
+    re.MULTILINE,
 )
-_CALL = re.compile(r"update-alternatives\b(?P<words>[^\n;&|]*--install[^\n;&|]*)")
+_CALL = re.compile(r"update-alternatives\b(?P<words>[^\n;&|]*)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_PRIORITY = re.compile(r"-?[0-9]{1,9}")
+#: Longer values are not expanded: variables of variables double with each line.
+_MAX_VALUE_CHARS = 4096
 
 
 class Alternative(Struct, frozen=True):
@@ -30,11 +35,13 @@ def read_alternatives(script: str) -> tuple[Alternative, ...]:
     text = script.replace("\\\n", " ")
     variables: dict[str, str] = {}
     for name, value in _ASSIGNMENT.findall(text):
-        variables[name] = _expand(value.strip("\"'"), variables)
+        variables[name] = _expand(value.strip("\"'")[:_MAX_VALUE_CHARS], variables)[
+            :_MAX_VALUE_CHARS
+        ]
     found: list[Alternative] = []
     for call in _CALL.finditer(text):
         try:
-            words = shlex.split(_expand(call["words"], variables))
+            words = shlex.split(_expand(call["words"][:_MAX_VALUE_CHARS], variables))
         except ValueError:
             continue
         found += _parse(words)
@@ -56,7 +63,7 @@ def _expand(text: str, variables: dict[str, str]) -> str:
 def _parse(words: list[str]) -> Iterator[Alternative]:
     at = words.index("--install") + 1 if "--install" in words else len(words)
     main = words[at : at + 4]
-    if len(main) < 4 or not main[3].lstrip("-").isdecimal() or not _plain(main[0], main[2]):
+    if len(main) < 4 or not _PRIORITY.fullmatch(main[3]) or not _plain(main[0], main[2]):
         return
     priority = int(main[3])
     yield Alternative(main[0], main[2], priority)

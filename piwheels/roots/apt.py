@@ -33,9 +33,9 @@ _FAILED_SUITE = re.compile(r"/dists/([^/]+)/")
 _EMPTY_CACHE = "no-archives"  # in apt's state
 _UPDATED = "updated"  # there too: when the package lists were downloaded
 _LISTS_MAX_AGE_S = 3600.0
-_URI_LINE = re.compile(r"'(?P<url>[^']+)' (?P<file>\S+) (?P<size>\d+)")
+_URI_LINE = re.compile(r"'(?P<url>[^']+)' (?P<file>\S+) (?P<size>[0-9]{1,18})")
 _DATE = re.compile(r"^Date: (.+)$", re.MULTILINE)
-_STATUS_LINE = re.compile(rb"dlstatus:\d+:([\d.]+):")
+_STATUS_LINE = re.compile(rb"dlstatus:\d+:(\d{1,3}(?:\.\d*)?):")
 #: Texts of apt that say that an archive was read while it was changing.
 _OUT_OF_STEP = ("unexpected size", "Hash Sum mismatch", "Mirror sync in progress", "404  Not Found")
 _OPTIONS = """\

@@ -4,6 +4,7 @@ Paths are resolved as in a chroot: an absolute link of a package leads into the 
 this system.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -16,10 +17,13 @@ from typing import IO
 from msgspec.structs import replace
 
 from piwheels.errors import ConfigError, RejectedError
+from piwheels.isolated_process import FILE_CAUSED_ERRNOS
 from piwheels.model import Struct
 
 _MAX_LINKS = 40
 _MAX_CONTROL_BYTES = 1 << 20
+#: System errors that the paths of a package cause; others are failures of the machine.
+_PATH_ERRNOS = FILE_CAUSED_ERRNOS | {errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR}
 #: What no build needs: a third of a root's size.
 _SKIPPED = (
     "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/",
@@ -101,11 +105,16 @@ def _tar_stream(deb: Path, option: str) -> Iterator[tarfile.TarFile]:
                 yield tar
             if process.stdout:
                 shutil.copyfileobj(process.stdout, _Nowhere())
-        except tarfile.TarError:
+        except (tarfile.TarError, ValueError, EOFError):
             process.kill()
             text = process.stderr.read().decode(errors="replace") if process.stderr else ""
             reason = text.strip().rpartition("\n")[2] or "it is damaged"
             raise RejectedError(f"{deb.name} cannot be unpacked: {reason}") from None
+        except OSError as error:
+            process.kill()
+            if error.errno not in _PATH_ERRNOS:
+                raise
+            raise RejectedError(f"{deb.name} cannot be unpacked: {error.strerror}") from None
         except BaseException:
             process.kill()
             raise

@@ -49,4 +49,4 @@ def base_system(packages: Mapping[str, Mapping[str, str]]) -> set[str]:
 
 def _relations(fields: Mapping[str, str]) -> set[str]:
     text = f"{fields.get('Pre-Depends', '')}, {fields.get('Depends', '')}"
-    return set(_PACKAGE_NAME.findall(re.sub(r"\(.*?\)|:\w+", "", text)))
+    return set(_PACKAGE_NAME.findall(re.sub(r"\([^()]*\)|:\w+", "", text)))

@@ -100,6 +100,6 @@ def context_names() -> list[str]:
     """The names of the contexts in the settings; none where they cannot be read."""
     try:
         table = tomllib.loads(settings_path().read_text(encoding="utf-8")).get("contexts", {})
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return sorted(table) if isinstance(table, dict) else []

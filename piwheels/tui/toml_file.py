@@ -72,6 +72,8 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _convert(values: dict[str, Any], kind: type[_Values]) -> tuple[_Values, list[str]]:

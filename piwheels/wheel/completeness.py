@@ -18,7 +18,7 @@ import msgspec
 from piwheels.sanitize import truncate_line
 
 _MODULE = re.compile(r"(?P<module>[^.]+)(\.py|\.pyc|(\.[^/]*)?\.(so|pyd))")
-_DATA_SCHEME = re.compile(r"[^/]+\.data/(purelib|platlib)/")
+_DATA_SCHEME = re.compile(r"\A[^/]+\.data/(purelib|platlib)/")
 _DIST_INFO = re.compile(r"[^/]+\.dist-info(/|$)")
 _SOURCE_SUFFIXES = (
     ".py",

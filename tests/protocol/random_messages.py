@@ -73,4 +73,6 @@ class MessageGenerator:
                 return [self._make(kind.item_type) for _ in range(choice([0, 1, 2, 5]))]
             case inspect.TupleType():
                 return [self._make(item) for item in kind.item_types]
+            case inspect.DictType():
+                return {self._make(kind.key_type): self._make(kind.value_type)}
         raise AssertionError(kind)

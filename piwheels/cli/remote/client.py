@@ -17,7 +17,7 @@ from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.client import ControlClient
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([+-]?)(\d+(?:\.\d+)?)([smhd]?)")
+_DURATION = re.compile(r"([+-]?)(\d{1,9}(?:\.\d{1,9})?)([smhd]?)")
 
 
 class ReleaseSpec(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ import msgspec
 
 from piwheels.errors import ConfigError
 from piwheels.formatting import format_count
+from piwheels.protocol.message_base import MALFORMED
 from piwheels.protocol.messages import PROTOCOL, LogChunk, RequestBody
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.command_status import CommandStatus
@@ -313,7 +314,7 @@ class Reader:
             if len(block) < place.size or zlib.crc32(block) != place.crc:
                 raise ValueError
             return unpack_contents(block[_BLOCK_HEADER.size :])
-        except (OSError, ValueError, zlib.error, msgspec.DecodeError):
+        except (OSError, ValueError, zlib.error, *MALFORMED):
             self._report_damage(place.offset)
             del self.blocks[number:]
             return None
@@ -328,7 +329,7 @@ def unpack_contents(packed: bytes) -> BlockContents:
     """The contents of a stored block.
 
     Raises:
-        ValueError: it is damaged; zlib.error and msgspec.DecodeError are raised, too.
+        ValueError: it is damaged; zlib.error and what MALFORMED lists are raised, too.
     """
     return _DECODER.decode(_decompress(packed))
 
