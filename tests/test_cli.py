@@ -130,7 +130,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     assert without == {
         *("up", "serve", "master run", "builder run", "tui", "completion", "metrics"),
         *("config systemd", "config nginx", "config apache", "config caddy", "stats export"),
-        *("setup master", "setup remove"),
+        *("setup master", "setup builder", "setup remove"),
         *("config prometheus", "config grafana"),
         *("config get", "config set", "db upgrade", "db recount"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
@@ -139,7 +139,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
         *("remove", "master stop", "key revoke", "key rotate", "root remove"),
-        *("setup master", "setup remove"),
+        *("setup master", "setup builder", "setup remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }
 

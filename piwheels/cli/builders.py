@@ -8,6 +8,7 @@ import click
 
 from piwheels.cli.main import cli
 from piwheels.cli.options import (
+    builder_name_option,
     config_option,
     json_option,
     load_config,
@@ -109,9 +110,7 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
 
 @builder.command("join")
 @click.argument("token", metavar="TOKEN")
-@click.option(
-    "--name", default="", metavar="NAME", help="The builder's name (default: that of this host)."
-)
+@builder_name_option
 @click.option(
     "--at-start",
     is_flag=True,

@@ -56,6 +56,14 @@ no_sandbox_option = click.option(
 )
 
 
+builder_name_option = click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="The builder's name (default: that of this host).",
+)
+
+
 def tls_options(command: Any) -> Any:
     """The options that say how a site is encrypted; see config_templates.tls_of()."""
     mode = click.option(

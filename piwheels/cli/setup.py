@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import tls_options, yes_option
+from piwheels.cli.options import builder_name_option, tls_options, yes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @cli.group("setup")
 def setup() -> None:
-    """Set up a farm on this machine, with Debian's packages and systemd.
+    """Set up a master or a builder on this machine, with Debian's packages and systemd.
 
     \b
     Examples:
       sudo piw setup master --server-name wheels.example.org
-      sudo piw setup remove
+      sudo piw setup builder TOKEN
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -77,6 +77,55 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
     )
     if not dry_run and not as_script:
         _print_master_notes(given)
+
+
+@setup.command("builder")
+@click.argument("token", metavar="TOKEN")
+@builder_name_option
+@click.option(
+    "--interpreter",
+    "interpreters",
+    multiple=True,
+    metavar="PYTHON",
+    help="A Python to build for, by name or path; repeatable (default: Debian's).",
+)
+@_shown_options
+def setup_builder(
+    token: str,
+    name: str,
+    interpreters: tuple[str, ...],
+    dry_run: bool,
+    as_script: bool,
+    yes: bool,
+) -> None:
+    """Set up a builder that joins a farm by a token.
+
+    TOKEN is what `piw builder invite` prints on the master. Each step is printed before it is done.
+    What is done already stays, so that the command can be repeated.
+
+    \b
+    Examples:
+      sudo piw setup builder TOKEN
+      sudo piw setup builder TOKEN --interpreter python3.11 --interpreter /usr/local/bin/python3.13
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.protocol.invitation import parse_token
+    from piwheels.setup import machine
+    from piwheels.setup.builder import BuilderOptions, builder_steps
+
+    options = BuilderOptions(
+        token=token,
+        master_key=parse_token(token).master_key,
+        name=name,
+        interpreters=interpreters,
+    )
+    _do(
+        builder_steps(options, machine.place()),
+        lambda: machine.check_role("builder"),
+        "Set up a builder on this machine, in {}?",
+        dry_run=dry_run,
+        as_script=as_script,
+        yes=yes,
+    )
 
 
 @setup.command("remove")
@@ -207,5 +256,6 @@ def _print_master_notes(options: "MasterOptions") -> None:
         click.echo("for TLS, with a certificate of Let's Encrypt:")
         for line in certbot_lines(options.server_name):
             click.echo(f"  {line}")
-    click.echo(f"the index is {options.url}simple/; say what to build:")
-    click.echo("  sudo -u piwheels piw add PROJECT")
+    click.echo(f"the index is {options.url}simple/; what to do next:")
+    click.echo("  sudo -u piwheels piw add PROJECT       # what to build")
+    click.echo("  sudo -u piwheels piw builder invite    # prints a token for a builder")

@@ -119,9 +119,9 @@ def unit_step(place: Place, role: str, *options: str) -> Step:
 
 
 def service_step(place: Place, role: str) -> Step:
-    """A daemon runs with its present unit and program, now and after each start of the machine."""
+    """A daemon runs with its present unit, program and settings, also after a reboot."""
     unit = f"piwheels-{role}"
-    is_current = running_since(unit, unit_path(role), place.program)
+    is_current = running_since(unit, unit_path(role), place.program, CONFIG_FILE)
     return Step(
         title=f"Service {unit}",
         commands=(

@@ -1,5 +1,6 @@
 """pip installs over TLS, with a certificate of one's own, through the web servers that `piw config` knows."""
 
+import json
 import os
 import shutil
 import ssl
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from piwheels.config_templates import Tls, check_tls, tls_of
+from piwheels.config_templates import Tls, check_tls, render_web_server_config, tls_of
 from piwheels.errors import ConfigError, UsageError
 from piwheels.webroot import Webroot
 from tests.clients.servers import program, serving
@@ -104,6 +105,30 @@ def test_pages_logs_and_redirects_are_as_without_tls(site: tuple[str, Path], tre
         moved = client.get("simple/Left/")
         assert moved.status_code == 301
         assert not moved.headers["location"].startswith("http://")
+
+
+@requires_program("caddy")
+def test_caddy_is_asked_to_get_a_certificate_for_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "Caddyfile"
+    file.write_text(
+        render_web_server_config(
+            "caddy",
+            root=tmp_path,
+            server_name="wheels.example.org",
+            port=443,
+            access_log=tmp_path / "access.log",
+            tls=Tls(),
+        )
+    )
+    adapted = subprocess.run(
+        [find_program("caddy"), "adapt", "--adapter", "caddyfile", "--config", str(file)],
+        check=True,
+        capture_output=True,
+    )
+    (site,) = json.loads(adapted.stdout)["apps"]["http"]["servers"].values()
+    assert site["listen"] == [":443"]
+    assert site["routes"][0]["match"] == [{"host": ["wheels.example.org"]}]
+    assert "automatic_https" not in site
 
 
 def test_tls_options_that_contradict_each_other_are_refused(certificate: Tls) -> None:

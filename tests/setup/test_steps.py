@@ -11,7 +11,10 @@ from click.testing import CliRunner
 
 from piwheels.cli import cli
 from piwheels.config_templates import ROLES
+from piwheels.errors import UsageError
+from piwheels.protocol.invitation import Invitation
 from piwheels.setup import machine
+from piwheels.setup.builder import BuilderOptions, builder_steps
 from piwheels.setup.errors import SetupError
 from piwheels.setup.farm import Place
 from piwheels.setup.firewall import nft_lines, ufw_line
@@ -183,3 +186,38 @@ def test_a_program_in_a_closed_folder_is_refused_with_the_way_out(
     monkeypatch.setattr(machine, "closed_folder", lambda path: path.parents[1])
     with pytest.raises(SetupError, match="/opt/piwheels/bin/piw"):
         machine.check_program("master")
+
+
+# --- a builder ---
+
+INVITATION = Invitation(
+    host="farm.local", builder_port=5555, upload_port=5556, master_key="ab" * 32, secret="cd" * 32
+)
+BUILDER = BuilderOptions(token=str(INVITATION), master_key=INVITATION.master_key)
+
+
+def test_a_builder_joins_by_its_token_after_its_configuration_is_there() -> None:
+    titles = [step.title for step in builder_steps(BUILDER, PLACE)]
+    joins = next(step for step in builder_steps(BUILDER, PLACE) if "joined" in step.title)
+    assert f"piw builder join {INVITATION} --config" in joins.shell
+    assert titles.index("Configuration /etc/piwheels/piwheels.toml") < titles.index(joins.title)
+    assert titles.index(joins.title) < titles.index("Service piwheels-builder")
+
+
+def test_a_builder_of_several_pythons_gets_the_headers_that_debian_has() -> None:
+    options = msgspec.structs.replace(
+        BUILDER, name="pi4", interpreters=("python3.11", "/usr/local/bin/python3.14")
+    )
+    shell = shell_of(builder_steps(options, PLACE))
+    assert "python3-dev python3.11-dev\n" in shell
+    assert "builder.interpreters python3.11,/usr/local/bin/python3.14" in shell
+    assert " --name pi4 " in shell
+
+
+def test_the_script_of_a_builder_is_posix_shell() -> None:
+    check_script(piw("builder", str(INVITATION), "--print"))
+
+
+def test_a_text_that_is_no_token_is_refused() -> None:
+    with pytest.raises(UsageError, match="this is no token"):
+        piw("builder", "frobnicate", "--print")

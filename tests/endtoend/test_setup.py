@@ -1,0 +1,245 @@
+"""`piw setup` on bare Debian systems under a real systemd: a farm, a wheel, pip over nginx.
+
+`TEST_SETUP="bookworm trixie" pytest -m slow tests/endtoend/test_setup.py` as root, with debootstrap,
+systemd-nspawn and Debian's archive. A system has a network of its own and nothing else: packages
+are downloaded before it starts.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.timeouts import WAIT_S
+
+#: The releases of Debian to try, such as "bookworm trixie"; none by default.
+_SUITES = os.environ.get("TEST_SETUP", "").split()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not _SUITES, reason="TEST_SETUP names no release of Debian"),
+]
+
+_ARCHIVE = "http://deb.debian.org/debian"
+_BOOT_S = 60
+_INSTALL_S = 900
+_PIW = "/opt/piwheels/bin/piw"
+_PACKAGES = "postgresql nginx bubblewrap build-essential python3-dev"
+_PROJECT = "markupsafe"
+_UPSTREAM = "http://127.0.0.1:8099/simple/"
+_PREPARE = f"""
+set -e
+apt-get update -q
+rm -f /etc/apt/apt.conf.d/docker-clean
+export DEBIAN_FRONTEND=noninteractive
+apt-get install -q -y --no-install-recommends python3-venv
+apt-get install -q -y --download-only {_PACKAGES}
+python3 -m venv /opt/piwheels
+cd /source
+/opt/piwheels/bin/pip install -q '.[master,builder]'
+mkdir -p /index/files
+/opt/piwheels/bin/pip download -q --no-deps --no-binary :all: {_PROJECT}==3.0.2 -d /index/files
+/opt/piwheels/bin/pip download -q setuptools wheel packaging pip -d /index/files
+"""
+_PAGES = """
+import hashlib, pathlib
+for file in pathlib.Path("/index/files").iterdir():
+    page = pathlib.Path("/index/simple", file.name.split("-")[0].lower(), "index.html")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    page.write_text(
+        '<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0"></head>'
+        f'<body><a href="../../files/{file.name}#sha256={digest}">{file.name}</a></body></html>'
+    )
+"""
+
+#: What a setup writes to; not what daemons write.
+_LISTED = ("etc", "usr/local", "var/backups", "opt/piwheels/bin", "home", "root")
+
+
+class System:
+    """A Debian system under its own systemd."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+
+    def boot(self) -> None:
+        """Start it, without a network."""
+        self._process = subprocess.Popen(
+            [
+                "systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no",
+                "--keep-unit", "--private-network", "--capability=all",
+                "--system-call-filter=@known",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        deadline = time.monotonic() + _BOOT_S
+        while time.monotonic() < deadline:
+            words = children.read_text().split()
+            self._leader = int(words[0]) if words else 0
+            if self._leader and self._state() in {"running", "degraded"}:
+                return
+            time.sleep(0.2)
+        pytest.skip("systemd does not start here")
+
+    def _state(self) -> str:
+        return self.run("systemctl", "is-system-running", check=False).strip()
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        """What a command in it prints."""
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        done = subprocess.run(
+            [
+                "nsenter", "-t", str(self._leader), "-a", "--", "env", "-i", f"PATH={path}",
+                "HOME=/root", "LANG=C.UTF-8", *argv,
+            ],
+            capture_output=True, text=True, check=False, timeout=_INSTALL_S,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def piw(self, *words: str) -> str:
+        """What `piw` prints, as the account of the farm."""
+        return self.run("runuser", "-u", "piwheels", "--", "env", "-C", "/", _PIW, *words)
+
+    def start(self, *argv: str) -> None:
+        """Start a command that runs as long as the system."""
+        self.run("systemd-run", "-q", "--", *argv)
+
+    def listing(self) -> dict[str, tuple[int, int, int, str]]:
+        """Files with time of change, mode, owner and hash."""
+        return {
+            str(path): _described(path)
+            for folder in _LISTED
+            for path in sorted((self.root / folder).rglob("*"))
+            if "__pycache__" not in path.parts
+        }
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None and self._process.poll() is None:
+            self.run("systemctl", "poweroff", check=False)
+            try:
+                self._process.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGKILL)
+                self._process.wait(WAIT_S)
+
+
+def _described(path: Path) -> tuple[int, int, int, str]:
+    state = path.lstat()
+    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return state.st_mtime_ns, state.st_mode, state.st_uid, content
+
+
+def _make_root(suite: str, root: Path, repository: Path) -> None:
+    include = "--include=systemd,systemd-sysv,dbus,ca-certificates,iproute2"
+    subprocess.run(
+        ["debootstrap", "--variant=minbase", include, suite, str(root), _ARCHIVE],
+        check=True, stdout=subprocess.DEVNULL, timeout=_INSTALL_S,
+    )  # fmt: skip
+    for name in ("piwheels", "sql", "docs", "pyproject.toml", "README.md", "LICENSE"):
+        source = repository / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, root / "source" / name if source.is_dir() else _made(root / "source") / name)
+    (root / "prepare").write_text(_PREPARE)
+    certificates = os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt")
+    subprocess.run(
+        [
+            "systemd-nspawn", "-q", "-D", str(root), "--register=no", "--keep-unit",
+            "--bind-ro=/etc/ssl/certs", f"--setenv=PIP_CERT={certificates}", "sh", "/prepare",
+        ],
+        check=True, stdout=subprocess.DEVNULL, timeout=_INSTALL_S,
+    )  # fmt: skip
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(params=_SUITES or ["none"])
+def system(request: pytest.FixtureRequest, repository: Path) -> Iterator[System]:
+    """A bare Debian with piwheels in /opt/piwheels, and an upstream index of its own."""
+    root = Path(tempfile.mkdtemp(prefix="piwheels-setup-"))
+    root.chmod(0o755)
+    system = System(root)
+    try:
+        _make_root(request.param, root, repository)
+        system.boot()
+        system.run("python3", "-c", _PAGES)
+        system.start("python3", "-m", "http.server", "-d", "/index", "8099")
+        yield system
+    finally:
+        system.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 5 * WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(1)
+
+
+def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
+    options = ("--server-name", "wheels.example.org", "--yes")
+    first = system.run(_PIW, "setup", "master", *options)
+    assert "0 done before" in first or "steps carried out" in first
+    before = system.listing()
+    assert "0 steps carried out" in system.run(_PIW, "setup", "master", "--yes")
+    assert system.listing() == before
+    _set_upstream(system, "master")
+    token = _invite(system)
+    system.run(_PIW, "setup", "builder", token, "--yes")
+    before = system.listing()
+    assert "0 steps carried out" in system.run(_PIW, "setup", "builder", token, "--yes")
+    assert system.listing() == before
+    _set_upstream(system, "builder")
+    system.piw("add", _PROJECT)
+    wait_for(lambda: ".whl" in system.piw("builds"), "no wheel was built")
+    _install(system)
+    system.run(_PIW, "upgrade", "--check")
+    assert "steps carried out" in system.run(_PIW, "setup", "remove", "--purge", "--yes")
+    assert not (system.root / "etc/piwheels").exists()
+    assert not (system.root / "var/www/piwheels").exists()
+    assert "piwheels" not in (system.root / "etc/passwd").read_text()
+
+
+def _set_upstream(system: System, role: str) -> None:
+    for key in ("upstream.url", "builder.pip_index_url"):
+        system.piw("config", "set", key, _UPSTREAM)
+    system.run(_PIW, "setup", "master", "--yes")  # settings take effect
+    if role == "builder":
+        system.run("systemctl", "restart", "piwheels-builder")
+
+
+def _invite(system: System) -> str:
+    text = system.piw("builder", "invite", "here", "--authorize", "--master", "127.0.0.1")
+    return next(word for word in text.split() if word.startswith("piw1_"))
+
+
+def _install(system: System) -> None:
+    with (system.root / "etc/hosts").open("a") as hosts:
+        hosts.write("127.0.0.1 wheels.example.org\n")
+    system.run("python3", "-m", "venv", "/tmp/client")
+    host = "wheels.example.org"
+    index = f"http://{host}/simple/"
+
+    def installed() -> bool:
+        output = system.run(
+            "/tmp/client/bin/pip", "install", "--no-cache-dir", "--trusted-host", host,
+            "--index-url", index, "--only-binary", ":all:", _PROJECT, check=False,
+        )  # fmt: skip
+        return "Successfully installed" in output
+
+    wait_for(installed, "pip installed nothing")
