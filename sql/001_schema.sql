@@ -124,6 +124,8 @@ CREATE TABLE projects (
                        CHECK (status IN ('active', 'archived', 'quarantined', 'deprecated')),
     status_reason      text NOT NULL DEFAULT '',
     skip_reason        text,
+    upstream_wheel_policy text             -- its own; NULL: that of the farm (upstream.wheels)
+                       CHECK (upstream_wheel_policy IN ('build', 'missing')),
     is_named           boolean NOT NULL DEFAULT false,  -- by an operator
     is_popular         boolean NOT NULL DEFAULT false,  -- one of those that are downloaded most
     is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
@@ -1205,9 +1207,11 @@ BEGIN
       INTO names, indexed
       FROM before
       JOIN after ON after.project = before.project
-     WHERE (before.status, before.status_reason, before.display_name, before.skip_reason)
+     WHERE (before.status, before.status_reason, before.display_name, before.skip_reason,
+            before.upstream_wheel_policy)
            IS DISTINCT FROM
-           (after.status, after.status_reason, after.display_name, after.skip_reason);
+           (after.status, after.status_reason, after.display_name, after.skip_reason,
+            after.upstream_wheel_policy);
     IF names IS NOT NULL THEN
         PERFORM invalidate_pages('project', names);
     END IF;

@@ -380,6 +380,7 @@ CREATE TABLE projects (
     status text NOT NULL DEFAULT 'active'::text,
     status_reason text NOT NULL DEFAULT ''::text,
     skip_reason text,
+    upstream_wheel_policy text,
     is_named boolean NOT NULL DEFAULT false,
     is_popular boolean NOT NULL DEFAULT false,
     is_pure boolean NOT NULL DEFAULT false,
@@ -394,7 +395,8 @@ CREATE TABLE projects (
     check_problem text NOT NULL DEFAULT ''::text,
     CONSTRAINT projects_check_result_check CHECK ((check_result = ANY (ARRAY[''::text, 'current'::text, 'older'::text, 'absent'::text, 'empty'::text, 'unusable'::text, 'fault'::text]))),
     CONSTRAINT projects_pkey PRIMARY KEY (project),
-    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'quarantined'::text, 'deprecated'::text])))
+    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'quarantined'::text, 'deprecated'::text]))),
+    CONSTRAINT projects_upstream_wheel_policy_check CHECK ((upstream_wheel_policy = ANY (ARRAY['build'::text, 'missing'::text])))
 )
 CREATE INDEX projects_next_poll ON projects USING btree (next_poll_at) WHERE (follow_since IS NOT NULL)
 CREATE INDEX projects_popular ON projects USING btree (project) WHERE is_popular

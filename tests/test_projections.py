@@ -66,8 +66,8 @@ def test_a_row_with_a_value_that_no_field_can_have_is_an_error(change: dict[str,
         (TargetJson, "state text file note build log_url failure ahead ahead_at_most"),
         (ReleaseJson, ("version released requires_python yanked yanked_reason state text targets "
          "files")),
-        (ProjectJson, ("format project display url status status_reason skipped names recipes "
-         "downloads downloads_30_days downloads_by_day upstream_newest upstream_newest_known "
+        (ProjectJson, ("format project display url status status_reason skipped "
+         "upstream_wheel_policy names recipes downloads downloads_30_days downloads_by_day upstream_newest upstream_newest_known "
          "releases")),
         (StatsJson, ("format downloads downloads_30_days downloads_today record_day record_date "
          "since bytes_served saved_s charts")),

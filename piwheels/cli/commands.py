@@ -115,8 +115,12 @@ def _parameter_decorators(parameter: Parameter) -> Iterator[Callable[..., Any]]:
         case Kind.PACKAGES:
             yield click.argument(parameter.name, nargs=-1, required=True, metavar="PACKAGE...")
         case _ if not parameter.name.startswith("-"):
-            metavar = parameter.metavar or None
-            yield click.argument(parameter.name, required=parameter.required, metavar=metavar)
+            yield click.argument(
+                parameter.name,
+                type=_option_type(parameter),
+                required=parameter.required,
+                metavar=parameter.metavar or None,
+            )
         case Kind.FLAG:
             yield click.option(parameter.name, is_flag=True, help=parameter.help)
         case _:

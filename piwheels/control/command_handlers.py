@@ -24,7 +24,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.formatting import format_duration, pluralize
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import CompatibilityRules, debian_package_error
+from piwheels.model import CompatibilityRules, UpstreamWheelPolicy, debian_package_error
 from piwheels.protocol.commands.definition import release_text
 from piwheels.protocol.messages import (
     AcknowledgeAlerts,
@@ -52,13 +52,14 @@ from piwheels.protocol.messages import (
     Retry,
     RetryReleases,
     RevokeInvitation,
+    SetWheelPolicy,
     Skip,
     SkipReleases,
     StopMaster,
     UnmuteAlerts,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
-from piwheels.upstream.sync import add_projects
+from piwheels.upstream.sync import add_projects, set_wheel_policy
 
 _M = TypeVar("_M", bound=Message)
 
@@ -79,7 +80,7 @@ class CommandHandlers:
     invitations: BuilderInvitations
     index: SimpleIndex
     rules: CompatibilityRules
-    wheels: str = "build"  # upstream.wheels
+    wheels: UpstreamWheelPolicy = UpstreamWheelPolicy.BUILD  # upstream.wheels
     _handlers: dict[type[Message], Callable[[Any, Call], Awaitable[ReplyBody]]] = field(
         default_factory=dict
     )
@@ -105,6 +106,7 @@ class CommandHandlers:
         self.register(Retry, self._retry)
         self.register(RetryReleases, self._retry_releases)
         self.register(RevokeInvitation, self.invitations.revoke)
+        self.register(SetWheelPolicy, self._set_wheel_policy)
         self.register(Skip, self._skip)
         self.register(SkipReleases, self._skip_releases)
         self.register(StopMaster, _stop_master)
@@ -222,6 +224,18 @@ class CommandHandlers:
         if not changed:
             raise RejectedError(f"nothing changed: {name} already {state}")
         return CommandSucceeded(text=f"{name} now {state}" if project else f"{name} {state} now")
+
+    async def _set_wheel_policy(self, command: SetWheelPolicy, _: Call) -> CommandSucceeded:
+        project, policy = command.project, command.policy
+        await self._require_project(project)
+        changes = await set_wheel_policy(
+            self.db, self.index, project, policy, self.rules, farm_policy=self.wheels
+        )
+        whose = f"now {policy}" if policy else f"now the farm's ({self.wheels})"
+        text = f"the policy of {project} for wheels of the upstream is {whose}"
+        for count, what in ((changes.added, "now"), (changes.removed, "no longer")):
+            text += f"; {what} counting: {pluralize(count, 'wheel')}" if count else ""
+        return CommandSucceeded(text=text, count=changes.added + changes.removed)
 
     async def _retry(self, command: Retry, _: Call) -> CommandSucceeded:
         project, target = command.project, await self._resolve(command.target)

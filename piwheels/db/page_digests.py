@@ -58,7 +58,8 @@ _DIGEST = f"""
     md5(concat_ws('|',
         %(everywhere)s::text, (SELECT hash FROM all_targets),
         (SELECT hash_record_extended(ROW(p.display_name, p.status, p.status_reason, p.skip_reason,
-                                         p.check_problem, p.min_memory_bytes, p.is_pure), 0)),
+                                         p.check_problem, p.min_memory_bytes, p.is_pure,
+                                         p.upstream_wheel_policy), 0)),
         (SELECT sum(hash_record_extended(r, 0)) FROM releases r WHERE r.project = p.project),
         (SELECT sum(hash_record_extended(f, 0)) FROM files f WHERE f.project = p.project),
         (SELECT sum(hash_record_extended(ROW(b.build_id, b.builder, b.outcome, b.will_retry,
@@ -70,6 +71,8 @@ _DIGEST = f"""
                        CASE WHEN count(*) > 0 THEN %(queued)s::text END)
            FROM jobs j JOIN first_keys first ON first.target = j.target
           WHERE j.project = p.project),
+        (SELECT sum(hash_record_extended(w, 0)) FROM upstream_wheels w
+          WHERE w.project = p.project),
         (SELECT sum(hash_record_extended(s, 0)) FROM target_skips s WHERE s.project = p.project),
         (SELECT sum(hash_record_extended(a, 0)) FROM project_aliases a
           WHERE a.project = p.project),

@@ -188,7 +188,8 @@ _TARGET_STATUS_SQL = """
 
 # A project, with the result of the last check of its page.
 _PROJECT_STATUS_SQL = """
-    SELECT p.project, p.display_name, p.skip_reason, p.status, p.status_reason,
+    SELECT p.project, p.display_name, p.skip_reason, p.upstream_wheel_policy,
+           p.status, p.status_reason,
            p.checked_at, p.check_problem AS problem, coalesce(c.problem, '') AS pending_change
       FROM projects p
       LEFT JOIN upstream_changes c ON c.project = p.project

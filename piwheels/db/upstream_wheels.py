@@ -7,7 +7,7 @@ from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional, transpose_rows
 from piwheels.db.target_queries import add_compatibility, add_specifiers
-from piwheels.model import CompatibilityRules, Struct, WheelCompatibility
+from piwheels.model import CompatibilityRules, Struct, UpstreamWheelPolicy, WheelCompatibility
 
 #: Whether wheels of upstream count, as the stored ones were chosen.
 _POLICY_KEY = "upstream/wheels"
@@ -118,6 +118,49 @@ async def _insert(db: Database, rows: Sequence[dict[str, Any]]) -> int:
         """,
         transpose_rows(rows),
     )
+
+
+async def policy_of(
+    db: Database, project: str, farm_policy: UpstreamWheelPolicy
+) -> UpstreamWheelPolicy:
+    """The policy that holds for a project: its own, or else the farm's.
+
+    Called by a writer of its wheels that holds the lock of the project, so that it does not change.
+    """
+    own = await db.value(
+        "SELECT upstream_wheel_policy FROM projects WHERE project = %(project)s",
+        {"project": project},
+    )
+    return UpstreamWheelPolicy(own) if own is not None else farm_policy
+
+
+@transactional
+async def set_project_policy(
+    db: Database,
+    project: str,
+    policy: UpstreamWheelPolicy | None,
+    wheels: Sequence[UpstreamWheel],
+    rules: CompatibilityRules,
+) -> WheelChanges | None:
+    """Give a project a policy of its own, or the farm's again (None).
+
+    Args:
+        db: the connection.
+        project: its normalized name.
+        policy: the policy.
+        wheels: of upstream that count from now on.
+        rules: for tags and specifiers.
+
+    Returns:
+        How many wheels count now that did not before; None without such a project.
+    """
+    if not await lock_projects(db, [project]):
+        return None
+    await db.execute(
+        "UPDATE projects SET upstream_wheel_policy = %(policy)s WHERE project = %(project)s",
+        {"project": project, "policy": policy and str(policy)},
+    )
+    return await store_upstream_wheels(db, [project], wheels, rules)
 
 
 @transactional

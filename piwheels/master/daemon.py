@@ -41,7 +41,7 @@ from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.master.statement_fill import StatementFill
-from piwheels.model import projection
+from piwheels.model import UpstreamWheelPolicy, projection
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import CONTROL_DOMAIN, MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -180,7 +180,7 @@ class _Master:
                 follow_all=config.upstream.follow_all,
                 max_concurrency=config.upstream.max_requests,
                 retention_days=config.upstream.removal_retention_days,
-                wheels=config.upstream.wheels,
+                wheels=UpstreamWheelPolicy(config.upstream.wheels),
             ),
         )
         self._log_spool = LogSpool(config.master.spool_dir / "logs", self._webroot)
@@ -340,7 +340,7 @@ class _Master:
             ),
             index=self._index,
             rules=self._rules,
-            wheels=self._config.upstream.wheels,
+            wheels=UpstreamWheelPolicy(self._config.upstream.wheels),
         )
         return ControlServer(
             routers=sockets.controls,

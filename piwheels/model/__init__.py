@@ -75,6 +75,7 @@ from piwheels.model.releases import ProjectStatus as ProjectStatus
 from piwheels.model.releases import Release as Release
 from piwheels.model.releases import Sdist as Sdist
 from piwheels.model.releases import UpstreamPage as UpstreamPage
+from piwheels.model.releases import UpstreamWheelPolicy as UpstreamWheelPolicy
 from piwheels.model.roots import BuilderRoot as BuilderRoot
 from piwheels.model.roots import RootHistory as RootHistory
 from piwheels.model.roots import RootState as RootState

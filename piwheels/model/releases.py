@@ -39,6 +39,13 @@ class ProjectStatus(StrEnum):
     DEPRECATED = "deprecated"
 
 
+class UpstreamWheelPolicy(StrEnum):
+    """What wheels of the upstream count for."""
+
+    BUILD = "build"  # nothing: every target is built
+    MISSING = "missing"  # nothing is built for a target that one of them covers
+
+
 class PageCheckResult(StrEnum):
     """The result of a check of a project's page of the upstream index."""
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from piwheels.model.base import Struct
 from piwheels.model.builds import FailureCause, Outcome
 from piwheels.model.queue_outline import ExpectedWait, JobsAhead
-from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
+from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage, UpstreamWheelPolicy
 
 
 class State(StrEnum):
@@ -137,6 +137,7 @@ class ProjectStatusRow(Struct, frozen=True, kw_only=True):
     project: str
     display_name: str
     skip_reason: str | None
+    upstream_wheel_policy: UpstreamWheelPolicy | None = None  # its own; None: that of the farm
     status: ProjectStatus
     status_reason: str
     releases: tuple[ReleaseStatusRow, ...]  # the newest first

@@ -15,7 +15,11 @@ from piwheels.release_status.status import (
     make_status,
 )
 from piwheels.release_status.target_status import target_status
-from piwheels.release_status.upstream_findings import last_check_problems, upstream_status
+from piwheels.release_status.upstream_findings import (
+    last_check_problems,
+    policy_status,
+    upstream_status,
+)
 
 #: `piw up --exit-when-idle` waits for retries that are due within this interval.
 SOON_INTERVAL = timedelta(minutes=10)
@@ -90,7 +94,8 @@ def explain_with_upstream(
     )
     whole_project = facts is not None and (asked_version is None or not facts.releases)
     last = upstream_status(facts) if facts is not None and whole_project else None
-    return (*answers, *([last] if last else []), *(last_check_problems(facts) if facts else ()))
+    own = policy_status(facts) if facts is not None and whole_project else None
+    return (*answers, *filter(None, (own, last)), *(last_check_problems(facts) if facts else ()))
 
 
 def _unread_status(project: str, problem: str) -> ReleaseStatus:

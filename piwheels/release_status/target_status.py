@@ -54,10 +54,12 @@ def _classify(
         text = f"{target.covered_by} is published and installs there"
         return make_status(facts, release, State.COVERED, text, detail=target.covered_by)
     if target.upstream_wheel is not None and target.claimed_by is None:
-        text = (
-            f"upstream has it: {target.upstream_wheel}; nothing is built, installers take that one"
-        )
         name = target.upstream_wheel
+        whose = "project" if facts.upstream_wheel_policy else "farm"
+        text = (
+            f"upstream has {name}, which covers it: nothing is built, installers take that one "
+            f"(policy missing, set for the {whose})"
+        )
         return make_status(facts, release, State.UPSTREAM_WHEEL, text, detail=name)
     if skipped := _skip_state(facts, release, target):
         return skipped

@@ -1,8 +1,8 @@
-"""What the last check of the upstream index found that the releases here do not show."""
+"""What of the upstream index the releases here do not show: its last check, and the policy."""
 
 from collections.abc import Iterator
 
-from piwheels.model import ProjectStatusRow, State, UpstreamPage
+from piwheels.model import ProjectStatusRow, State, UpstreamPage, UpstreamWheelPolicy
 from piwheels.release_status.status import ReleaseStatus
 from piwheels.release_status.times import utc_text
 
@@ -35,6 +35,23 @@ def upstream_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
         ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text, hint=advice)
         if text
         else None
+    )
+
+
+def policy_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
+    """The project's own policy for wheels of the upstream, or None."""
+    match facts.upstream_wheel_policy:
+        case None:
+            return None
+        case UpstreamWheelPolicy.BUILD:
+            effect = "every target is built, whatever wheels the upstream has"
+        case UpstreamWheelPolicy.MISSING:
+            effect = "nothing is built for a target that a wheel of the upstream covers"
+    return ReleaseStatus(
+        project=facts.project,
+        state=State.UPSTREAM,
+        text=f"it has the policy {facts.upstream_wheel_policy} of its own: {effect}",
+        hint=f"`piw policy {facts.project} default` returns to that of the farm",
     )
 
 

@@ -142,7 +142,7 @@ class ListingFill:
             follow_since=EPOCH,
             releases=tuple(releases),
             page=upstream_page_of(page, releases),
-            wheels=tuple(counting_wheels(page)) if self.reconciler.wheels_count else (),
+            wheels=tuple(counting_wheels(page, self.reconciler.wheel_policy)),
         )
 
     async def _handle_absent(self, project: str, judgment: Assessment) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import audit_log, catalog, upstream
+from piwheels.db import audit_log, catalog, upstream, upstream_wheels
 from piwheels.db.database import Database
-from piwheels.db.upstream_wheels import store_upstream_wheels
 from piwheels.errors import PiwheelsError
 from piwheels.index_client.page import ProjectPage
-from piwheels.model import CompatibilityRules, ProjectStatus, Release
+from piwheels.model import CompatibilityRules, ProjectStatus, Release, UpstreamWheelPolicy
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.selection import is_new, upload_times
 from piwheels.upstream.wheels import counting_wheels
@@ -32,13 +31,13 @@ class Reconciler:
     """Applies pages to the database.
 
     retention_days: how long removed releases are kept.
-    wheels_count: targets that a wheel of upstream covers are not built.
+    wheel_policy: of the farm, for wheels of upstream.
     """
 
     db: Database
     rules: CompatibilityRules
     retention_days: int
-    wheels_count: bool = False
+    wheel_policy: UpstreamWheelPolicy = UpstreamWheelPolicy.BUILD
 
     async def reconcile(
         self, page: ProjectPage, releases: list[Release], now: datetime, *, follow: bool = False
@@ -81,10 +80,13 @@ class Reconciler:
         return await self.db.in_transaction(lambda: self._store_now(page, wanted))
 
     async def _store_now(self, page: ProjectPage, wanted: Sequence[Release]) -> tuple[int, bool]:
-        project = page.project
-        changed = await catalog.add_releases(self.db, wanted, self.rules)
-        wheels = counting_wheels(page) if self.wheels_count else []
-        changes = await store_upstream_wheels(self.db, [project], wheels, self.rules)
+        db, project = self.db, page.project
+        await catalog.lock_projects(db, [project])
+        changed = await catalog.add_releases(db, wanted, self.rules)
+        wheels = counting_wheels(
+            page, await upstream_wheels.policy_of(db, project, self.wheel_policy)
+        )
+        changes = await upstream_wheels.store_upstream_wheels(db, [project], wheels, self.rules)
         return changed, changes.removed > 0
 
     async def _new_versions(

@@ -18,9 +18,10 @@ from piwheels.backoff import Backoff
 from piwheels.db import catalog, key_values, listed_projects, upstream, upstream_wheels
 from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
+from piwheels.db.upstream_wheels import WheelChanges
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import BuildRequest, CompatibilityRules, ProjectStatus
+from piwheels.model import BuildRequest, CompatibilityRules, ProjectStatus, UpstreamWheelPolicy
 from piwheels.protocol.messages import AddResult
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from piwheels.upstream.clock import UpstreamClock
@@ -73,7 +74,7 @@ class SyncOptions:
     first_delay_s: the delay after a fault; doubled with each further one, up to max_delay_s.
     changelog_timeout_s: how long the changelog may fail before pages are polled instead.
     max_concurrency: concurrent requests for pages.
-    wheels: "build", or "missing": targets that a wheel of upstream covers are not built.
+    wheels: the farm's policy for wheels of upstream.
     retention_days: how long releases that were removed upstream are kept, hidden.
     """
 
@@ -86,7 +87,7 @@ class SyncOptions:
     max_delay_s: float = _MAX_DELAY_S
     changelog_timeout_s: float = _CHANGELOG_TIMEOUT_S
     max_concurrency: int = 20
-    wheels: str = "build"
+    wheels: UpstreamWheelPolicy = UpstreamWheelPolicy.BUILD
     retention_days: int = 30
 
 
@@ -96,7 +97,7 @@ async def add_projects(
     requests: Sequence[BuildRequest],
     rules: CompatibilityRules,
     *,
-    wheels: str = "build",
+    wheels: UpstreamWheelPolicy = UpstreamWheelPolicy.BUILD,
 ) -> tuple[AddResult, ...]:
     """Follow projects from now on, and queue the requested releases.
 
@@ -123,7 +124,11 @@ async def add_projects(
 
 
 async def _add_project(
-    db: Database, index: SimpleIndex, item: BuildRequest, rules: CompatibilityRules, wheels: str
+    db: Database,
+    index: SimpleIndex,
+    item: BuildRequest,
+    rules: CompatibilityRules,
+    wheels: UpstreamWheelPolicy,
 ) -> AddResult:
     requirement = untrusted_names.parse_requirement(item.requirement)
     project = untrusted_names.normalize_project(requirement.name)
@@ -145,7 +150,7 @@ async def _add_project(
             db, project, page.display_name, follow_since=since, existing=existing
         )
         await catalog.add_releases(db, chosen, rules)
-        counting = counting_wheels(page) if wheels == "missing" else []
+        counting = counting_wheels(page, await upstream_wheels.policy_of(db, project, wheels))
         await upstream_wheels.store_upstream_wheels(db, [project], counting, rules)
         await catalog.set_project_status(db, project, page.status, page.status_reason)
 
@@ -154,6 +159,34 @@ async def _add_project(
     await record_page(db, page, there)
     versions = tuple(release.version for release in chosen)
     return AddResult(requirement=item.requirement, project=project, versions=versions)
+
+
+async def set_wheel_policy(
+    db: Database,
+    index: SimpleIndex,
+    project: str,
+    policy: UpstreamWheelPolicy | None,
+    rules: CompatibilityRules,
+    *,
+    farm_policy: UpstreamWheelPolicy,
+) -> WheelChanges:
+    """Give a project a policy of its own for wheels of upstream, or the farm's again (None).
+
+    With `missing`, the wheels are those that the project's page lists now.
+
+    Raises:
+        PiwheelsError: the page cannot be read, or there is no such project.
+    """
+    holds, wheels = policy or farm_policy, []
+    if holds is UpstreamWheelPolicy.MISSING:
+        page = await index.project(project)
+        if page is None:
+            raise RejectedError(f"{index.url} has no project {project}")
+        wheels = counting_wheels(page, holds)
+    changes = await upstream_wheels.set_project_policy(db, project, policy, wheels, rules)
+    if changes is None:
+        raise RejectedError(f"{project} was removed from this farm meanwhile")
+    return changes
 
 
 class UpstreamSync:
@@ -170,7 +203,7 @@ class UpstreamSync:
             options.max_concurrency, options.first_delay_s, options.max_delay_s
         )
         self._reconciler = Reconciler(
-            db, rules, options.retention_days, wheels_count=options.wheels == "missing"
+            db, rules, options.retention_days, wheel_policy=options.wheels
         )
         self._fill = ListingFill(
             db=db,
@@ -285,8 +318,8 @@ class UpstreamSync:
 
     async def _check_wheel_policy(self) -> None:
         """Read every page again if the policy changed: which wheels count depends on it."""
-        policy = self._options.wheels
-        if await upstream_wheels.set_policy(self._db, policy, SyncOptions().wheels):
+        policy = str(self._options.wheels)
+        if await upstream_wheels.set_policy(self._db, policy, str(SyncOptions().wheels)):
             text = f"the policy for wheels of the upstream is {policy!r} now: pages are read again"
             self._notice = text, time.monotonic()
             await self._reconciler.record_event(text)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from piwheels.db.upstream_wheels import UpstreamWheel
 from piwheels.index_client.page import FileKind, ProjectPage
+from piwheels.model import UpstreamWheelPolicy
 from piwheels.wheel.tags import compatibility_of
 
 #: Wheels that no Linux target can use are not stored.
@@ -11,12 +12,15 @@ _OTHER_SYSTEMS = ("win32", "win_amd64", "win_arm64", "win_arm32")
 _OTHER_PREFIXES = ("macosx_", "ios_", "android_", "emscripten_", "wasm", "pyodide_")
 
 
-def counting_wheels(page: ProjectPage) -> list[UpstreamWheel]:
+def counting_wheels(page: ProjectPage, policy: UpstreamWheelPolicy) -> list[UpstreamWheel]:
     """The wheels of a page that installers take from upstream: not yanked, for Linux or any system.
 
-    Of wheels of a release with the same compatibility and Requires-Python, the first by name.
+    None with the policy `build`. Of wheels of a release with the same compatibility and
+    Requires-Python, the first by name.
     """
     found: dict[tuple[str, str, str], UpstreamWheel] = {}
+    if policy is UpstreamWheelPolicy.BUILD:
+        return []
     for wheel in sorted(_usable(page), key=lambda wheel: wheel.filename):
         key = (wheel.version, wheel.compatibility.identifier, wheel.requires_python)
         found.setdefault(key, wheel)

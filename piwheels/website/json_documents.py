@@ -162,6 +162,10 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     skip_reason: Annotated[
         str | None, Meta(description="why the project is skipped; null if it is not")
     ] = field(name="skipped")
+    upstream_wheel_policy: Annotated[
+        str | None,
+        Meta(description="its own policy for wheels of upstream; null if it is the farm's"),
+    ]
     names: Annotated[tuple[str, ...], Meta(description="aliases")]
     recipes: Annotated[
         tuple[RecipeJson, ...], Meta(description="what its builds need; written, then learned")

@@ -111,6 +111,8 @@ ALTER TABLE projects RENAME COLUMN since TO follow_since;
 ALTER TABLE projects RENAME COLUMN existing TO existing_versions;
 ALTER TABLE projects RENAME COLUMN skip TO skip_reason;
 ALTER TABLE projects RENAME COLUMN pure TO is_pure;
+ALTER TABLE projects ADD COLUMN upstream_wheel_policy text
+    CHECK (upstream_wheel_policy IN ('build', 'missing'));
 ALTER TABLE projects ADD COLUMN min_memory_bytes bigint NOT NULL DEFAULT 0;
 -- Who added a project was not recorded.
 ALTER TABLE projects ADD COLUMN is_named boolean NOT NULL DEFAULT true;

@@ -15,7 +15,7 @@ from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.page import ProjectPage
 from piwheels.index_client.pip_config import pip_index_url
-from piwheels.model import Release, Target
+from piwheels.model import Release, Target, UpstreamWheelPolicy
 from piwheels.upstream.selection import newest_release, releases_of
 from piwheels.upstream.wheels import counting_wheels
 from piwheels.wheel.tags import PackagingRules, make_target
@@ -101,7 +101,7 @@ def _need(page: ProjectPage, release: Release, target: Target) -> str:
     covered = any(
         RULES.tag_rank(wheel.compatibility, target) is not None
         and RULES.allows_python(wheel.requires_python, target)
-        for wheel in counting_wheels(page)
+        for wheel in counting_wheels(page, UpstreamWheelPolicy.MISSING)
         if wheel.version == release.version
     )
     return "upstream" if covered else "build"

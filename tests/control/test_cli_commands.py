@@ -24,6 +24,7 @@ from piwheels.requirements import parse_requirements
 from piwheels.scheduler.reasons import NO_RUNNING_BUILD, NOT_CONNECTED
 from piwheels.wheel.tags import make_target as tag_target
 from tests.control.conftest import TARGET, Master
+from tests.fake_index import FakeIndex
 from tests.timeouts import WAIT_S
 from tests.wheel.factories import make_wheel, wheel_members, write_zip
 
@@ -258,6 +259,7 @@ async def test_every_command_can_print_json(
         ("skip", {"release": "demo", "reason": "enough"}),
         ("unskip", {"release": "demo"}),
         ("alias", {"name": "dem.o", "project": "demo"}),
+        ("policy", {"project": "demo", "policy": "default"}),
     ):
         assert (await json_output(command(config, name, **values)))["text"]
     async with shared.builder("pi8") as pi8:
@@ -283,6 +285,31 @@ async def test_every_command_can_print_json(
     ]
     removed = command(config, "remove", release="demo", yes=True)
     assert (await json_output(removed))["text"].startswith("demo was removed")
+
+
+async def test_a_project_gets_a_policy_for_wheels_of_the_upstream(
+    shared: Master, empty_upstream: FakeIndex
+) -> None:
+    wheel = "sample-1.0-py3-none-any.whl"
+    empty_upstream.add("sample", "sample-1.0.tar.gz", b"sdist")
+    empty_upstream.add("sample", wheel, b"wheel")
+    await piw(shared, "add", "sample")
+    begins = "the policy of sample for wheels of the upstream is now "
+    done = await piw(shared, "policy", "sample", "missing")
+    assert done.stdout == f"{begins}missing; now counting: 1 wheel\n"
+    assert (
+        f"upstream has {wheel}, which covers it" in (await piw(shared, "explain", "sample")).stdout
+    )
+    assert await shared.db.value("SELECT count(*) FROM jobs WHERE project = 'sample'") == 0
+    done = await piw(shared, "policy", "sample", "default")
+    assert done.stdout == f"{begins}the farm's (build); no longer counting: 1 wheel\n"
+    assert await shared.db.value("SELECT count(*) FROM jobs WHERE project = 'sample'") == 1
+    assert "policy of sample: missing" in (await piw(shared, "events")).stdout
+    refused = await piw(shared, "policy", "nobody", "missing", code=1)
+    assert refused.stderr == "piw: this farm has no project nobody\n"
+    refused = await piw(shared, "policy", "sample", "mirror", code=2)
+    assert "'mirror' is not one of 'build', 'missing', 'default'" in refused.stderr
+    empty_upstream.projects.clear()
 
 
 async def test_a_target_is_named_by_its_abi_if_there_is_one_platform(master: Master) -> None:

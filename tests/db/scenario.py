@@ -9,7 +9,12 @@ from typing import Any
 
 from piwheels.db import catalog, completed_builds, job_queue, target_queries
 from piwheels.db.database import Database
-from piwheels.db.upstream_wheels import UpstreamWheel, store_upstream_wheels
+from piwheels.db.upstream_wheels import (
+    UpstreamWheel,
+    policy_of,
+    set_project_policy,
+    store_upstream_wheels,
+)
 from piwheels.model import (
     Build,
     CompatibilityRules,
@@ -20,6 +25,7 @@ from piwheels.model import (
     RetryDecision,
     Sdist,
     Target,
+    UpstreamWheelPolicy,
     WheelCompatibility,
     WheelFile,
 )
@@ -291,7 +297,8 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     skips = await db.rows("SELECT * FROM target_skips")
     upstream = await db.rows(
         "SELECT w.*, k.tags, k.glibc FROM upstream_wheels w "
-        "JOIN wheel_compatibilities k USING (compatibility_id)"
+        "JOIN wheel_compatibilities k USING (compatibility_id) JOIN projects p USING (project) "
+        "WHERE p.upstream_wheel_policy IS DISTINCT FROM 'build'"
     )
     releases = await db.rows(
         "SELECT r.* FROM releases r JOIN projects p USING (project) "
@@ -380,6 +387,7 @@ class RandomWalk:
             (1, self.presence),
             (1, self.skip_for_target),
             (2, self.upstream_wheels),
+            (1, self.set_policy),
         ]
         weights = [weight for weight, _ in deeds]
         deed = self.random.choices([deed for _, deed in deeds], weights)[0]
@@ -434,12 +442,30 @@ class RandomWalk:
     async def upstream_wheels(self) -> None:
         """A page says which wheels the upstream has: some, or none any more."""
         project = self.random.choice(PROJECTS)
-        wheels = [
+
+        async def store() -> None:
+            await catalog.lock_projects(self.db, [project])
+            policy = await policy_of(self.db, project, UpstreamWheelPolicy.MISSING)
+            wheels = self._upstream_wheels_of(project, policy)
+            await store_upstream_wheels(self.db, [project], wheels, RULES)
+
+        await self.db.in_transaction(store)
+
+    def _upstream_wheels_of(self, project: str, policy: UpstreamWheelPolicy) -> list[UpstreamWheel]:
+        if policy is UpstreamWheelPolicy.BUILD:
+            return []
+        return [
             make_upstream_wheel(project, version, tags, self.random.choice(SPECIFIERS))
             for version in self.random.sample(VERSIONS, self.random.randint(0, 2))
             for tags in self.random.sample(_UPSTREAM_TAGS, self.random.randint(1, 2))
         ]
-        await store_upstream_wheels(self.db, [project], wheels, RULES)
+
+    async def set_policy(self) -> None:
+        """An operator changes the policy of a project, on a farm that builds what is missing."""
+        project = self.random.choice(PROJECTS)
+        policy = self.random.choice([None, *UpstreamWheelPolicy])
+        wheels = self._upstream_wheels_of(project, policy or UpstreamWheelPolicy.MISSING)
+        await set_project_policy(self.db, project, policy, wheels, RULES)
 
     async def claim(self) -> None:
         names = [target.name for target in TARGETS + NEWER_OS_TARGETS if self.random.random() < 0.7]

@@ -141,7 +141,8 @@ async def test_a_wheel_of_upstream_that_counts_leaves_no_job_for_its_targets(
     assert facts is not None
     statuses = explain_project("alpha", facts, StatusContext(served_targets=frozenset()))
     assert (statuses[0].target, statuses[0].state) == (CP39, State.UPSTREAM_WHEEL)
-    assert statuses[0].text.startswith(f"upstream has it: {wheel.filename}")
+    assert statuses[0].text.startswith(f"upstream has {wheel.filename}, which covers it: ")
+    assert "(policy missing, set for the farm)" in statuses[0].text
     unchanged = await store_upstream_wheels(farm, ["alpha"], [wheel], RULES)
     assert (unchanged.added, unchanged.removed) == (0, 0)
     changes = await store_upstream_wheels(farm, ["alpha"], [], RULES)
@@ -321,7 +322,7 @@ async def test_jobs_match_the_rules_after_random_steps(database: Database, seed:
     for _ in range(400):
         done.add(await walker.step())
         await check_jobs(database)
-    assert len(done) == 16, "every kind of step was taken"
+    assert len(done) == 17, "every kind of step was taken"
 
 
 async def _walk_concurrently(dsn: str, walkers: int, steps: int) -> None:

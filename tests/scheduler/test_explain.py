@@ -11,6 +11,7 @@ from piwheels.db.completed_builds import complete_job
 from piwheels.db.database import Database
 from piwheels.db.history import recent_builds
 from piwheels.db.upstream_pages import store_upstream_page
+from piwheels.db.upstream_wheels import set_project_policy
 from piwheels.model import (
     FailureClass,
     FailureEvidence,
@@ -19,6 +20,7 @@ from piwheels.model import (
     ProjectStatus,
     RetryDecision,
     UpstreamPage,
+    UpstreamWheelPolicy,
 )
 from piwheels.release_status import ReleaseStatus, StatusContext, explain_with_upstream
 from tests.db.scenario import (
@@ -29,6 +31,7 @@ from tests.db.scenario import (
     complete_job_with_retry_after,
     make_build,
     make_release,
+    make_upstream_wheel,
     make_wheel,
 )
 
@@ -322,6 +325,24 @@ async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
     )
     assert "not yanked" in await explain_last_check(farm, newest_version=None)
     assert len(await farm.explain(version="1.0")) == 1, "it is about the project as a whole"
+
+
+async def test_the_policy_of_a_project_for_wheels_of_the_upstream_is_told(farm: Farm) -> None:
+    await farm.release("1.0")
+    wheels = [make_upstream_wheel("demo", "1.0", "py3-none-any")]
+    await set_project_policy(farm.db, "demo", UpstreamWheelPolicy.MISSING, wheels, RULES)
+    covered, policy = await farm.explain()
+    assert covered.state == "upstream-wheel"
+    assert "upstream has demo-1.0-py3-none-any.whl, which covers it" in covered.as_text
+    assert "(policy missing, set for the project)" in covered.as_text
+    assert "policy missing of its own: nothing is built for a target" in policy.as_text
+    await set_project_policy(farm.db, "demo", UpstreamWheelPolicy.BUILD, [], RULES)
+    queued, policy = await farm.explain()
+    assert queued.state != "upstream-wheel"
+    assert "policy build of its own: every target is built" in policy.as_text
+    assert "`piw policy demo default` returns to that of the farm" in policy.as_text
+    await set_project_policy(farm.db, "demo", None, [], RULES)
+    assert len(await farm.explain()) == 1
 
 
 async def test_malformed_entries_of_a_page_are_reported(farm: Farm) -> None:

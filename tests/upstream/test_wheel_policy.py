@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
+from piwheels.db.upstream_wheels import WheelChanges
+from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.filenames import FileKind
 from piwheels.index_client.page import IndexFile, ProjectPage
+from piwheels.model import UpstreamWheelPolicy
+from piwheels.upstream.sync import SyncOptions, set_wheel_policy
 from piwheels.upstream.wheels import counting_wheels
 from tests.benchmarks.upstream_wheels import table as savings_table
+from tests.db.scenario import RULES
 from tests.fake_index import FakeIndex
 from tests.upstream.conftest import QUICK, QUICK_POLL, SyncHarness
 
-MISSING = replace(QUICK_POLL, wheels="missing")
+MISSING = replace(QUICK_POLL, wheels=UpstreamWheelPolicy.MISSING)
 BUILD = QUICK_POLL
 PURE = "demo-1.0-py3-none-any.whl"
 QUEUED = [("demo", "1.0")]
@@ -84,8 +90,68 @@ async def test_the_fill_of_a_new_farm_queues_nothing_that_upstream_has(
 ) -> None:
     upstream.add("other", "other-1.0.tar.gz", b"sdist")
     upstream.add_event("demo", "create", 1)
-    async with farm.running(replace(QUICK, follow_all=True, wheels="missing")):
+    async with farm.running(replace(QUICK, follow_all=True, wheels=UpstreamWheelPolicy.MISSING)):
         await farm.wait_until(farm.queue, [("other", "1.0")])
+
+
+async def set_policy(
+    farm: SyncHarness, policy: UpstreamWheelPolicy | None, options: SyncOptions, name: str = "demo"
+) -> WheelChanges:
+    async with SimpleIndex(farm.upstream.simple) as index:
+        return await set_wheel_policy(
+            farm.db, index, name, policy, RULES, farm_policy=options.wheels
+        )
+
+
+async def test_a_project_has_a_policy_of_its_own(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any]
+) -> None:
+    upstream.add("other", "other-1.0.tar.gz", b"sdist")
+    upstream.add("other", "other-1.0-py3-none-any.whl", b"wheel")
+    other = [("other", "1.0")]
+    assert await farm.add("demo", "other") == ["", ""]
+    async with farm.running(BUILD):
+        assert await farm.queue() == QUEUED + other
+        changes = await set_policy(farm, UpstreamWheelPolicy.MISSING, BUILD)
+        assert (changes.added, await farm.queue()) == (1, other)
+        await farm.wait_for_checks()
+        assert await farm.queue() == other, "a check of the page does not end it"
+        upstream_with_wheel["yanked"] = "broken"
+        await farm.wait_until(farm.queue, QUEUED + other)
+        del upstream_with_wheel["yanked"]
+        await farm.wait_until(farm.queue, other)
+        await set_policy(farm, None, BUILD)
+        assert await farm.queue() == QUEUED + other
+
+
+async def test_a_project_is_built_on_a_farm_that_builds_what_is_missing(
+    farm: SyncHarness, upstream_with_wheel: dict[str, Any]
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+        changes = await set_policy(farm, UpstreamWheelPolicy.BUILD, MISSING)
+        assert (changes.removed, await farm.queue()) == (1, QUEUED)
+        await farm.wait_for_checks()
+        assert await farm.add("demo") == [""]
+        assert await farm.queue() == QUEUED
+        await set_policy(farm, None, MISSING)
+        assert await farm.queue() == []
+
+
+async def test_a_policy_that_needs_a_page_is_refused_without_it(
+    farm: SyncHarness, upstream: FakeIndex, upstream_with_wheel: dict[str, Any]
+) -> None:
+    assert await farm.add("demo") == [""]
+    upstream.faults["/simple/demo/"] = 503
+    with pytest.raises(TransientError, match="503"):
+        await set_policy(farm, UpstreamWheelPolicy.MISSING, BUILD)
+    with pytest.raises(RejectedError, match="has no project nobody"):
+        await set_policy(farm, UpstreamWheelPolicy.MISSING, BUILD, "nobody")
+    with pytest.raises(RejectedError, match="nobody was removed from this farm"):
+        await set_policy(farm, UpstreamWheelPolicy.BUILD, BUILD, "nobody")
+    assert await farm.db.value("SELECT upstream_wheel_policy IS NULL FROM projects")
+    assert await farm.queue() == QUEUED
 
 
 def test_which_wheels_count() -> None:
@@ -100,8 +166,9 @@ def test_which_wheels_count() -> None:
         for name in names
     ]
     page = ProjectPage(project="demo", display_name="demo", files=tuple(files))
-    found = {wheel.filename for wheel in counting_wheels(page)}
+    found = {wheel.filename for wheel in counting_wheels(page, UpstreamWheelPolicy.MISSING)}
     assert found == {name for name, counts in names.items() if counts}
+    assert counting_wheels(page, UpstreamWheelPolicy.BUILD) == []
 
 
 def test_the_table_of_savings_counts_releases_of_each_target() -> None:

@@ -11,11 +11,12 @@ from piwheels.db import catalog, job_queue, page_digests, page_queue, site_queri
 from piwheels.db.database import Database
 from piwheels.db.page_digests import Basis
 from piwheels.db.page_queue import PageKind
+from piwheels.db.upstream_wheels import store_upstream_wheels
 from piwheels.website import project_writer
 from piwheels.website.page_data import Site
 from piwheels.website.project_writer import WriteRequest, WrittenProjects
 from piwheels.website.site_publisher import SitePublisher
-from tests.db.scenario import RULES, TARGETS, make_release, mark_yanked
+from tests.db.scenario import RULES, TARGETS, make_release, make_upstream_wheel, mark_yanked
 from tests.website.harness import SiteHarness
 
 _PROJECTS = ("alpha", "beta", "gamma")
@@ -144,6 +145,10 @@ _CHANGES: dict[str, Callable[[Database], Awaitable[object]]] = {
     ),
     "upstream page": lambda db: db.execute(
         "INSERT INTO upstream_pages VALUES ('alpha', '3.0', NULL, true, 0, '{}')"
+    ),
+    "policy": lambda db: db.execute("UPDATE projects SET upstream_wheel_policy = 'missing'"),
+    "upstream wheel": lambda db: store_upstream_wheels(
+        db, ["alpha"], [make_upstream_wheel("alpha", "1.0", "py3-none-any")], RULES
     ),
     "skipped target": lambda db: db.execute(
         "INSERT INTO target_skips SELECT 'alpha', '', target, 'no' FROM targets"

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from piwheels.errors import UsageError
-from piwheels.model import BuildRequest
+from piwheels.model import BuildRequest, UpstreamWheelPolicy
 from piwheels.protocol.commands.definition import (
     CommandDefinition,
     Confirm,
@@ -41,6 +41,7 @@ __all__ = [
     "Prioritize",
     "Remove",
     "Retry",
+    "SetWheelPolicy",
     "Skip",
 ]  # the messages: they are exported by `protocol.messages`
 
@@ -76,6 +77,13 @@ class Alias(CommandMessage, frozen=True, kw_only=True):
 
     name: ShortText
     project: ShortText | None = None
+
+
+class SetWheelPolicy(CommandMessage, frozen=True, kw_only=True):
+    """Set what wheels of the upstream count for in a project; None is the farm's policy."""
+
+    project: ShortText
+    policy: UpstreamWheelPolicy | None = None
 
 
 class Retry(CommandMessage, frozen=True, kw_only=True):
@@ -260,6 +268,32 @@ ALIAS = CommandDefinition(
 )
 
 
+_FARM_POLICY = "default"
+
+
+def _policy(inputs: Inputs) -> SetWheelPolicy:
+    known = [str(policy) for policy in UpstreamWheelPolicy]
+    policy = UpstreamWheelPolicy(inputs.text) if inputs.text in known else None
+    return SetWheelPolicy(project=inputs.project, policy=policy)
+
+
+POLICY = CommandDefinition(
+    name="policy",
+    message=SetWheelPolicy,
+    summary="Set whether targets of a project are built that a wheel of the upstream covers.",
+    details="`build` builds every target; `missing` builds only targets that no wheel of the "
+    "upstream covers, because installers take that wheel from there; `default` is the farm's "
+    "setting `upstream.wheels`. `piw explain PROJECT` tells which policy holds.",
+    examples=("piw policy numpy missing", "piw policy numpy default"),
+    parameters=(
+        Parameter("project", Kind.PROJECT),
+        Parameter("policy", Kind.CHOICE, choices=(*map(str, UpstreamWheelPolicy), _FARM_POLICY)),
+    ),
+    build=_policy,
+    audit=lambda body: f"policy of {body.project}: {body.policy or _FARM_POLICY}",
+)
+
+
 def _retry(inputs: Inputs, *, built: bool) -> Retry:
     return Retry(project=inputs.project, version=inputs.version, target=inputs.target, built=built)
 
@@ -367,5 +401,5 @@ IMPORT = CommandDefinition(
 )
 
 DEFINITIONS = (
-    ADD, REMOVE, SKIP, UNSKIP, ALIAS, RETRY, REBUILD, PRIORITIZE, IMPORT,
+    ADD, REMOVE, SKIP, UNSKIP, POLICY, ALIAS, RETRY, REBUILD, PRIORITIZE, IMPORT,
 )  # fmt: skip
