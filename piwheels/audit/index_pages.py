@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piwheels.audit import tree
-from piwheels.audit.finding import LEFT_TEMPORARY, Finding, Problem, Repair
+from piwheels.audit.finding import Finding
+from piwheels.audit.page_checks import (
+    Page,
+    check_pair,
+    gone_finding,
+    list_page_dir,
+    unknown_files,
+)
 from piwheels.audit.session import Session, is_project_name
 from piwheels.audit.tree import Entry, EntryKind
 from piwheels.db import audit_queries, index_queries
 from piwheels.db.page_queue import PageKind
 from piwheels.index.simple_pages import render_project
 from piwheels.model import IndexPage
-from piwheels.webroot import gz_path
 
-_PROJECTS = 100
+_PROJECTS = 20
 _LOOKS = 5
 _DIRS = 500
 _PAGES = ("index.html", "index.v1_json")
@@ -25,10 +31,15 @@ async def audit_index_pages(session: Session, after: str) -> None:
     if session.options.projects:
         await _check_projects(session, session.options.projects)
         return
+    if not await session.is_dir(session.webroot.simple_dir()):
+        return
+    total = await audit_queries.count_projects(session.db)
+    done = 0
     while names := await audit_queries.projects_with_files(session.db, after, _PROJECTS):
         await _check_projects(session, names)
         after = names[-1]
-        session.checkpoint(after, 0.5)
+        done += len(names)
+        session.checkpoint(after, min(done / max(total, 1), 1.0))
     await _check_dirs(session)
 
 
@@ -55,113 +66,31 @@ async def _look_again(session: Session, name: str) -> list[Finding]:
     return []
 
 
-async def _compare(session: Session, name: str, page: IndexPage | None) -> list[Finding]:
+async def _compare(session: Session, name: str, content: IndexPage | None) -> list[Finding]:
     """What is wrong with the files of a project's page."""
     folder = session.webroot.simple_dir(name)
-    try:
-        entry = tree.look(folder)
-        if entry is not None and entry.kind is not EntryKind.FOLDER:
-            return [_page_finding(session, folder, name, f"a {entry.kind} is where it ought to be")]
-        there = tree.list_dir(folder)
-    except OSError as error:
-        return [session.unreadable(folder, error, name)]
-    unknown = _unknown_files(session, folder, name, there)
-    if page is None:
-        is_page = any(entry.name in _FILES for entry in there)
-        return unknown + ([_gone(session, folder, name)] if is_page else [])
-    rendered = render_project(page)
-    findings = []
-    for file, content in zip(_PAGES, (rendered.html, rendered.json), strict=True):
-        path = folder / file
-        if detail := _page_problem(path, content):
-            findings.append(_page_finding(session, path, name, detail))
-        if detail := _gz_problem(gz_path(path), content):
-            findings.append(_page_finding(session, gz_path(path), name, detail))
-        await session.compared(read_bytes=len(content))
-    return findings + unknown
-
-
-def _page_problem(path: Path, content: bytes) -> str:
-    """What is wrong with a page; "" if nothing is."""
-    try:
-        entry = tree.look(path)
-        if entry is None:
-            return "the page is not there"
-        if not entry.is_file:
-            return f"a {entry.kind} is where the page ought to be"
-        if entry.size_bytes != len(content) or tree.read_file(path, len(content)) != content:
-            return "the page does not list what the database does"
-    except OSError as error:
-        return f"the page cannot be read: {error.strerror}"
-    return ""
-
-
-def _gz_problem(path: Path, content: bytes) -> str:
-    """What is wrong with the compressed file of a page; "" if nothing is."""
-    try:
-        entry = tree.look(path)
-        if entry is None:
-            return "the compressed page is not there"
-        if not entry.is_file:
-            return f"a {entry.kind} is where the compressed page ought to be"
-        if not tree.gzip_has_content(path, content):
-            return "the compressed page has another content"
-    except OSError as error:
-        return f"the compressed page cannot be read: {error.strerror}"
-    return ""
-
-
-def _page_finding(session: Session, path: Path, name: str, detail: str) -> Finding:
-    """The finding of a page; one that the publisher would take for up to date is moved aside."""
-    entry = tree.look(path)
-    in_the_way = entry is not None and (not entry.is_file or path.suffix == ".gz")
-    return Finding(
-        problem=Problem.WRONG if entry else Problem.MISSING,
-        path=session.relative(path),
-        project=name,
-        detail=detail,
-        repair=Repair.MOVE_AND_WRITE_PAGE if in_the_way else Repair.WRITE_PAGE,
-        page_kind=PageKind.SIMPLE,
-        page_key=name,
+    page = Page(kind=PageKind.SIMPLE, key=name, project=name)
+    there = list_page_dir(session, folder, page)
+    if isinstance(there, Finding):
+        return [there]
+    findings = unknown_files(
+        session, folder, [entry for entry in there if entry.name not in _FILES], name
     )
-
-
-def _unknown_files(
-    session: Session, folder: Path, name: str, there: Sequence[Entry]
-) -> list[Finding]:
-    """What is in a project's directory besides its page."""
-    return [
-        Finding(
-            problem=Problem.EXTRA,
-            path=session.relative(folder / entry.name),
-            project=name,
-            detail=LEFT_TEMPORARY if entry.is_temporary else "no page has this name",
-            repair=Repair.MOVE_ASIDE,
-        )
-        for entry in there
-        if entry.name not in _FILES and not session.is_fresh(entry)
-    ]
-
-
-# --- pages of projects that are gone ---
-
-
-def _gone(session: Session, folder: Path, name: str) -> Finding:
-    return Finding(
-        problem=Problem.EXTRA,
-        path=session.relative(folder),
-        project=name,
-        detail="the index lists no project of this name",
-        repair=Repair.WRITE_PAGE,
-        page_kind=PageKind.SIMPLE,
-        page_key=name,
-    )
+    if content is None:
+        if any(entry.name in _FILES for entry in there):
+            detail = "the index lists no project of this name"
+            findings.append(gone_finding(session, folder, page, detail))
+        return findings
+    rendered = render_project(content)
+    for file, expected in zip(_PAGES, (rendered.html, rendered.json), strict=True):
+        findings += await check_pair(session, folder / file, page, expected)
+    return findings
 
 
 async def _check_dirs(session: Session) -> None:
     """Look in simple/ for what is no project's."""
     folder = session.webroot.simple_dir()
-    if not await session.is_dir(folder) or tree.look(folder) is None:
+    if tree.look(folder) is None:
         return
     for batch in tree.scan_batches(folder, _DIRS):
         names = [entry.name for entry in batch if is_project_name(entry.name)]

@@ -8,10 +8,13 @@ from pathlib import Path
 from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import ReportedFinding
 from piwheels.audit.index_pages import audit_index_pages
+from piwheels.audit.logs import audit_logs
 from piwheels.audit.moved_aside import MovedAside
 from piwheels.audit.position import Counts, forget_position, load_position
+from piwheels.audit.project_pages import audit_project_pages
 from piwheels.audit.repair import Repairer
 from piwheels.audit.session import AuditOptions, Session
+from piwheels.audit.site_pages import audit_site_pages
 from piwheels.audit.wheels import audit_wheels
 from piwheels.db import audit_queries, catalog
 from piwheels.db.database import Database
@@ -21,6 +24,9 @@ from piwheels.webroot import Webroot
 _PARTS: dict[str, Callable[[Session, str], Awaitable[None]]] = {
     "wheels": audit_wheels,
     "index pages": audit_index_pages,
+    "project pages": audit_project_pages,
+    "logs": audit_logs,
+    "site pages": audit_site_pages,
 }
 
 
@@ -77,8 +83,13 @@ def _repairer(db: Database, webroot: Webroot, state_dir: Path) -> Repairer:
 async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) -> None:
     """Refuse to audit what is not there: a disk that is not mounted is no lost file."""
     root = webroot.root
-    if not root.is_dir():
-        raise AuditError(f"{root} (webroot.root) is not there; is its disk mounted?")
+    is_there = False
+    with contextlib.suppress(OSError):
+        is_there = root.is_dir()
+    if not is_there:
+        raise AuditError(
+            f"{root} (webroot.root) is not there, or closed to this account; is its disk mounted?"
+        )
     unknown = set(options.projects) - await catalog.existing_projects(db, options.projects)
     if unknown:
         raise AuditError(f"the farm has no project {min(unknown)}")

@@ -10,6 +10,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,13 +118,22 @@ def _kind(state: os.stat_result) -> EntryKind:
     return EntryKind.LINK if stat.S_ISLNK(state.st_mode) else EntryKind.OTHER
 
 
+def open_file(path: Path) -> BufferedReader:
+    """A regular file, to read.
+
+    Raises:
+        OSError: it cannot be read, or is a symbolic link.
+    """
+    return os.fdopen(_open(path), "rb")
+
+
 def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file, at most so much of it.
 
     Raises:
         OSError: it cannot be read, or is a symbolic link.
     """
-    with os.fdopen(_open(path), "rb") as file:
+    with open_file(path) as file:
         return file.read(max_bytes)
 
 
@@ -133,7 +143,7 @@ def hash_file(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or is a symbolic link.
     """
-    with os.fdopen(_open(path), "rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -149,7 +159,7 @@ def gzip_has_content(path: Path, content: bytes) -> bool:
         OSError: it cannot be read, or is a symbolic link.
     """
     try:
-        with os.fdopen(_open(path), "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
+        with open_file(path) as file, gzip.GzipFile(fileobj=file) as unpacked:
             return unpacked.read(len(content) + 1) == content
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return False
@@ -162,7 +172,7 @@ def is_whole_gzip(path: Path) -> bool:
         OSError: it cannot be read, or is a symbolic link.
     """
     try:
-        with os.fdopen(_open(path), "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
+        with open_file(path) as file, gzip.GzipFile(fileobj=file) as unpacked:
             while unpacked.read(_CHUNK_BYTES):
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile):

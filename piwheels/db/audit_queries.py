@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
+from piwheels.db.row_counts import row_counts
 from piwheels.model import Struct
 
 
@@ -114,6 +115,26 @@ async def projects_with_files(db: Database, after: str, limit: int) -> list[str]
     return [row["project"] for row in rows]
 
 
+async def projects_with_listed_files(db: Database, after: str, limit: int) -> list[str]:
+    """Projects that the list of all projects names, by name, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects p
+         WHERE project > %(after)s
+           AND EXISTS (
+               SELECT FROM files f
+                WHERE f.project = p.project
+                  AND NOT EXISTS (
+                      SELECT FROM releases r
+                       WHERE r.project = f.project AND r.version = f.version
+                         AND r.missing_since IS NOT NULL))
+         ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [row["project"] for row in rows]
+
+
 async def is_page_pending(db: Database, kind: str, key: str) -> bool:
     """Whether a page has yet to be written."""
     return bool(
@@ -176,3 +197,114 @@ async def among_projects_with_files(db: Database, names: Sequence[str]) -> set[s
         {"names": list(names)},
     )
     return {row["project"] for row in rows}
+
+
+async def count_projects(db: Database) -> int:
+    """How many projects the farm has, as it is counted all the time."""
+    return (await row_counts(db)).total("projects")
+
+
+async def projects_with_releases(db: Database, after: str, limit: int) -> list[str]:
+    """Projects that have releases, and so pages, by name, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects p
+         WHERE project > %(after)s
+           AND EXISTS (SELECT FROM releases r WHERE r.project = p.project)
+         ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [row["project"] for row in rows]
+
+
+async def among_projects_with_releases(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these names that are projects with releases."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects p
+         WHERE project = ANY (%(names)s)
+           AND EXISTS (SELECT FROM releases r WHERE r.project = p.project)
+        """,
+        {"names": list(names)},
+    )
+    return {row["project"] for row in rows}
+
+
+async def among_projects_and_aliases(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these names that are projects or aliases."""
+    rows = await db.rows(
+        """
+        SELECT project AS name FROM projects WHERE project = ANY (%(names)s)
+         UNION ALL
+        SELECT alias FROM project_aliases WHERE alias = ANY (%(names)s)
+        """,
+        {"names": list(names)},
+    )
+    return {row["name"] for row in rows}
+
+
+async def aliases(db: Database, after: str, limit: int) -> list[tuple[str, str]]:
+    """Aliases that are no project's name, with their projects, by name, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT alias, project FROM project_aliases a
+         WHERE alias > %(after)s
+           AND NOT EXISTS (SELECT FROM projects p WHERE p.project = a.alias)
+         ORDER BY alias LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [(row["alias"], row["project"]) for row in rows]
+
+
+async def is_alias(db: Database, name: str) -> bool:
+    """Whether a name is an alias."""
+    return bool(
+        await db.value("SELECT true FROM project_aliases WHERE alias = %(name)s", {"name": name})
+    )
+
+
+class BuildLog(Struct, frozen=True, kw_only=True):
+    """A build that has a log."""
+
+    build_id: int
+    project: str
+
+
+async def builds_between(db: Database, first: int, last: int) -> dict[int, str]:
+    """The project of each build with a number in a range, those that run included."""
+    rows = await db.rows(
+        """
+        SELECT build_id, project FROM builds WHERE build_id BETWEEN %(first)s AND %(last)s
+         UNION ALL
+        SELECT build_id, project FROM jobs WHERE build_id BETWEEN %(first)s AND %(last)s
+         UNION ALL
+        SELECT last_build_id, project FROM jobs
+         WHERE last_build_id BETWEEN %(first)s AND %(last)s
+        """,
+        {"first": first, "last": last},
+    )
+    return {row["build_id"]: row["project"] for row in rows}
+
+
+async def builds_of(
+    db: Database, projects: Sequence[str], after: int, limit: int
+) -> list[BuildLog]:
+    """The completed builds of projects, by number, after one of them."""
+    rows = await db.rows(
+        """
+        SELECT build_id, project FROM builds
+         WHERE project = ANY (%(projects)s) AND build_id > %(after)s
+         ORDER BY build_id LIMIT %(limit)s
+        """,
+        {"projects": list(projects), "after": after, "limit": limit},
+    )
+    return [BuildLog(**row) for row in rows]
+
+
+async def last_build_id(db: Database) -> int:
+    """The highest number that a build was ever given."""
+    return int(
+        await db.value("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM build_ids")
+    )

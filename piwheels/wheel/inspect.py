@@ -67,6 +67,19 @@ def inspect_wheel(path: Path) -> WheelInfo:
         raise RejectedError(_printable_line(f"{path.name}: {error}")) from error
 
 
+def read_metadata(path: Path) -> bytes:
+    """The METADATA file of a wheel; nothing else of it is checked.
+
+    Raises:
+        RejectedError: it is not a valid wheel.
+        OSError: it cannot be read.
+    """
+    name = untrusted_names.parse_wheel_filename(path.name)
+    with Archive.open(path) as archive:
+        folder = validate.find_dist_info(archive, name.project, name.version)
+        return archive.read(f"{folder}/METADATA", _MAX_METADATA_BYTES)
+
+
 def check_matches_job(info: WheelInfo, job: Job, target: Target) -> None:
     """Check that a wheel is of the job's release, and installs on the job's target.
 

@@ -14,13 +14,19 @@ from tests.timeouts import WAIT_S
 Done = subprocess.CompletedProcess[str]
 
 
-async def run_piw(farm: AuditedFarm, *arguments: str) -> Done:
-    """Run `piw audit` on a farm, with a configuration of its own."""
+def write_config(farm: AuditedFarm) -> Path:
+    """A configuration of a farm, beside it."""
     config = farm.state_dir.with_name("piwheels.toml")
     config.write_text(
         f'[webroot]\nroot = "{farm.root}"\n[master]\nspool_dir = "{farm.state_dir}"\n'
         f"[database]\ndsn = {json.dumps(farm.db.dsn)}\n"
     )
+    return config
+
+
+async def run_piw(farm: AuditedFarm, *arguments: str) -> Done:
+    """Run `piw audit` on a farm."""
+    config = write_config(farm)
     program = Path(sys.executable).with_name("piw")
     command = [str(program), "audit", "--config", str(config), *arguments]
 

@@ -14,7 +14,8 @@ _NAMES = ("index.html", "index.html.gz", "index.v1_json", "index.v1_json.gz")
 
 async def test_damaged_pages_are_written_again(farm: AuditedFarm) -> None:
     before = farm.files()
-    for name, damage in itertools.product(_NAMES, ("lost", "other bytes", "folder", "link")):
+    kinds = itertools.cycle(("lost", "other bytes", "folder", "link", "other bytes"))
+    for name, damage in zip(_NAMES * 2, kinds, strict=False):
         _damage(farm.root / "simple" / "alpha" / name, damage)
         (found,) = await farm.audit(fix=True)
         assert found.problem is (Problem.MISSING if damage == "lost" else Problem.WRONG)
