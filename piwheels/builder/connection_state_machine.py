@@ -15,7 +15,7 @@ from piwheels.builder import connection_events as events
 from piwheels.builder import connection_instructions as instructions
 from piwheels.builder.connection_events import Event
 from piwheels.builder.connection_instructions import Instruction
-from piwheels.model import Job
+from piwheels.model import STARTING, Job
 from piwheels.model.transitions import InvariantError, Transition, TransitionLog, event_name
 from piwheels.protocol.messages import (
     Ack,
@@ -67,7 +67,7 @@ class CurrentBuild:
     job: Job
     stage: BuildStage
     result: BuildFinished | None = None
-    phase: str = "starting"
+    phase: str = STARTING
     phase_started_at: float = 0.0
     log_offset: int = 0
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from piwheels.formatting import format_duration
-from piwheels.model import AuditEvent, BuildSummary, Outcome, short_target_name
+from piwheels.model import STARTING, AuditEvent, BuildSummary, Outcome, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
     BuilderChanged,
@@ -53,7 +53,7 @@ class ProgressPrinter:
         if before is None or before[0] != view.build:
             self._print_timestamped(f"{job}: started on {view.label} (build {view.build})")
         # A build that was running already may be in a later phase than the first.
-        if view.phase:
+        if view.phase not in {"", STARTING}:
             self._print_timestamped(f"{job}: {view.phase}", "dim")
 
     def _describe_job(self, project: str, version: str, target: str) -> str:

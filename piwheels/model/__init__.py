@@ -51,6 +51,7 @@ from piwheels.model.metrics import QueueStatus as QueueStatus
 from piwheels.model.metrics import TargetResults as TargetResults
 from piwheels.model.metrics import total_results as total_results
 from piwheels.model.phases import MAX_PHASES as MAX_PHASES
+from piwheels.model.phases import STARTING as STARTING
 from piwheels.model.phases import BuildPhase as BuildPhase
 from piwheels.model.project_metadata import ListedProject as ListedProject
 from piwheels.model.project_metadata import ProjectListing as ProjectListing

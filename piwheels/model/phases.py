@@ -8,6 +8,8 @@ from piwheels.model.base import Struct
 
 #: The most phases that are kept of a build; the last one lasts to its end.
 MAX_PHASES = 50
+#: The phase of a build until its builder reports one.
+STARTING = "starting"
 
 
 class BuildPhase(Struct, frozen=True, kw_only=True):

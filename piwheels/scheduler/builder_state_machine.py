@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from piwheels.model import Job
+from piwheels.model import STARTING, Job
 from piwheels.model.transitions import (
     DISCONNECTED,
     InvariantError,
@@ -334,7 +334,7 @@ class BuilderStateMachine(FarmState):
         if self.why_no_job(session):
             return [UnclaimJob(label, job.build_id), *self._offer_job(session)]
         self.outage.on_job_started(label)
-        session.start_job(job, now, "starting", now)
+        session.start_job(job, now, STARTING, now)
         return [
             SendMessage(label, StartBuild(job=job)),
             CreateLog(job.build_id),

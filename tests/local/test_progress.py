@@ -21,7 +21,7 @@ def _print_phases(builds_and_phases: list[tuple[int | None, str]]) -> None:
 @pytest.mark.parametrize(
     ("seen", "printed"),
     [
-        ([(None, ""), (1, ""), (1, "fetching"), (1, "fetching")], ["started", "fetching"]),
+        ([(None, ""), (1, "starting"), (1, "fetching"), (1, "fetching")], ["started", "fetching"]),
         # The build began before the first event, and its phase does not change for an hour.
         ([(1, "building"), (1, "building")], ["started", "building"]),
         (
