@@ -70,6 +70,9 @@ class CommandApp(NavigationApp):
         if action.screens and self.current_screen.screen_name not in action.screens:
             where = join_words([screen.capitalize() for screen in action.screens])
             return f"{action.label} is a key of {where}."
+        ended = [target.note for target in self.current_screen.action_targets() if target.has_ended]
+        if action.requires is Requirement.BUILDER and ended:
+            return ended[0]
         return f"{action.label} requires {action.requires or 'another screen'}."
 
     def targets_for(self, action: Action) -> tuple[ActionTarget, ...]:

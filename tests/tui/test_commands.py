@@ -261,6 +261,20 @@ async def test_an_event_says_that_a_builder_has_ended_by_order(
     await stage.wait_for_text("builder pi007 left: killed by ada@here")
 
 
+async def test_nothing_is_sent_to_a_builder_that_has_ended(
+    farm: SimFarm, stage: AppHarness
+) -> None:
+    await move_to(stage, "pi007")
+    await stage.press("K", *CONFIRM_KEYS)
+    await stage.wait_for_text("■ ended")
+    await move_to(stage, "pi007")
+    for key in "DKzZ":
+        await stage.press(key)
+        await stage.wait_for_text("pi007 has ended; start its process on its machine")
+        assert stage.console.screen is stage.table  # it asks nothing
+    assert len(sent_messages(farm)) == 1
+
+
 async def test_a_sheet_leaves_marked_rows_in_sight(farm: SimFarm) -> None:
     async with run_console(
         MasterConnection(farm.address, operator_name="ada@here"), size=(80, 16)

@@ -62,7 +62,12 @@ def builder_target(key: str, view: BuilderView) -> ActionTarget:
     name = terminal_safe(view.label)
     state = terminal_safe(view.state)
     return ActionTarget(
-        key=key, name=name, builder=view.label, details=("", state), note=_silence(view)
+        key=key,
+        name=name,
+        builder=view.label,
+        details=("", state),
+        note=_silence(view),
+        has_ended=view.state is BuilderState.ENDED,
     )
 
 

@@ -63,12 +63,13 @@ class ActionTarget:
     details: tuple[str, ...] = ()  # what else tells of it in a list: release, phase
     running: str = ""  # how long its build has run, where one runs
     note: str = ""  # why a command may not reach it: "silent, may not answer"
+    has_ended: bool = False  # a builder that ran; no command reaches it
 
     def satisfies(self, requirement: Requirement) -> bool:
         """Whether an action with this requirement applies to the row."""
         match requirement:
             case Requirement.BUILDER:
-                return bool(self.builder)
+                return bool(self.builder) and not self.has_ended
             case Requirement.RUNNING_BUILD:
                 return bool(self.builder) and self.is_building
             case Requirement.BUILD:
