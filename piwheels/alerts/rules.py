@@ -192,7 +192,7 @@ RULES: dict[AlertRule, Rule] = {
     AlertRule.KEYS: Rule(
         "when a peer whose key is not authorized was refused",
         "when none was refused for 1 h",
-        "Authorize the key with `piw key authorize`, or stop that builder or console.",
+        "Authorize it: a builder by `piw builder authorize`, a console by `piw key authorize`.",
     ),
     AlertRule.PACKAGES: Rule(
         "when releases wait for Debian packages that no builder has",

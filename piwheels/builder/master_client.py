@@ -39,7 +39,7 @@ from piwheels.protocol.messages import (
     UploadOffer,
     Welcome,
 )
-from piwheels.protocol.sockets import Dealer, KeyPair, NotConnectedError
+from piwheels.protocol.sockets import CONNECTION_ENDED, Dealer, KeyPair, NotConnectedError
 from piwheels.sanitize import truncate_line
 
 log = logging.getLogger(__name__)
@@ -208,8 +208,11 @@ class MasterClient:
             self._events.put_nowait(events.MessageReceived(connection, message))
 
     async def _watch(self, dealer: _Connection) -> None:
-        """Note why the master ends the connection, for the log."""
-        self._end = await dealer.disconnected("this builder's key: it has to be authorized there")
+        """Wait until the master rejects this builder's key; ZeroMQ repairs other disconnections."""
+        key = "this builder's key: it has to be authorized there"
+        while (reason := await dealer.disconnected(key)) == CONNECTION_ENDED:
+            pass
+        self._end = reason
 
     async def _close(self) -> None:
         for task in (self._receiving, self._watching):
@@ -225,11 +228,27 @@ class MasterClient:
         if self._dealer is None:
             return None  # an earlier message of the same event could not be sent
         try:
-            await self._dealer.send(message, timeout_s=timeout_s)
+            await self._send_unless_rejected(self._dealer, message, timeout_s)
         except NotConnectedError as error:
             await self._close()
-            return events.ConnectionLost(self.machine.connection, self._end or str(error))
+            return events.ConnectionLost(self.machine.connection, str(error))
         return None
+
+    async def _send_unless_rejected(
+        self, dealer: _Connection, message: FromBuilder, timeout_s: float
+    ) -> None:
+        """Send; a key that the master rejected ends this at once, as nothing would connect it."""
+        if self._watching is None:
+            raise NotConnectedError("the connection is closed")
+        sending = asyncio.create_task(dealer.send(message, timeout_s=timeout_s))
+        try:
+            await asyncio.wait({sending, self._watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise NotConnectedError(self._end or CONNECTION_ENDED)
+            sending.result()
+        finally:
+            if not sending.done():
+                await _cancel(sending)
 
     async def _send_log(self, build_id: int, offset: int) -> events.ConnectionLost | events.LogSent:
         while data := self.job_dir.read_log(offset, _LOG_CHUNK_BYTES):

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -314,6 +314,21 @@ async def test_a_permanent_rejection_ends_the_builder_with_its_reason(
     with pytest.raises(RejectedByMasterError, match="protocol 2, please"):
         async with asyncio.timeout(WAIT_S):
             await task
+
+
+async def test_a_builder_that_waits_says_so_and_connects_once_its_key_is_authorized(
+    farm: MasterAndBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = KeyStore(farm.folder / "keys")
+    pair = keys.generate("late")
+    late = replace(farm, endpoints=replace(farm.endpoints, key=pair))
+    task = asyncio.create_task(late.client(FakeBuild()).run())
+    async with asyncio.timeout(WAIT_S):
+        while "it has to be authorized there; retrying" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    keys.authorize(Role.BUILDER, "late", pair.public)
+    await farm.master.welcome()
+    await stop(task)
 
 
 async def test_an_internal_error_ends_the_build_and_not_the_builder(farm: MasterAndBuilder) -> None:

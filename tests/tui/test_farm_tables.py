@@ -21,6 +21,7 @@ from piwheels.model import (
     NamedCount,
     Outcome,
     QueueStatus,
+    RefusedKey,
     Severity,
 )
 from piwheels.protocol.messages import (
@@ -593,3 +594,26 @@ def test_a_status_without_alerts_keeps_them_and_a_change_replaces_them() -> None
     assert [it.alert_id for it in state.alerts] == ["tree"]
     state.apply_update(AlertsChanged(alerts=(alert("hot"),)), NOW)
     assert [it.alert_id for it in state.alerts] == ["hot"]
+
+
+def test_builders_that_wait_are_rows_before_the_others() -> None:
+    at = datetime.fromtimestamp(NOW, UTC)
+    refused = (
+        RefusedKey("builder", "1f" * 32, at, "192.0.2.7"),
+        RefusedKey("builder", "2e" * 32, at, "192.0.2.8", "attic\x1b[31m"),
+        RefusedKey("console", "3d" * 32, at, "192.0.2.9"),
+    )
+    state = from_snapshot(FarmModel(builders=3).snapshot(), NOW)
+    assert state.status is not None
+    state.status = msgspec.structs.replace(state.status, refused_keys=refused)
+    nameless, named = builders_table.waiting_rows(state)
+    assert [cell.text for cell in nameless.cells[:3]] == [
+        "waiting",
+        "1f1f1f1f",
+        "not authorized: key 1f1f1f1f at 192.0.2.7",
+    ]
+    assert named.cells[1].text.startswith("attic")
+    assert "\x1b" not in named.cells[1].text
+    rows = builders_table.builder_rows(state, NOW)
+    assert len(nameless.cells) == len(rows[0].cells)
+    assert all(nameless.default_sort_key < row.default_sort_key for row in rows)
