@@ -88,7 +88,9 @@ class MetricsEndpoint:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= MAX_CONNECTIONS:
-            next(iter(self._connections)).cancel()
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]  # so that the next one to come ends another
+            oldest.cancel()
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._connections[task] = None
         task.add_done_callback(lambda done: self._connections.pop(done, None))

@@ -128,6 +128,19 @@ async def test_clients_that_say_nothing_or_half_do_not_hold_it(address: str) -> 
         writer.close()
 
 
+async def test_the_oldest_of_too_many_connections_is_closed(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.prometheus.endpoint.REQUEST_TIMEOUT_S", 10 * WAIT_S)
+    first, *others = [await _connect(address) for _ in range(MAX_CONNECTIONS + 1)]
+    async with asyncio.timeout(WAIT_S):
+        assert await first[0].read() == b""
+        others[0][1].write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert b"200 OK" in await others[0][0].readline()
+    for _, writer in (first, *others):
+        writer.close()
+
+
 async def test_an_endless_head_is_cut(address: str) -> None:
     _, writer = await _connect(address)
     with contextlib.suppress(ConnectionError):
