@@ -36,7 +36,7 @@ _UNSHARE_AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=6553
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SERVER_SETTINGS = {
     "listen_addresses": "",
-    "max_connections": "40",
+    "max_connections": "80",  # a master has about 25, and commands come and go
     "shared_buffers": "64MB",
     "unix_socket_permissions": "0700",
     "log_min_messages": "warning",
