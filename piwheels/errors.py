@@ -6,9 +6,16 @@ prints it unchanged, without a traceback.
 
 from typing import ClassVar
 
+import msgspec
+
 #: The exit status of a builder that an operator killed or drained: it stays ended until a person
 #: starts it. Neither systemd (RestartPreventExitStatus) nor `piw up` starts it again.
 EXIT_STAYS_ENDED = 3
+
+
+#: What msgspec raises for bytes that are nothing it can decode: its own errors, texts that are not
+#: UTF-8, and endless nesting.
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class PiwheelsError(Exception):

@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 import msgspec
 
 from piwheels.child_process import kill_process_group
-from piwheels.errors import RejectedError
+from piwheels.errors import MALFORMED, RejectedError
 
 #: Signals that a process causes by its own code.
 _CRASH_SIGNALS = frozenset(
@@ -145,7 +145,7 @@ def _result_of(reply_bytes: bytes, status: int, limits: Limits) -> msgspec.Raw:
         raise OSError(errno.ECANCELED, f"the process that read it was ended ({name})")
     try:
         answer = msgspec.msgpack.decode(reply_bytes, type=_Reply)
-    except msgspec.DecodeError:
+    except MALFORMED:
         raise OSError(errno.EPROTO, f"the process that read it failed ({status})") from None
     match answer:
         case _RejectedReply(reason=reason):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from piwheels.errors import MALFORMED
 from piwheels.model import Struct
 from piwheels.webroot import replace_file
 
@@ -52,7 +53,7 @@ def load_position(path: Path, options: str) -> Position | None:
     """The stored position of an audit with the same options, if there is one."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Position)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *MALFORMED):
         return None
     return found if (found.format, found.options) == (_FORMAT, options) else None
 

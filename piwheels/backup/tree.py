@@ -23,7 +23,7 @@ from piwheels.db import catalog, completed_builds, page_queue, restored
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
 from piwheels.db.restored import WheelRecord
-from piwheels.errors import RejectedError
+from piwheels.errors import MALFORMED, RejectedError
 from piwheels.formatting import format_count
 from piwheels.model import CompatibilityRules, Struct, WheelFile, projection
 from piwheels.scheduler import imported_wheels
@@ -220,7 +220,7 @@ class TreeRepair:
         """Keep the names that an index page lists for their contents: clients may have read it."""
         try:
             listed = msgspec.json.decode(page.read_bytes(), type=_ListedFiles)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, *MALFORMED):
             return
         hashes = {file.filename: file.hashes.get("sha256", "") for file in listed.files}
         await restored.reserve_names(

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from piwheels.builder.rmtree import remove_tree
+from piwheels.errors import MALFORMED
 from piwheels.model import Job
 from piwheels.protocol.messages import MAX_LOG_BYTES, BuildFinished
 from piwheels.webroot import replace_file
@@ -36,7 +37,7 @@ class JobDir:
         try:
             job = msgspec.msgpack.decode(self._job.read_bytes(), type=Job)
             built = msgspec.msgpack.decode(self._result.read_bytes(), type=BuildFinished)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *MALFORMED):
             self.clear()
             return None
         return job, built

@@ -40,7 +40,7 @@ def edited(file: Path, text: str, values: Mapping[str, Any]) -> str:
     """
     try:
         expected = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: {error}") from None
     for key, value in values.items():
         section, _, name = key.partition(".")
@@ -59,7 +59,7 @@ def unknown_setting(key: str) -> UsageError:
 def _contains(text: str, expected: dict[str, Any]) -> bool:
     try:
         return tomllib.loads(text) == expected
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.errors import ConfigError
+from piwheels.errors import MALFORMED, ConfigError
 from piwheels.provenance import ed25519
 from piwheels.provenance.public_keys import PublicKey, PublicKeys
 from piwheels.webroot import replace_file
@@ -87,7 +87,7 @@ class SigningKeys:
             return []
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except MALFORMED:
             raise ConfigError(
                 f"{self.path} holds no signing keys: restore it from a backup, or remove it to "
                 "have new ones made, which do not verify what the old ones signed"

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from piwheels.config import BuilderSection
-from piwheels.errors import ConfigError
+from piwheels.errors import MALFORMED, ConfigError
 from piwheels.formatting import format_size
 from piwheels.model import RootState, Struct
 from piwheels.webroot import replace_file
@@ -116,7 +116,7 @@ class RootStore:
         try:
             folder = link.resolve(strict=True)
             record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=RootRecord)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *MALFORMED):
             return None
         return MadeRoot(record=record, folder=folder)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from piwheels.errors import MALFORMED
 from piwheels.protocol.messages import MAX_LOG_BYTES, MAX_TAIL_BYTES, LogTail
 from piwheels.scheduler.log_arrivals import LogArrivals, compress_log, read_arrivals
 from piwheels.webroot import Webroot, replace_file
@@ -164,7 +165,7 @@ class LogSpool:
             try:
                 stored = self._arrivals_path(build).read_bytes()
                 self._arrivals[build] = msgspec.msgpack.decode(stored, type=LogArrivals)
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, *MALFORMED):
                 self._arrivals[build] = None
         return self._arrivals[build]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from piwheels.errors import ConfigError, RejectedError
+from piwheels.errors import MALFORMED, ConfigError, RejectedError
 from piwheels.model import IssuedInvitation, RefusedKey
 from piwheels.protocol.keys import (
     KeyStore,
@@ -314,7 +314,7 @@ def _read(path: Path) -> _Stored:
         return _Stored()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except MALFORMED:
         raise ConfigError(
             f"{path} holds no invitations: move it away, and invite those builders again"
         ) from None

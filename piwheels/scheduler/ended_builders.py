@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
+from piwheels.errors import MALFORMED
 from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.scheduler.builder_record import Session
 from piwheels.scheduler.state_machine_events import (
@@ -77,7 +78,7 @@ def from_texts(texts: Mapping[str, str], clock: datetime, now: float) -> dict[st
     for label, text in texts.items():
         try:
             stored = msgspec.json.decode(text, type=_StoredBuilder)
-        except msgspec.MsgspecError:
+        except MALFORMED:
             continue
         # A clock that was set back would have it end after now.
         age = max(clock - stored.ended_at, timedelta())

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from piwheels.errors import MALFORMED
+
 #: So many times are kept of a log. With more, every second one is dropped and from then on times
 #: are twice as far apart.
 MAX_ARRIVALS = 4000
@@ -62,7 +64,7 @@ def decode_arrivals(data: bytes) -> LogArrivals | None:
     """From what was stored; None if it is nothing of the kind."""
     try:
         offsets, tenths = msgspec.msgpack.decode(data, type=tuple[list[int], list[int]])
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return None
     if len(offsets) != len(tenths) or offsets != sorted(offsets):
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.errors import ConfigError
+from piwheels.errors import MALFORMED, ConfigError
 from piwheels.formatting import exit_status_text
 from piwheels.model import Interpreter
 from piwheels.system.os_release import os_codename
@@ -82,7 +82,7 @@ def described_interpreter(
     """
     try:
         output = msgspec.json.decode(printed, type=_ProbeOutput)
-    except msgspec.DecodeError as failure:
+    except MALFORMED as failure:
         text = (error or printed.decode(errors="replace")).strip().rpartition("\n")[2]
         raise ConfigError(
             f"{executable} does not run as a Python 3 interpreter: {text[:200] or 'no output'}"

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from piwheels.errors import ConfigError
+from piwheels import isolated_process
+from piwheels.audit.position import load_position
+from piwheels.errors import ConfigError, RejectedError
 from piwheels.protocol.invitation import InvalidTokenError, Invitation, parse_token
 from piwheels.protocol.message_base import MALFORMED, parse_header
 from piwheels.protocol.messages.builder import FromBuilder, ToBuilder
@@ -22,6 +24,7 @@ from piwheels.provenance.errors import NotVerifiedError
 from piwheels.provenance.public_keys import PublicKey, parse_public_keys
 from piwheels.provenance.statement import encode_statement
 from piwheels.provenance.verification import verify
+from piwheels.scheduler.log_arrivals import decode_arrivals
 from piwheels.tui.client import recording
 from piwheels.tui.client.recording import Reader
 from tests.fuzz.scratch import as_text, empty_folder, scratch_file
@@ -137,7 +140,25 @@ def _blocks() -> Sequence[bytes]:
     return [msgspec.msgpack.encode(block) for block in contents]
 
 
+def _child_reply(data: bytes) -> object:
+    """What the process that reads hostile files answers: it may be taken over by one."""
+    return isolated_process._result_of(data, 0, isolated_process.Limits())
+
+
 MESSAGE_TARGETS = (
+    Target(
+        "child-reply",
+        _child_reply,
+        (RejectedError, OSError),
+        lambda: [msgspec.msgpack.encode(isolated_process._ResultReply(msgspec.Raw(b"\x01")))],
+    ),
+    Target("log-arrivals", decode_arrivals, (), lambda: [msgspec.msgpack.encode(([1, 2], [0, 5]))]),
+    Target(
+        "audit-position",
+        lambda data: load_position(scratch_file(data), ""),
+        (),
+        lambda: [b'{"format": 1, "options": ""}'],
+    ),
     *(
         Target(f"message-{name}", _decode(kind), MALFORMED, _valid_messages(kind))
         for name, kind in _KINDS.items()
