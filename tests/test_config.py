@@ -16,6 +16,7 @@ from piwheels.config import (
     static_sections,
     to_toml,
 )
+from piwheels.config.sources import read_toml
 from piwheels.errors import ConfigError
 from tests.unprivileged import inaccessible
 
@@ -97,6 +98,17 @@ def test_an_inaccessible_given_file_is_reported(tmp_path: Path) -> None:
         pytest.raises(ConfigError, match=r"--config names .*piwheels\.toml: Permission denied"),
     ):
         load(named, environ={})
+
+
+def test_a_file_that_may_not_be_read_names_its_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = write(folder / "piwheels.toml", "")
+    with (
+        inaccessible(folder),
+        pytest.raises(ConfigError, match="Permission denied: run this as"),
+    ):
+        read_toml(file)
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def missing_reason() -> str:
     """Why there can be no Parquet files here; "" if there can."""
     if importlib.util.find_spec("duckdb") is not None:
         return ""
-    return "DuckDB is not installed: pip install 'piwheels[stats]' (there is none for 32-bit ARM)"
+    return "DuckDB is not installed: pip install '.[stats]' in a clone (not on 32-bit ARM)"
 
 
 def write_day(csv: Path, target: Path, temporary_dir: Path) -> None:

@@ -97,7 +97,7 @@ def builder_history(label: str, config_file: Path | None, as_json: bool) -> None
 @config_option
 @json_option
 def builder_list(config_file: Path | None, as_json: bool) -> None:
-    """Show the connected builders, their states and what they build.
+    """List builders, what they build, and those that wait.
 
     \b
     Example:
@@ -150,7 +150,9 @@ def builder_join(
 
 @builder.command("invite")
 @click.argument("name", default="", metavar="[NAME]")
-@click.option("--authorize", is_flag=True, help="Who joins may build at once.")
+@click.option(
+    "--authorize", is_flag=True, help="Builders that join by it need no `piw builder authorize`."
+)
 @click.option(
     "--expires",
     default="1h",
@@ -176,13 +178,15 @@ def builder_join(
 @config_option
 @json_option
 def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> None:
-    """Print a one-time token, by which a builder joins.
+    """Print a token by which a builder joins.
 
-    On the builder: `piw builder join TOKEN`.
+    On the builder: `sudo piw setup builder TOKEN`, or `piw builder join TOKEN` where its service
+    exists.
 
     The token has the master's address and key, and a secret that works once (or --uses times) until
-    it expires. Who joins gets NAME, or its host's name, and waits for `piw builder authorize`,
-    unless the invitation authorizes. Keep the token as secret as a password until then.
+    it expires. A builder that joins is called NAME, or by its host's name, and waits for
+    `piw builder authorize`, unless the invitation authorizes. Keep the token as secret as a
+    password until then.
 
     \b
     Examples:

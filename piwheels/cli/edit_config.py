@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from piwheels.config import find_config_file, load
 from piwheels.errors import ConfigError, UsageError
 
+_NEW_MODE = 0o640
+
 
 def set_value(config_file: Path | None, key: str, text: str) -> Path:
     """Set `section.key` in the file in use; returns that file.
 
     Raises:
-        UsageError: there is no such setting.
+        UsageError: there is no such setting, or a list is written as in TOML.
         ConfigError: there is no file, it cannot be written, or the value is not valid.
     """
     file = find_config_file(config_file, os.environ)
@@ -66,6 +69,8 @@ def _contains(text: str, expected: dict[str, Any]) -> bool:
 def _parse(current: object, text: str) -> Any:
     """The value in the type of the present one; what is not of that type is left as text."""
     if isinstance(current, tuple):
+        if text.startswith(("[", '"')):
+            raise UsageError("write a list as its items with commas between them: one,two")
         return [part for part in text.split(",") if part]
     if isinstance(current, bool) and text in {"true", "false"}:
         return text == "true"
@@ -103,17 +108,27 @@ def replace_text(file: Path, text: str) -> None:
 
 
 def stage_text(file: Path, text: str) -> Path:
-    """Write a configuration beside its file, with that one's mode; returns where.
+    """Write a configuration beside its file, with that one's mode and owner; returns where.
+
+    A new one can be read by its owner and group, since it may hold a password or a token. Where
+    root makes it, it belongs to the owner of its directory.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = None
     try:
-        temporary.write_text(text, encoding="utf-8")
-        if file.exists():
-            temporary.chmod(file.stat().st_mode & 0o7777)
+        # Its name cannot be guessed: nobody can have put a link there.
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as staged:
+            staged.write(text)
+            like = file.stat() if file.exists() else file.parent.stat()
+            os.fchmod(staged.fileno(), like.st_mode & 0o777 if file.exists() else _NEW_MODE)
+            if os.geteuid() == 0:  # the daemons' account has to read it
+                os.fchown(staged.fileno(), like.st_uid, like.st_gid)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise ConfigError(f"{file}: {error.strerror}") from None
     return temporary

@@ -28,6 +28,7 @@ _SECTIONS = (
             "events",
             "skip",
             "unskip",
+            "policy",
             "prioritize",
             "rebuild",
             "alias",
@@ -180,5 +181,6 @@ def _print_error(text: str) -> None:
 def _missing_extra(error: ImportError) -> str:
     return (
         f"{error.name or error} is not installed; install the extra for this command "
-        "(pip install 'piwheels[local]', [master], [builder] or [console])"
+        "in a clone"
+        " (pip install '.[local]', [master], [builder], [console], [verify] or [stats])"
     )

@@ -24,7 +24,7 @@ def retention(config_file: Path | None, dsn: str | None, dry_run: bool, as_json:
     Wheels of old releases and logs of builds are kept unless [retention] says otherwise, and events
     as master.event_retention_days says. A release whose wheels were removed is not built again;
     `piw add`, `piw retry` and `piw unskip` with its version bring it back. Runs on the master's
-    machine.
+    machine. It does not ask: look at --dry-run first. What it deletes can only be built again.
 
     \b
     Examples:

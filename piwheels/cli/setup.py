@@ -87,7 +87,7 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
     "interpreters",
     multiple=True,
     metavar="PYTHON",
-    help="A Python to build for, by name or path; repeatable (default: Debian's).",
+    help="A Python to build for, by name or path; repeatable (default: that of piw).",
 )
 @_shown_options
 def setup_builder(
@@ -258,4 +258,5 @@ def _print_master_notes(options: "MasterOptions") -> None:
             click.echo(f"  {line}")
     click.echo(f"the index is {options.url}simple/; what to do next:")
     click.echo("  sudo -u piwheels piw add PROJECT       # what to build")
-    click.echo("  sudo -u piwheels piw builder invite    # prints a token for a builder")
+    click.echo("  sudo -u piwheels piw builder invite --authorize    # prints a token")
+    click.echo("  sudo /opt/piwheels/bin/piw setup builder TOKEN     # on that machine")

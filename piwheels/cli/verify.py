@@ -33,7 +33,8 @@ def verify(wheel: str, index: str, key_file: Path | None, as_json: bool) -> None
     """Check the signed statement of how a wheel was built, and print it.
 
     The wheel has to have the bytes and the name that the statement says, and a trusted key has to
-    have signed it. The exit code is 0 if so, else 1.
+    have signed it. The exit code is 0 if so, 1 if not, and 2
+    if the statement or the keys are not where they were looked for.
 
     Without --key the keys are those that the farm publishes at the same address: that shows
     damage and mix-ups, and not that the web server was taken over. Save provenance-keys.json of

@@ -106,7 +106,10 @@ class MasterSection(msgspec.Struct, frozen=True):
         Path, _doc("Directory of the master's key pair and of the authorized keys.")
     ] = Path("/etc/piwheels/keys")
     spool_dir: Annotated[
-        Path, _doc("Directory of logs of running builds and of unfinished uploads.")
+        Path,
+        _doc(
+            "Directory of logs of running builds, of uploads, and of files that were moved aside."
+        ),
     ] = Path("/var/lib/piwheels/spool")
     builder_timeout_s: Annotated[
         PositiveSeconds,

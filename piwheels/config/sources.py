@@ -117,10 +117,20 @@ def parse_toml(file: Path) -> dict[str, Any]:
     try:
         # Some editors begin a file with a byte order mark, which TOML does not allow.
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except PermissionError as error:
+        raise ConfigError(f"{file}: {error.strerror}: run this as {_owner(file)}") from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # ValueError: also of a number of 5,000 digits
         raise ConfigError(f"{file} is not valid TOML: {error}") from None
+
+
+def _owner(file: Path) -> str:
+    """How to act for the account that owns a file."""
+    try:
+        return f"its owner (sudo -u {file.owner()} piw ...)"
+    except (OSError, KeyError):
+        return "the account that owns it"
 
 
 def read_environ(environ: Mapping[str, str]) -> dict[str, GivenValue]:

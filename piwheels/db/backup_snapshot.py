@@ -62,7 +62,8 @@ async def open_snapshot(dsn: str) -> AsyncIterator[Snapshot]:
 
 async def _begin(connection: Connection) -> SnapshotFacts:
     version = await schema_version(connection)
-    if version != SCHEMA_VERSION:
+    # Tables that are older can be saved, as they should be before they are upgraded.
+    if not 0 < version <= SCHEMA_VERSION:
         raise DatabaseError(
             f"the database has schema version {version} instead of {SCHEMA_VERSION}: run "
             "`piw db upgrade`, or the piwheels that belongs to it"

@@ -291,6 +291,6 @@ def find_postgres_bin_dirs() -> list[Path]:
     if found := server_program_dirs():
         return found
     raise PrivatePostgresError(
-        "PostgreSQL is not installed: `pip install 'piwheels[local]'` includes it on most "
+        "PostgreSQL is not installed: `pip install '.[local]'` in a clone includes it on most "
         "machines; on others install the Debian package `postgresql`"
     )

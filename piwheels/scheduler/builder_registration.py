@@ -88,12 +88,16 @@ class BuilderRegistration:
                 f"{name!r} cannot be a builder's name: use letters, digits, '.', '_' and '-'"
             )
         if name and uses == 1 and self._is_taken(name, ""):
-            raise RejectedError(f"there is a builder {name} already")
+            raise RejectedError(
+                f"there is a builder {name} already: choose another name, or end the use of its key"
+                f" first (`piw key revoke {name}`, `piw builder reject {name}` if it waits)"
+            )
         ended = tuple(it for it in self.invitations() if it.ended(now))
         still_open = tuple(it for it in self.invitations() if not it.ended(now))
         if len(still_open) >= MAX_INVITATIONS:
             raise RejectedError(
-                f"there are {len(still_open)} invitations: revoke some of them first"
+                f"there are {len(still_open)} invitations: revoke some first "
+                "(`piw builder uninvite ID`)"
             )
         pair = generate_key_pair()
         issued = IssuedInvitation(
@@ -150,7 +154,10 @@ class BuilderRegistration:
         if label := self.keys.name_of(Role.BUILDER, public):
             return Joined(label=label, authorized=True, repeated=True)
         if any(it.public == public for it in self._stored.rejected):
-            raise RejectedError("an operator rejected this machine's key")
+            raise RejectedError(
+                "an operator rejected this machine's key; on the master, "
+                f"`piw builder authorize {public[:12]} NAME` takes that back"
+            )
         if known := self._registered(public):
             return Joined(label=known.name, authorized=False, repeated=True)
         if ended := invitation.ended(self.clock()):

@@ -107,9 +107,12 @@ def has_row(query: str) -> str:
     return f"{command('psql', '-tAc', query, user=POSTGRES).words} | grep -qx 1"
 
 
+UNIT_DIR = "/etc/systemd/system"
+
+
 def unit_path(role: str) -> str:
     """The file of a daemon's unit."""
-    return f"/etc/systemd/system/piwheels-{role}.service"
+    return f"{UNIT_DIR}/piwheels-{role}.service"
 
 
 def unit_step(place: Place, role: str, *options: str) -> Step:

@@ -47,7 +47,7 @@ def check_program(role: str) -> None:
     """
     way_out = (
         f"install it where everybody can read it (python3 -m venv {_INSTALL_DIR} && "
-        f"{_INSTALL_DIR}/bin/pip install 'piwheels[{role}]'), and run {_INSTALL_DIR}/bin/piw"
+        f"{_INSTALL_DIR}/bin/pip install '.[{role}]' in a clone), and run {_INSTALL_DIR}/bin/piw"
     )
     if find_spec(_NEEDED_MODULES[role]) is None:
         raise SetupError(f"this program lacks the extra `{role}`: {way_out}")

@@ -9,6 +9,7 @@ from piwheels.setup.farm import (
     LINK,
     POSTGRES,
     ROLE_QUERY,
+    UNIT_DIR,
     USER,
     Place,
     has_row,
@@ -28,7 +29,9 @@ def removal_steps(place: Place, *, purge: bool, local_database: bool) -> list[St
         local_database: the farm's database is the one that the setup made.
     """
     steps = [
-        *(_service_removal(role) for role in ROLES),
+        *(_service_removal(unit_path(role)) for role in ROLES),
+        _service_removal(f"{UNIT_DIR}/piwheels-backup.timer"),
+        removal_step("No service piwheels-backup", unit_path("backup")),
         *(site_removal(server) for server in WEB_SERVERS.values()),
         removal_step(f"No {OPTIONS_FILE}", OPTIONS_FILE),
         Step(
@@ -45,16 +48,17 @@ def purged_folders(place: Place) -> tuple[str, ...]:
     return (CONFIG_DIR, HOME, place.webroot)
 
 
-def _service_removal(role: str) -> Step:
-    unit = f"piwheels-{role}"
+def _service_removal(file: str) -> Step:
+    """Stops a unit, and removes its file."""
+    unit = file.rpartition("/")[2].removesuffix(".service")
     return Step(
         title=f"No service {unit}",
         commands=(
             command("systemctl", "disable", "-q", "--now", unit),
-            command("rm", "-f", unit_path(role)),
+            command("rm", "-f", file),
             command("systemctl", "daemon-reload"),
         ),
-        done=f"! test -e {unit_path(role)}",
+        done=f"! test -e {file}",
     )
 
 

@@ -19,6 +19,7 @@ from piwheels.setup.steps import Step
 #: Steps that an upgrade can undo; the others are of the first setup.
 _UPGRADED = ("Tables", "Setting", "Unit", "Service", "Site", "Modules")
 _MASTER = "sudo piw setup master"
+_BUILDER = "sudo piw setup builder TOKEN (any token of this master, also a used one)"
 _ROLLING_RESTART = "piw builder restart --all --max-parallel 1"
 
 
@@ -47,7 +48,7 @@ async def check_upgrade(
         parts += await _running_parts(loaded)
     if Path(unit_path("builder")).exists():
         steps = builder_steps(BuilderOptions(token="", master_key=""), place)
-        parts += _step_parts(steps, "sudo piw setup builder TOKEN")
+        parts += _step_parts(steps, _BUILDER)
     return parts
 
 
@@ -108,5 +109,5 @@ def actions(parts: Sequence[Part]) -> list[str]:
     """What to do, in order, each once; a backup first if the database changes."""
     found = list(dict.fromkeys(part.action for part in parts if part.differs))
     if any(part.differs and part.name.startswith("Tables") for part in parts):
-        found.insert(0, "sudo -u piwheels piw db backup /var/lib/piwheels/before-upgrade.zip")
+        found.insert(0, "sudo -u piwheels piw db backup /var/lib/piwheels")
     return found

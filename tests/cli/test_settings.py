@@ -1,12 +1,15 @@
 """`piw config get` and `set`: one setting is changed, and all else in the file stays."""
 
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from piwheels.cli import cli
+from piwheels.cli.edit_config import replace_text
 from piwheels.errors import ConfigError, UsageError
+from tests.unprivileged import NOBODY_UID
 
 _TOML = """\
 # The farm at home.
@@ -80,3 +83,28 @@ def test_a_multi_line_value_is_not_edited(file: Path) -> None:
     with pytest.raises(ConfigError, match="several lines"):
         piw("set", "builder.interpreters", "a", "--config", str(file))
     assert file.read_text() == text
+
+
+def test_a_list_as_in_toml_is_refused(file: Path) -> None:
+    with pytest.raises(UsageError, match="items with commas between them"):
+        piw("set", "builder.roots", '["host", "trixie-arm64"]', "--config", str(file))
+    assert file.read_text() == _TOML
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change a file of another account")
+def test_a_file_keeps_its_owner_and_mode(file: Path) -> None:
+    os.chown(file, NOBODY_UID, NOBODY_UID)
+    file.chmod(0o640)
+    piw("set", "master.max_attempts", "5", "--config", str(file))
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (NOBODY_UID, NOBODY_UID, 0o640)
+
+
+def test_a_new_file_is_not_for_everybody_and_no_link_beside_it_is_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    file = tmp_path / "piwheels.toml"
+    file.with_name(f".{file.name}.{os.getpid()}").symlink_to(precious)
+    replace_text(file, _TOML)
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert (file.read_text(), precious.read_text()) == (_TOML, "kept")

@@ -120,6 +120,8 @@ def test_a_removal_ends_every_service() -> None:
     shell = shell_of(removal_steps(PLACE, purge=False, local_database=True))
     for role in ROLES:
         assert f"systemctl disable -q --now piwheels-{role}" in shell
+    assert "systemctl disable -q --now piwheels-backup.timer" in shell
+    assert "rm -f /etc/systemd/system/piwheels-backup.service" in shell
 
 
 def test_an_active_firewall_gets_a_line_that_opens_the_ports() -> None:

@@ -46,11 +46,12 @@ async def invite(
         return 0
     click.echo(reply.token)
     invitation = parse_token(reply.token)
-    then = "builds at once" if authorize else "waits for `piw builder authorize`"
+    then = "needs no further step" if authorize else "each waits for `piw builder authorize`"
     times = f"{uses} builders may" if uses > 1 else "one builder may"
     click.echo(
         f"{times} join {invitation.host} by this token within {format_duration(valid_s)}, and "
-        f"{then}; `piw builder uninvite {reply.invitation.id}` revokes it",
+        f"{then}; `piw builder uninvite {reply.invitation.id}` revokes it.\n"
+        "On the builder: sudo /opt/piwheels/bin/piw setup builder TOKEN",
         err=True,
     )
     return 0

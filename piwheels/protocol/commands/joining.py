@@ -98,7 +98,7 @@ REVOKE = CommandDefinition(
     name="builder uninvite",
     message=RevokeInvitation,
     role=ControlRole.ADMINISTER,
-    summary="Revoke an invitation: nobody joins by its token any more.",
+    summary="Revoke an invitation: its token can no longer be used.",
     details="Builders that joined by it stay: `piw key revoke` revokes their keys.",
     examples=("piw builder uninvite 3f9a12c7",),
     parameters=(Parameter("id", Kind.TEXT, metavar="ID"),),

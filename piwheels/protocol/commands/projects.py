@@ -280,7 +280,7 @@ def _policy(inputs: Inputs) -> SetWheelPolicy:
 POLICY = CommandDefinition(
     name="policy",
     message=SetWheelPolicy,
-    summary="Set whether targets of a project are built that a wheel of the upstream covers.",
+    summary="Set whether a project is built also where an upstream wheel covers a target.",
     details="`build` builds every target; `missing` builds only targets that no wheel of the "
     "upstream covers, because installers take that wheel from there; `default` is the farm's "
     "setting `upstream.wheels`. `piw explain PROJECT` tells which policy holds.",
