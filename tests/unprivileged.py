@@ -9,10 +9,8 @@ NOBODY_UID = 65534
 
 
 @contextmanager
-def inaccessible(folder: Path) -> Iterator[None]:
-    """A folder that the account at hand may not enter; root becomes another account meanwhile."""
-    mode = folder.stat().st_mode
-    folder.chmod(0)
+def as_ordinary_account() -> Iterator[None]:
+    """Root becomes another account meanwhile."""
     root = os.geteuid() == 0
     try:
         if root:
@@ -21,4 +19,15 @@ def inaccessible(folder: Path) -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
+
+
+@contextmanager
+def inaccessible(folder: Path) -> Iterator[None]:
+    """A folder that the account at hand may not enter; root becomes another account meanwhile."""
+    mode = folder.stat().st_mode
+    folder.chmod(0)
+    try:
+        with as_ordinary_account():
+            yield
+    finally:
         folder.chmod(mode)

@@ -4,7 +4,9 @@ import errno
 import itertools
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from piwheels.webroot import make_dir
 
@@ -14,7 +16,12 @@ class MovedAside:
 
     def __init__(self, root: Path, folder: Path, day: str) -> None:
         self._root = root
-        self._folder = folder / day
+        self.folder = folder / day
+
+    @classmethod
+    def today(cls, root: Path, state_dir: Path) -> Self:
+        """The folder for what is moved today (UTC), in a master's folder of states."""
+        return cls(root, state_dir / "moved-aside", f"{datetime.now(UTC):%Y-%m-%d}")
 
     def move(self, path: Path) -> Path:
         """Move a file, link or directory there; returns its new path.
@@ -44,13 +51,13 @@ class MovedAside:
         return target
 
     def _make_parent(self, target: Path) -> None:
-        if not self._folder.is_dir():
-            make_dir(self._folder)
-            self._folder.parent.chmod(0o700)  # what is in there is not to be served or run
+        if not self.folder.is_dir():
+            make_dir(self.folder)
+            self.folder.parent.chmod(0o700)  # what is in there is not to be served or run
         make_dir(target.parent)
 
     def _free_path(self, path: Path) -> Path:
-        wanted = self._folder / path.relative_to(self._root)
+        wanted = self.folder / path.relative_to(self._root)
         if not os.path.lexists(wanted):
             return wanted
         numbered = (wanted.with_name(f"{wanted.name}.{number}") for number in itertools.count(1))

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from piwheels.audit.errors import AuditError
@@ -76,8 +75,7 @@ async def run_audit(
 
 
 def _repairer(db: Database, webroot: Webroot, state_dir: Path) -> Repairer:
-    day = f"{datetime.now(UTC):%Y-%m-%d}"
-    return Repairer(db, webroot, MovedAside(webroot.root, state_dir / "moved-aside", day))
+    return Repairer(db, webroot, MovedAside.today(webroot.root, state_dir))
 
 
 async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) -> None:

@@ -28,8 +28,11 @@ from typing import BinaryIO, NamedTuple, Self
 import msgspec
 
 from piwheels.db.migrate import SCHEMA_VERSION
-from piwheels.errors import PiwheelsError
+from piwheels.errors import PiwheelsError, RejectedError
 from piwheels.model import Struct
+from piwheels.protocol.keys import is_key_file
+from piwheels.provenance import signing_keys
+from piwheels.untrusted_names import parse_wheel_filename
 
 FORMAT = 1
 MANIFEST = "backup.json"
@@ -40,7 +43,8 @@ DATABASE = "database.dump"
 
 _CHUNK_BYTES = 1024 * 1024
 _MAX_MANIFEST_BYTES = 64 * 1024**2
-#: What keys are called (protocol.keys), and the folders that they are in.
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+#: What files in a folder of keys are called; others may be there than keys.
 _KEY_MEMBER = re.compile(rf"{KEYS}(?:[A-Za-z0-9][A-Za-z0-9._-]*/){{0,3}}[A-Za-z0-9][A-Za-z0-9._-]*")
 _READ_ERRORS = (
     zipfile.BadZipFile,
@@ -178,8 +182,13 @@ class Archive:
                 yield part
 
     def key_members(self) -> list[Member]:
-        """The members that are keys."""
-        return [member for member in self.manifest.members if member.name.startswith(KEYS)]
+        """The members that are keys, which a restore writes."""
+        return [member for member in self.manifest.members if _is_key(member)]
+
+    def other_files(self) -> list[str]:
+        """The members from the folder of keys that are none, which a restore leaves out."""
+        members = self.manifest.members
+        return [it.name for it in members if it.name.startswith(KEYS) and not _is_key(it)]
 
     def wheels(self) -> Iterator[ListedWheel]:
         """The wheels that the web root had to hold, by sha256.
@@ -191,8 +200,11 @@ class Archive:
             text = io.TextIOWrapper(member, "utf-8", newline="")
             try:
                 for project, filename, sha256, size_bytes in csv.reader(text):
+                    parse_wheel_filename(filename)  # it becomes a path
+                    if not _SHA256.fullmatch(sha256):
+                        raise self._damaged(WHEELS)
                     yield ListedWheel(project, filename, sha256, int(size_bytes))
-            except (csv.Error, ValueError):
+            except (csv.Error, ValueError, RejectedError):
                 raise self._damaged(WHEELS) from None
 
     def check(self) -> None:
@@ -210,9 +222,16 @@ class Archive:
                 raise self._damaged(member.name) from None
             if digest.hexdigest() != member.sha256:
                 raise self._damaged(member.name)
+        for _ in self.wheels():
+            pass
 
     def _damaged(self, name: str) -> BackupError:
         return BackupError(f"{self.path} is damaged ({name}); use another backup")
+
+
+def _is_key(member: Member) -> bool:
+    name = member.name.removeprefix(KEYS)
+    return name != member.name and (name == signing_keys.FILE_NAME or is_key_file(name))
 
 
 def open_archive(path: Path) -> Archive:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from piwheels.audit.moved_aside import MovedAside
 from piwheels.audit.run import run_audit
 from piwheels.audit.session import AuditOptions
 from piwheels.backup import archive as members
@@ -23,7 +24,8 @@ from piwheels.backup.backup import Progress
 from piwheels.backup.database_dump import load_database, programs_for_restore
 from piwheels.backup.tree import TreeRepair, TreeReport
 from piwheels.config import LoadedConfig, load
-from piwheels.config.sources import find_config_file
+from piwheels.config.sections import MasterSection
+from piwheels.config.sources import DEFAULT_CONFIG_FILE, find_config_file
 from piwheels.db import restored
 from piwheels.db.database import Database
 from piwheels.db.migrate import upgrade
@@ -36,6 +38,10 @@ from piwheels.wheel.tags import PackagingRules
 #: Builds that began after the backup, and whose logs are not here, had numbers up to this many
 #: higher for each day since then. Their builders may still offer them.
 _BUILDS_PER_DAY = 100_000
+#: At most these permissions, whatever an archive says: keys are private, and a configuration is
+#: read by a group at most, because it may have a password.
+_KEY_MODE = 0o600
+_CONFIG_MODE = 0o640
 
 
 class RestoreOptions(Struct, frozen=True, kw_only=True):
@@ -43,6 +49,7 @@ class RestoreOptions(Struct, frozen=True, kw_only=True):
 
     force: bool = False  # replace a database, a configuration and keys
     keep_config: bool = False  # use the configuration of this machine
+    backup_key_dir: bool = False  # write keys wherever the backup's configuration has them
     dry_run: bool = False
     hashes: bool = True  # of all wheels in the web root are compared
     complete_tree: bool = False  # the web root has all wheels that were ever published
@@ -58,6 +65,7 @@ class RestoreResult(Struct, frozen=True, kw_only=True):
     config_file: str  # that was written; "" for none
     key_dir: str
     keys: int
+    left_out: tuple[str, ...]  # files of the backup beside its keys, such as open invitations
     wheels: int  # in the backup's list
     next_build_id: int
     tree: TreeReport
@@ -91,7 +99,7 @@ async def restore_backup(
 
     Args:
         path: the archive.
-        config_file: where the configuration goes; None: where it was, or where one is found.
+        config_file: where the configuration goes; None: where one is found, or the default.
         overrides: settings from the command line, by key.
         options: what may be replaced.
         progress: is told what is being done.
@@ -104,7 +112,7 @@ async def restore_backup(
         progress("checking the archive")
         archive.check()
         target_file = None if options.keep_config else _config_target(archive, config_file)
-        plan = _plan(archive, target_file, config_file, overrides)
+        plan = _plan(archive, target_file, config_file, overrides, options)
         webroot = Webroot(plan.loaded.config.webroot.root)
         next_build = tree.highest_build_with_log(webroot) + _reserve(archive) + 1
         dsn = plan.loaded.config.database.dsn
@@ -118,6 +126,7 @@ async def restore_backup(
                 )
             _check_not_empty(archive, webroot, options)
             if not options.dry_run:
+                _make_folders(plan)
                 if not is_continued:
                     await _restore_database(archive, plan.loaded, database, next_build, progress)
                 _write_files(plan, archive)
@@ -158,7 +167,7 @@ def _config_target(archive: Archive, config_file: Path | None) -> Path | None:
         return None
     named = config_file or os.environ.get("PIWHEELS_CONFIG")
     found = Path(named) if named else find_config_file(None, os.environ)
-    return (found or Path(archive.manifest.config_file)).absolute()
+    return (found or DEFAULT_CONFIG_FILE).absolute()
 
 
 def _plan(
@@ -166,6 +175,7 @@ def _plan(
     target_file: Path | None,
     config_file: Path | None,
     overrides: Mapping[str, Any],
+    options: RestoreOptions,
 ) -> _Plan:
     files: list[_File] = []
     if target_file is None:
@@ -173,11 +183,17 @@ def _plan(
     else:
         content = archive.read(members.CONFIG)
         loaded = _load_in_place(target_file, content, overrides)
+        if not options.backup_key_dir:
+            _check_key_dir(loaded, target_file)
         mode = next(m.mode for m in archive.manifest.members if m.name == members.CONFIG)
-        files.append(_File(target_file, content, mode))
+        files.append(_File(target_file, content, mode & _CONFIG_MODE))
     key_dir = loaded.config.master.key_dir
     files += [
-        _File(key_dir / key.name.removeprefix(members.KEYS), archive.read(key.name), key.mode)
+        _File(
+            key_dir / key.name.removeprefix(members.KEYS),
+            archive.read(key.name),
+            key.mode & _KEY_MODE,
+        )
         for key in archive.key_members()
     ]
     changed = [file for file in files if _content(file.path) != file.content]
@@ -187,11 +203,36 @@ def _plan(
 
 def _load_in_place(path: Path, content: bytes, overrides: Mapping[str, Any]) -> LoadedConfig:
     """The configuration as it is when it is in its place: its paths are relative to that."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", suffix=".toml") as file:
+    with tempfile.NamedTemporaryFile(prefix="piwheels-", suffix=".toml") as file:
         file.write(content)
         file.flush()
-        return load(Path(file.name), options=overrides)
+        return load(Path(file.name), options=overrides, folder=path.resolve().parent)
+
+
+def _check_key_dir(backup: LoadedConfig, path: Path) -> None:
+    """Let no archive choose where keys are written.
+
+    Args:
+        backup: the backup's configuration.
+        path: where it goes.
+
+    Raises:
+        BackupError: it has keys neither where this machine has them nor in `keys` beside the
+            configuration, which is the default.
+    """
+    setting = next(it for it in backup.settings if it.key == "master.key_dir")
+    if setting.origin != str(backup.file):  # the environment, or the default
+        return
+    wanted, default = Path(os.path.normpath(setting.value)), MasterSection().key_dir
+    if wanted in {default, path.resolve().parent / default.name}:
+        return
+    here = load(path).config.master.key_dir if path.is_file() else default
+    if wanted != Path(os.path.normpath(here)):
+        raise BackupError(
+            f"nothing was restored: the backup's configuration has its keys in {wanted}, and this "
+            f"machine in {here}: use --keep-config for this machine's configuration, or "
+            "--backup-key-dir if the backup is your own"
+        )
 
 
 def _content(path: Path) -> bytes | None:
@@ -220,10 +261,24 @@ async def _restore_database(
     )
 
 
+def _make_folders(plan: _Plan) -> None:
+    """Create the folders of configuration and keys, before the database is changed.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    folders = {plan.loaded.config.master.key_dir: 0o700}
+    if plan.config_file:
+        folders[plan.config_file.parent] = 0o755
+    for folder, mode in folders.items():
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        if any(folder in file.path.parents for file in plan.files):
+            tempfile.TemporaryFile(dir=folder).close()
+
+
 def _write_files(plan: _Plan, archive: Archive) -> None:
     """Write configuration and keys; what is replaced is kept under another name."""
     key_dir = plan.loaded.config.master.key_dir
-    key_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in plan.files:
         before = _content(file.path)
         if before is not None:
@@ -248,7 +303,7 @@ async def _compare_tree(
     dsn = loaded.config.database.dsn
     await upgrade(dsn)
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
-        aside = _aside(loaded)
+        aside = _moved_aside(loaded)
         make_dir(webroot.root)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
@@ -275,9 +330,9 @@ def _count_lacking(webroot: Webroot, archive: Archive) -> TreeReport:
     return TreeReport(missing=count, missing_bytes=size_bytes)
 
 
-def _aside(loaded: LoadedConfig) -> Path:
+def _moved_aside(loaded: LoadedConfig) -> MovedAside:
     """Where `piw audit` moves files, too."""
-    return loaded.config.master.spool_dir / "moved-aside" / f"{datetime.now(UTC):%Y-%m-%d}"
+    return MovedAside.today(loaded.config.webroot.root, loaded.config.master.spool_dir)
 
 
 def _result(
@@ -291,9 +346,10 @@ def _result(
         config_file=str(plan.config_file or ""),
         key_dir=str(plan.loaded.config.master.key_dir),
         keys=len(archive.key_members()),
+        left_out=tuple(archive.other_files()),
         wheels=manifest.wheels,
         next_build_id=next_build,
         tree=report,
-        aside=str(_aside(plan.loaded)) if report.moved else "",
+        aside=str(_moved_aside(plan.loaded).folder) if report.moved else "",
         replaced=tuple(existing),
     )

@@ -1,9 +1,12 @@
 """Backups in a folder: their names, and which are deleted."""
 
 import fcntl
+import logging
 import re
 from datetime import datetime
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"piwheels-\d{4}-\d\d-\d\dT\d{6}Z\.zip")
 _PART = re.compile(rf"\.{_NAME.pattern}\.part")
@@ -43,3 +46,9 @@ def delete_leftovers(path: Path) -> None:
                 part.unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):
             continue
+        except PermissionError as error:
+            log.warning(
+                "%s was left by an interrupted backup of another account; delete it: %s",
+                part,
+                error.strerror,
+            )

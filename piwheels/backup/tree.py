@@ -17,6 +17,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from piwheels.audit.moved_aside import MovedAside
+from piwheels.audit.tree import read_file
 from piwheels.backup.archive import Archive, ListedWheel
 from piwheels.backup.backup import Progress
 from piwheels.db import catalog, completed_builds, page_queue, restored
@@ -28,11 +30,12 @@ from piwheels.formatting import format_count
 from piwheels.model import CompatibilityRules, Struct, WheelFile, projection
 from piwheels.scheduler import imported_wheels
 from piwheels.scheduler.wheel_publisher import WheelPublisher
-from piwheels.webroot import Webroot, install_file, wheel_of
+from piwheels.webroot import Webroot, files_beside, wheel_of
 
 log = logging.getLogger(__name__)
 
 _BATCH = 500
+_MAX_PAGE_BYTES = 256 * 1024**2
 _T = TypeVar("_T")
 
 
@@ -114,7 +117,7 @@ class TreeRepair:
     db: Database
     webroot: Webroot
     rules: CompatibilityRules
-    aside: Path  # where files are moved to
+    aside: MovedAside
     progress: Progress
     _publisher: WheelPublisher = field(init=False)
     _adopted: int = 0
@@ -219,8 +222,8 @@ class TreeRepair:
     async def _reserve_listed_names(self, page: Path) -> None:
         """Keep the names that an index page lists for their contents: clients may have read it."""
         try:
-            listed = msgspec.json.decode(page.read_bytes(), type=_ListedFiles)
-        except (FileNotFoundError, *MALFORMED):
+            listed = msgspec.json.decode(read_file(page, _MAX_PAGE_BYTES), type=_ListedFiles)
+        except (OSError, *MALFORMED):
             return
         hashes = {file.filename: file.hashes.get("sha256", "") for file in listed.files}
         await restored.reserve_names(
@@ -229,22 +232,13 @@ class TreeRepair:
 
     def _set_aside(self, wheel: Path) -> None:
         """Move a wheel and what is beside it aside; what is not there stays so."""
-        sha256, name = wheel.parent.name, wheel.name
-        beside = (self.webroot.provenance_path, self.webroot.metadata_path)
-        for path in (*(place(sha256, name) for place in beside), wheel):
-            if path.is_file():
+        for path in (*files_beside(wheel), wheel):
+            if os.path.lexists(path):
                 self._move(path)
-        self.webroot.remove([wheel])  # its empty folders
+        self.webroot.remove_empty_dirs(wheel.parent)
 
     def _move(self, path: Path) -> None:
-        target = self.aside / path.relative_to(self.webroot.root)
-        if path.is_dir():
-            for child in sorted(path.rglob("*")):
-                if child.is_file():
-                    install_file(child, self.aside / child.relative_to(self.webroot.root))
-            _remove_empty_tree(path)
-        else:
-            install_file(path, target)
+        self.aside.move(path)
         self._moved += 1
 
 
@@ -263,11 +257,12 @@ def _belongs_here(file: TreeFile, record: WheelRecord | None) -> bool:
 
 
 def wheels_in(webroot: Webroot) -> Iterator[TreeFile]:
-    """The wheels in a web root, by hash."""
+    """The wheels in a web root, by hash; no links, which an audit moves aside."""
     for outer in _subfolders(webroot.root / "packages"):
         for inner in _subfolders(outer):
             for entry in sorted(inner.iterdir()):
-                if wheel_of(entry.name) == entry.name and not entry.name.startswith("."):
+                is_wheel = wheel_of(entry.name) == entry.name and not entry.name.startswith(".")
+                if is_wheel and entry.is_file() and not entry.is_symlink():
                     yield TreeFile(entry.name, inner.name, entry)
 
 
@@ -279,13 +274,6 @@ def _subfolders(folder: Path) -> Iterator[Path]:
         return
     for name in names:
         yield folder / name
-
-
-def _remove_empty_tree(folder: Path) -> None:
-    """Remove a folder without files."""
-    for child in sorted(folder.rglob("*"), reverse=True):
-        child.rmdir()
-    folder.rmdir()
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

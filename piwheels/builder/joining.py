@@ -10,7 +10,7 @@ from pathlib import Path
 
 from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
 from piwheels.protocol.invitation import Invitation, parse_token
-from piwheels.protocol.keys import KeyStore
+from piwheels.protocol.keys import JOINED_SUFFIX, KeyStore
 from piwheels.protocol.messages import PROTOCOL, Join, Joined, Rejected
 from piwheels.protocol.sockets import (
     CONNECTION_ENDED,
@@ -103,7 +103,7 @@ async def join_at_start(
         ConfigError: the token is malformed, or a file cannot be read or written.
     """
     public = keys.require(key_name).public
-    done = keys.key_dir / f"{key_name}.joined"
+    done = keys.key_dir / f"{key_name}{JOINED_SUFFIX}"
     if _read(done) == public:
         return
     try:

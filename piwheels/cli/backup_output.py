@@ -52,6 +52,8 @@ def restore_lines(done: "RestoreResult", *, dry_run: bool) -> Iterator[str]:
             yield f"--force would replace {join_words(done.replaced)}"
     else:
         yield f"the backup of {made} was restored, with {pluralize(done.keys, 'key')}"
+    if done.left_out:
+        yield f"not restored: {join_words(done.left_out)}"
     tree = done.tree
     if tree.missing:
         what = f"{pluralize(tree.missing, 'wheel')} ({format_size(tree.missing_bytes)})"

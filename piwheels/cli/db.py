@@ -136,6 +136,11 @@ def backup(
     "--keep-config", is_flag=True, help="Use this machine's configuration, not the backup's."
 )
 @click.option(
+    "--backup-key-dir",
+    is_flag=True,
+    help="Write keys to the folder that the backup's configuration names, wherever it is.",
+)
+@click.option(
     "--complete-tree",
     is_flag=True,
     help="The web root was copied after the farm ended: it has every wheel that was published.",
@@ -161,7 +166,8 @@ def restore(
     Then the web root is compared: wheels that it lacks are built again; wheels that were published
     after the backup are listed again, with the same names and hashes; files that cannot be listed
     are moved aside, and none is deleted. `piw audit --fix` is part of it. After an interruption,
-    the same command continues.
+    the same command continues. Restore only a backup of your own: its settings and its database
+    are trusted like the farm's own files.
 
     \b
     Examples:

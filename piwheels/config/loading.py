@@ -42,6 +42,7 @@ def load(
     *,
     options: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> LoadedConfig:
     """Merge defaults, file, environment and options; later ones override earlier ones.
 
@@ -49,6 +50,7 @@ def load(
         explicit_path: the file of `--config`, or None to search.
         options: values from the command line by key (`"builder.master"`); None values are ignored.
         environ: the environment; by default this process's.
+        folder: what relative paths in the file are relative to; by default its own folder.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key, a value of the wrong type, or a
@@ -59,7 +61,7 @@ def load(
     sources = [
         {key: GivenValue(value, "option", key) for key, value in (options or {}).items()},
         read_environ(environ),
-        read_file(file) if file else {},
+        read_file(file, folder) if file else {},
     ]
     settings: list[Setting] = []
     sections: dict[str, Any] = {}
@@ -70,7 +72,7 @@ def load(
             settings.append(setting)
             values[field.name] = setting.value
         sections[section.name] = section.type(**values)
-    sections[ROOT_TABLE] = read_roots(file) if file else {}
+    sections[ROOT_TABLE] = read_roots(file, folder) if file else {}
     return LoadedConfig(
         config=Config(**sections),
         settings=tuple(settings),
@@ -107,6 +109,8 @@ def _is_list(annotation: Any) -> bool:
 
 def _resolve_relative(value: Any, base: Path) -> Any:
     if isinstance(value, Path):
+        while value.parts[:1] == ("..",):  # which means nothing in a folder that does not exist yet
+            base, value = base.parent, Path(*value.parts[1:])
         return base / value
     if isinstance(value, tuple):
         return tuple(_resolve_relative(item, base) for item in value)

@@ -24,9 +24,9 @@ def root_sections_text(file: Path) -> str:
     return f"\n{tomli_w.dumps({ROOT_TABLE: found})}" if found else ""
 
 
-def read_roots(file: Path) -> dict[str, RootSection]:
-    """The sections `[root.NAME]` of a file, by NAME."""
-    tables, base = parse_toml(file).get(ROOT_TABLE, {}), file.resolve().parent
+def read_roots(file: Path, folder: Path | None = None) -> dict[str, RootSection]:
+    """The sections `[root.NAME]` of a file, by NAME; relative paths as if it were in `folder`."""
+    tables, base = parse_toml(file).get(ROOT_TABLE, {}), folder or file.resolve().parent
     found: dict[str, RootSection] = {}
     for name, table in tables.items() if isinstance(tables, dict) else ():
         if not _ROOT_NAME.fullmatch(name) or not isinstance(table, dict):

@@ -19,6 +19,9 @@ from piwheels.config.names import (
 )
 from piwheels.errors import ConfigError
 
+#: Where a farm's configuration is unless something else is chosen.
+DEFAULT_CONFIG_FILE = Path("/etc/piwheels") / CONFIG_FILE_NAME
+
 
 def config_search_path(environ: Mapping[str, str]) -> Iterator[Path]:
     """Where a configuration is looked for if none is named, in order.
@@ -28,7 +31,7 @@ def config_search_path(environ: Mapping[str, str]) -> Iterator[Path]:
     yield Path(CONFIG_FILE_NAME)
     home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
     yield Path(home) / "piwheels" / CONFIG_FILE_NAME
-    yield Path("/etc/piwheels") / CONFIG_FILE_NAME
+    yield DEFAULT_CONFIG_FILE
     yield Path("/etc") / CONFIG_FILE_NAME
 
 
@@ -88,10 +91,10 @@ def read_toml(file: Path) -> dict[str, Any]:
     return {key: given.value for key, given in read_file(file).items()}
 
 
-def read_file(file: Path) -> dict[str, GivenValue]:
-    """What a piwheels.toml gives, as `read_toml`."""
+def read_file(file: Path, folder: Path | None = None) -> dict[str, GivenValue]:
+    """What a piwheels.toml gives, as `read_toml`; its relative paths as if it were in `folder`."""
     tables = parse_toml(file)
-    known, base = known_keys(), file.resolve().parent
+    known, base = known_keys(), folder or file.resolve().parent
     given: dict[str, GivenValue] = {}
     for section, table in tables.items():
         if section == ROOT_TABLE:

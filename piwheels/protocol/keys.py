@@ -25,11 +25,15 @@ from piwheels.webroot import replace_file
 log = logging.getLogger(__name__)
 
 MASTER = "master"
+#: What follows the name of a key pair of this machine.
+_SECRET_SUFFIX = ".secret"  # noqa: S105 - of a file
 #: What the sockets call the keys of all control roles.
 CONTROL_DOMAIN = "console"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: The public key by which a builder joined by a token, beside its pair.
+JOINED_SUFFIX = ".joined"
 #: A key pair that came with a copied disk.
-_COPIED_SUFFIX = ".secret-of-another-machine"
+_COPIED_SUFFIX = f"{_SECRET_SUFFIX}-of-another-machine"
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
 #: A folder that changed so recently can change again within the same mtime.
@@ -295,7 +299,7 @@ class KeyStore:
         return names
 
     def _secret_path(self, name: str) -> Path:
-        return self.key_dir / f"{_validate_name(name)}.secret"
+        return self.key_dir / f"{_validate_name(name)}{_SECRET_SUFFIX}"
 
     def _entry_path(self, role: Role, name: str) -> Path:
         return self.key_dir / role / _validate_name(name)
@@ -304,6 +308,15 @@ class KeyStore:
 def _folders(role: Role) -> list[str]:
     """Where the keys of a role are, the folder for new ones last."""
     return [*filter(None, [_FORMER_FOLDERS.get(role)]), role.value]
+
+
+def is_key_file(path: str) -> bool:
+    """Whether a path below a folder of keys, with `/`, is that of a key that is stored there."""
+    folder, slash, name = path.rpartition("/")
+    if slash:
+        return is_key_name(name) and any(folder in _folders(role) for role in Role)
+    suffixes = (_SECRET_SUFFIX, _COPIED_SUFFIX, JOINED_SUFFIX)
+    return any(name.endswith(it) and is_key_name(name.removesuffix(it)) for it in suffixes)
 
 
 def _read_public_key(path: Path) -> str:

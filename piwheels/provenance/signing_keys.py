@@ -19,7 +19,7 @@ from piwheels.provenance import ed25519
 from piwheels.provenance.public_keys import PublicKey, PublicKeys
 from piwheels.webroot import replace_file
 
-_FILE = "signing-keys.json"
+FILE_NAME = "signing-keys.json"
 _MODE = 0o600
 
 
@@ -32,7 +32,7 @@ class SigningKeys:
     """The keys in one folder; the file is read at each use, so that a rotation counts at once."""
 
     def __init__(self, key_dir: Path) -> None:
-        self.path = key_dir / _FILE
+        self.path = key_dir / FILE_NAME
 
     def ensure(self) -> PublicKey:
         """The key that signs now, generated if there is none.

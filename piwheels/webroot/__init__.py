@@ -8,11 +8,13 @@ files: a wheel before its metadata before the page that lists them, and the reve
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from piwheels.errors import RejectedError
 from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, write_page_groups
 from piwheels.webroot.atomic_file import install_file, make_dir, replace_file, sync_dir
 
@@ -21,6 +23,7 @@ __all__ = [
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
     "Webroot",
+    "files_beside",
     "gz_path",
     "install_file",
     "is_path_error",
@@ -50,9 +53,20 @@ _METADATA_SUFFIX = ".metadata"
 PROVENANCE_KEYS = "provenance-keys.json"
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 def wheel_of(filename: str) -> str:
     """The name of the wheel that a file in its directory is, or belongs to."""
     return filename.removesuffix(_METADATA_SUFFIX).removesuffix(PROVENANCE_SUFFIX)
+
+
+def files_beside(wheel: Path) -> tuple[Path, Path]:
+    """The paths of a wheel's statement and of its METADATA file, given that of the wheel."""
+    return (
+        wheel.with_name(f"{wheel.name}{PROVENANCE_SUFFIX}"),
+        wheel.with_name(f"{wheel.name}{_METADATA_SUFFIX}"),
+    )
 
 
 class Webroot:
@@ -62,7 +76,15 @@ class Webroot:
         self.root = root
 
     def wheel_path(self, sha256: str, filename: str) -> Path:
-        """The path of a wheel; it contains the hash, so the content at a path never changes."""
+        """The path of a wheel; it contains the hash, so the content at a path never changes.
+
+        Raises:
+            RejectedError: the hash is none, or the name is that of a file elsewhere.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise RejectedError(f"{sha256[:80]!r} is not the SHA-256 of a wheel")
+        if not filename.strip(".") or not {"/", "\\", "\0"}.isdisjoint(filename):
+            raise RejectedError(f"{filename[:80]!r} is not the name of a file in the web root")
         return self.root / "packages" / sha256[:2] / sha256 / filename
 
     def metadata_path(self, sha256: str, filename: str) -> Path:
@@ -157,7 +179,7 @@ class Webroot:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
                 sync_dir(path.parent)
-            self._remove_empty_dirs(path.parent)
+            self.remove_empty_dirs(path.parent)
 
     @contextlib.contextmanager
     def packages_lock(self, *, wait: bool = True) -> Iterator[bool]:
@@ -182,7 +204,8 @@ class Webroot:
         digits = f"{build:08d}"
         return self.root / "logs" / digits[:-4] / digits[-4:]
 
-    def _remove_empty_dirs(self, folder: Path) -> None:
+    def remove_empty_dirs(self, folder: Path) -> None:
+        """Remove a folder of the web root and those above it, as far as they are empty."""
         while self.root in folder.parents:
             try:
                 folder.rmdir()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -140,14 +141,15 @@ async def test_a_farm_is_restored_with_a_tree_that_lacks_wheels_and_has_later_on
     assert download(new.webroot, "lost", tmp_path / "o") == [again[0].filename]
 
 
-async def test_keys_and_configuration_are_restored_with_their_modes(
+async def test_keys_and_configuration_are_restored_for_their_account_alone(
     old: Machine, new: Machine, archive: Path
 ) -> None:
     await new.restore(archive)
     for name in ("piwheels.toml", "keys/master.secret", "keys/builder/pi4-kitchen"):
         before, after = old.config_file.parent / name, new.config_file.parent / name
         assert after.read_bytes() == before.read_bytes()
-        assert after.stat().st_mode == before.stat().st_mode
+        limit = 0o640 if name == "piwheels.toml" else 0o600
+        assert stat.S_IMODE(after.stat().st_mode) == before.stat().st_mode & limit
     assert load(new.config_file).config.webroot.root.resolve() == new.webroot.root
 
 
@@ -284,7 +286,7 @@ async def test_a_dry_run_changes_nothing(new: Machine, archive: Path) -> None:
     shutil.rmtree(new.webroot.root / "packages")
     done = await new.restore(archive, dry_run=True)
     assert done.tree.missing == 1
-    assert list(new.config_file.parent.iterdir()) == []
+    assert not new.config_file.parent.exists()
     async with restored.locked_target(new.dsn, lock=True) as target:
         assert target.tables == 0
 
