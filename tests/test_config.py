@@ -134,6 +134,14 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[builder]\nextra_readonly_paths = [1]\n", "builder.extra_readonly_paths"),
         ('database = "x"\n', "unknown section"),
         ("[builder]\nmaster_port = 99999\n", "master_port: Expected `int` <= 65535"),
+        (
+            "[master]\nevent_retention_days = 1000000\n",
+            "event_retention_days: Expected `int` <= 36500",
+        ),
+        (
+            "[accesslog]\nretention_months = 99999\n",
+            "retention_months: Expected `int` <= 1200",
+        ),
         ("[builder]\nbuild_timeout_s = nan\n", "build_timeout_s: Expected `float` > 0"),
         ("[master]\nmax_attempts = 0\n", "max_attempts: Expected `int` >= 1"),
         ('[upstream]\nmethod = "rss"\n', "method: Invalid enum value 'rss'"),

@@ -1,7 +1,8 @@
 """Runs an audit: its parts one after the other, from where an interrupted one was."""
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from piwheels.audit.errors import AuditError
@@ -14,11 +15,16 @@ from piwheels.audit.project_pages import audit_project_pages
 from piwheels.audit.repair import Repairer
 from piwheels.audit.session import AuditOptions, Session
 from piwheels.audit.site_pages import audit_site_pages
+from piwheels.audit.tree import look
 from piwheels.audit.wheels import audit_wheels
 from piwheels.db import audit_queries, catalog
 from piwheels.db.database import Database
 from piwheels.webroot import Webroot
 
+#: How many wheels of each two digits of hashes are looked for before repairs.
+_SAMPLE_PER_PREFIX = 4
+#: In a smaller sample a single wheel shows that the disk is there.
+_MIN_SAMPLE = 20
 #: What is compared, in this order: what a page names comes before the page.
 _PARTS: dict[str, Callable[[Session, str], Awaitable[None]]] = {
     "wheels": audit_wheels,
@@ -91,14 +97,34 @@ async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) ->
     unknown = set(options.projects) - await catalog.existing_projects(db, options.projects)
     if unknown:
         raise AuditError(f"the farm has no project {min(unknown)}")
-    if options.fix and not options.allow_empty and await audit_queries.has_files(db):
+    if options.fix and not options.allow_empty:
+        await _check_wheels_are_there(db, webroot)
+
+
+async def _check_wheels_are_there(db: Database, webroot: Webroot) -> None:
+    """Refuse to withdraw the wheels of the index because another or an empty disk is mounted.
+
+    The sample is spread over all hashes: a copy that is under way has those of the first ones.
+    """
+    sample = await audit_queries.sample_files(db, _SAMPLE_PER_PREFIX)
+    missing = await asyncio.to_thread(_count_missing, webroot, sample)
+    tolerated = len(sample) // 2 if len(sample) >= _MIN_SAMPLE else len(sample) - 1
+    if not sample or missing <= tolerated:
+        return
+    raise AuditError(
+        f"{webroot.root}/packages lacks {missing} of {len(sample)} wheels of the index that were "
+        "looked for; mount its disk or restore a copy, or build what is missing again with "
+        "--allow-empty"
+    )
+
+
+def _count_missing(webroot: Webroot, wheels: Sequence[tuple[str, str]]) -> int:
+    count = len(wheels)
+    for sha256, filename in wheels:
         with contextlib.suppress(OSError):
-            if any((root / "packages").iterdir()):
-                return
-        raise AuditError(
-            f"{root}/packages has no wheels, the index has; mount its disk or restore a copy, or "
-            "build all wheels again with --allow-empty"
-        )
+            entry = look(webroot.wheel_path(sha256, filename))
+            count -= entry is not None and entry.is_file
+    return count
 
 
 async def _run_parts(session: Session) -> None:

@@ -27,7 +27,7 @@ class AuditOptions:
     hashes: read all bytes of wheels, logs and compressed pages.
     rate: how fast it reads.
     restart: begin at the start, although an earlier audit was interrupted.
-    allow_empty: repair even if no wheel is there at all.
+    allow_empty: repair even if most or all wheels are missing.
     grace_s: a file that changed later than this is being written, and no finding.
     """
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.option("--rate", metavar="RATE", help="Read at most so much: 500/s (files) or 20MB/s.")
 @click.option("--restart", is_flag=True, help="Do not go on where an interrupted audit was.")
 @click.option(
-    "--allow-empty", is_flag=True, help="With --fix: repair although no wheel is there at all."
+    "--allow-empty",
+    is_flag=True,
+    help="With --fix: repair although most or all wheels are missing.",
 )
 @config_option
 @dsn_option

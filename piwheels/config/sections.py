@@ -12,6 +12,13 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 
+#: A hundred years: dates that lie so far back can still be written.
+Days = Annotated[int, Meta(ge=0, le=36_500)]
+
+PositiveDays = Annotated[int, Meta(ge=1, le=36_500)]
+
+Months = Annotated[int, Meta(ge=0, le=1_200)]
+
 PositiveSeconds = Annotated[float, Meta(gt=0)]
 
 NonNegativeSeconds = Annotated[float, Meta(ge=0)]
@@ -146,7 +153,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     ] = "never"
     recipe_interval_s: Annotated[PositiveSeconds, _doc("How often the recipes are read.")] = 60.0
     event_retention_days: Annotated[
-        NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
+        Days, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
     ] = 400
     metrics_bind: Annotated[str, _metrics_doc("the farm")] = "127.0.0.1:9461"
 
@@ -193,7 +200,7 @@ class UpstreamSection(msgspec.Struct, frozen=True):
         PositiveInt, _doc("Maximum number of pages requested at the same time.")
     ] = 20
     removal_retention_days: Annotated[
-        NonNegativeInt,
+        Days,
         _doc("How long a release that was removed upstream is kept here, hidden."),
     ] = 30
 
@@ -357,14 +364,14 @@ class AccessLogSection(msgspec.Struct, frozen=True):
     """What `piw accesslog` keeps."""
 
     retention_months: Annotated[
-        NonNegativeInt,
+        Months,
         _doc(
             "How long single accesses are kept, in months before the current one; totals are kept "
             "forever. 0: single accesses are not kept."
         ),
     ] = 13
     parquet_after_days: Annotated[
-        NonNegativeInt,
+        Days,
         _doc(
             "After how many days the single accesses of a whole month are moved from the database "
             "to Parquet files, a file for each day; needs the extra `stats`. 0: never."
@@ -398,21 +405,22 @@ class RetentionSection(msgspec.Struct, frozen=True):
         ),
     ] = 0
     releases_used_days: Annotated[
-        PositiveInt,
+        PositiveDays,
         _doc(
             "An older release is in use if a wheel of it was downloaded or published within so "
-            "many days. Nothing is removed on a farm that counted no download in them."
+            "many days. Nothing is removed unless access logs were read all that time (`piw "
+            "accesslog`), but for a tenth of the days."
         ),
     ] = 90
     log_days: Annotated[
-        NonNegativeInt,
+        Days,
         _doc(
             "How long logs of builds are kept. The last one of a release for each target, and "
             "those of published wheels, are kept regardless. 0: forever."
         ),
     ] = 0
     moved_aside_days: Annotated[
-        NonNegativeInt,
+        Days,
         _doc(
             "How long files are kept that `piw audit` and `piw db restore` moved out of the web "
             "root. 0: forever."

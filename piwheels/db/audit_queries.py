@@ -84,6 +84,22 @@ async def has_files(db: Database) -> bool:
     return bool(await db.value("SELECT EXISTS (SELECT FROM files)"))
 
 
+async def sample_files(db: Database, per_prefix: int) -> list[tuple[str, str]]:
+    """Some wheels of the index, by hash and name: so many of each two digits of hashes."""
+    rows = await db.rows(
+        """
+        SELECT f.sha256, f.filename
+          FROM generate_series(0, 255) AS number
+         CROSS JOIN LATERAL (
+             SELECT sha256, filename FROM files
+              WHERE left(sha256, 2) = lpad(to_hex(number), 2, '0') LIMIT %(limit)s
+         ) f
+        """,
+        {"limit": per_prefix},
+    )
+    return [(row["sha256"], row["filename"]) for row in rows]
+
+
 @transactional
 async def withdraw_file(db: Database, filename: str, sha256: str, project: str) -> bool:
     """Take a wheel whose file was lost out of the index; False if it is not there.

@@ -25,6 +25,13 @@ class OldRelease(Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class CountedDays(Struct, frozen=True, kw_only=True):
+    """On how many whole days of a period accesses were counted, and the first day ever."""
+
+    within: int
+    first: date | None
+
+
 class LoggedBuild(Struct, frozen=True, kw_only=True):
     """A build that has a log."""
 
@@ -51,14 +58,18 @@ async def next_projects(db: Database, after: str) -> list[str]:
     return [row["project"] for row in rows]
 
 
-async def downloads_since(db: Database, day: date) -> bool:
-    """Whether any download was counted since a day."""
-    return bool(
-        await db.value(
-            "SELECT EXISTS (SELECT FROM downloads_daily WHERE day >= %(day)s AND downloads > 0)",
-            {"day": day},
-        )
+async def counted_days(db: Database, since: date, today: date) -> CountedDays:
+    """On which days access logs were read; imported totals do not say which wheels are in use."""
+    row = await db.row(
+        """
+        SELECT count(*) FILTER (WHERE day >= %(since)s AND day < %(today)s) AS within,
+               min(day) AS first
+          FROM downloads_daily
+         WHERE counted + index_hits + project_pages + json_pages + log_pages + others > 0
+        """,
+        {"since": since, "today": today},
     )
+    return CountedDays(**row) if row else CountedDays(within=0, first=None)
 
 
 async def old_releases(

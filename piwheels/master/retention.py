@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from piwheels.config import Config
 from piwheels.db import audit_log, key_values
-from piwheels.db.database import Database
+from piwheels.db.database import Database, is_database_error
 from piwheels.db.database_clock import database_time
 from piwheels.formatting import format_size
 from piwheels.master.retention_rules import RetentionRules
@@ -75,6 +75,11 @@ class DailyRetention:
             reports = await RetentionRules(self.db, self.config, now).apply(dry_run=False)
         except OSError as error:  # a full or broken disk is no reason to end
             log.warning("retention: %s; it is repeated in an hour", error)
+            return False
+        except Exception as error:  # and a fault of a rule is none
+            if is_database_error(error):
+                raise
+            log.exception("retention failed; it is repeated in an hour")
             return False
         await key_values.set_value(self.db, _APPLIED_AT, now.isoformat())
         for report in reports:

@@ -21,6 +21,8 @@ from piwheels.webroot import Webroot
 
 _EVENT_BATCH = 1000
 _LOG_BATCH = 200
+#: One of so many days may lack counts: those of a log that was lost, or is not read yet.
+_UNCOUNTED_SHARE = 10
 #: Between two batches, so that builders and publishers come first.
 _PAUSE_S = 0.05
 
@@ -112,8 +114,8 @@ class RetentionRules:
         keep = self.config.retention.releases_per_project
         since = self._before(self.config.retention.releases_used_days)
         reason = f"{REASON_PREFIX}, which keeps the newest {keep} releases with wheels"
-        if not await retention_queries.downloads_since(self.db, since.date()):
-            total.note = "nothing says which are in use, as no downloads were counted"
+        if note := await self._why_use_is_unknown(since):
+            total.note = note
             return
         after = ""
         while projects := await retention_queries.next_projects(self.db, after):
@@ -123,6 +125,24 @@ class RetentionRules:
             if not dry_run:
                 await self._remove_releases(found, since, reason)
             after = projects[-1]
+
+    async def _why_use_is_unknown(self, since: datetime) -> str:
+        """Why the counted downloads do not say which wheels are in use; "" if they do."""
+        days = self.config.retention.releases_used_days
+        counted = await retention_queries.counted_days(self.db, since.date(), self.now.date())
+        if counted.first is None:
+            return "nothing says which are in use, as no downloads were counted"
+        if counted.first > since.date():
+            return (
+                f"which are in use is known when downloads were counted for {days} days; the first "
+                f"day was {counted.first}"
+            )
+        if counted.within < days - days // _UNCOUNTED_SHARE:
+            return (
+                f"which are in use is not known, as downloads were counted on {counted.within} of "
+                f"the last {days} days only"
+            )
+        return ""
 
     async def _remove_releases(
         self, found: Sequence[OldRelease], since: datetime, reason: str
@@ -175,13 +195,12 @@ class RetentionRules:
 
     async def _moved(self, total: _Total, dry_run: bool) -> None:
         before = self._before(self.config.retention.moved_aside_days)
-        for folder in _folders(self.config.master.spool_dir / "moved-aside"):
+        aside = self.config.master.spool_dir / "moved-aside"
+        for folder in await asyncio.to_thread(_folders, aside):
             day = _day_of(folder.name)
             if day is None or day + timedelta(days=1) > before:
                 continue
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    total.add(1, path.stat().st_size, day)
+            total.add(*await asyncio.to_thread(_content, folder), day)
             if not dry_run:
                 await asyncio.to_thread(shutil.rmtree, folder)
 
@@ -192,6 +211,16 @@ def _day_of(name: str) -> datetime | None:
         return datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _content(folder: Path) -> tuple[int, int]:
+    """How many files are in a folder and those in it, and their size in bytes."""
+    count = size_bytes = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            count += 1
+            size_bytes += path.stat().st_size
+    return count, size_bytes
 
 
 def _logs_in(folder: Path) -> Iterator[_Log]:

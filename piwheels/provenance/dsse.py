@@ -16,6 +16,8 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 #: A larger envelope is not read.
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 _MAX_SIGNATURES = 16
+#: What surrounds the payload of a sealed envelope: its type, a key id and a signature.
+_MAX_SEAL_BYTES = 1024
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,11 @@ def seal(payload: bytes, private: bytes) -> bytes:
         ),
     )
     return msgspec.json.encode(envelope) + b"\n"
+
+
+def sealed_size(payload: bytes) -> int:
+    """How large an envelope with this payload is at most, in bytes."""
+    return 4 * ((len(payload) + 2) // 3) + _MAX_SEAL_BYTES
 
 
 def unseal(data: bytes, public_keys: Mapping[str, bytes]) -> tuple[bytes, str]:

@@ -130,7 +130,7 @@ def _dependencies(facts: BuildFacts) -> Iterator[dict[str, Any]]:
         yield _source(facts.sdist, inputs)
     for text in _after(inputs, "root "):
         yield from _root(text)
-    for key in _after(inputs, "layer "):
+    for key in _after(inputs, "layer ")[:1]:  # a build has one at most
         if _SHA256.fullmatch(key):
             yield _known(
                 {

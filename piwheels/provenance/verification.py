@@ -14,6 +14,7 @@ from piwheels.provenance.statement import BUILD_TYPE, PREDICATE_TYPE, STATEMENT_
 from piwheels.sanitize import truncate_line
 
 _MAX_LISTED = 200
+_MAX_DEPENDENCIES = 10_000
 
 
 class _Digested(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +28,8 @@ class _BuildDefinition(msgspec.Struct, frozen=True, kw_only=True):
     build_type: str = msgspec.field(name="buildType")
     external: dict[str, Any] = msgspec.field(name="externalParameters")
     internal: dict[str, Any] = msgspec.field(name="internalParameters", default_factory=dict)
-    dependencies: Annotated[tuple[_Digested, ...], Meta(max_length=10_000)] = msgspec.field(
-        name="resolvedDependencies", default=()
+    dependencies: Annotated[tuple[_Digested, ...], Meta(max_length=_MAX_DEPENDENCIES)] = (
+        msgspec.field(name="resolvedDependencies", default=())
     )
 
 
@@ -107,6 +108,17 @@ def verify(data: bytes, keys: Mapping[str, PublicKey], wheel: Subject) -> Verifi
             f"build ended ({finished:%Y-%m-%d %H:%M:%S})",
         )
     return Verified(subject=wheel, key=key, payload=payload)
+
+
+def is_readable(payload: bytes) -> bool:
+    """Whether a statement in JSON is within the limits of `verify`."""
+    if dsse.sealed_size(payload) > dsse.MAX_ENVELOPE_BYTES:
+        return False
+    try:
+        _parse(payload)
+    except NotVerifiedError:
+        return False
+    return True
 
 
 def _parse(payload: bytes) -> _Statement:

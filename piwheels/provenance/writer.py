@@ -2,9 +2,12 @@
 
 import errno
 import logging
+from bisect import bisect_left
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from piwheels.errors import ConfigError
 from piwheels.provenance import dsse
@@ -12,7 +15,7 @@ from piwheels.provenance.errors import NotVerifiedError
 from piwheels.provenance.public_keys import PublicKeys
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts, Subject, encode_statement
-from piwheels.provenance.verification import verify
+from piwheels.provenance.verification import is_readable, verify
 from piwheels.webroot import Webroot
 
 log = logging.getLogger(__name__)
@@ -57,13 +60,32 @@ class StatementWriter:
         try:
             published, private = self.publish_keys()
             if not self._has_statement(path, wheel, published):
-                payload = encode_statement(
-                    wheel, facts, farm_url=self.farm_url, version=version("piwheels")
-                )
+                payload = self._readable_statement(wheel, facts)
                 self.webroot.write(path, dsse.seal(payload, private))
         except ConfigError as error:
             # As with a full disk, the builder keeps its wheel until this is repaired.
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
+
+    def _readable_statement(self, wheel: Subject, facts: BuildFacts) -> bytes:
+        """The statement, with as many of the inputs as `verify` accepts.
+
+        Inputs are what a builder reports, which must not make a statement that nobody can read.
+        """
+        whole = self._statement(wheel, facts)
+        if is_readable(whole):
+            return whole
+
+        def with_inputs(count: int) -> bytes:
+            inputs = facts.build_inputs[:count]
+            return self._statement(
+                wheel, replace(facts, build_inputs=inputs, inputs_are_complete=False)
+            )
+
+        counts = range(1, len(facts.build_inputs))
+        return with_inputs(bisect_left(counts, True, key=lambda n: not is_readable(with_inputs(n))))
+
+    def _statement(self, wheel: Subject, facts: BuildFacts) -> bytes:
+        return encode_statement(wheel, facts, farm_url=self.farm_url, version=version("piwheels"))
 
     def _has_statement(self, path: Path, wheel: Subject, published: PublicKeys) -> bool:
         try:

@@ -74,8 +74,10 @@ async def test_an_audit_that_cannot_run_exits_2(
 
 async def test_an_empty_disk_is_not_taken_for_lost_files(farm: AuditedFarm) -> None:
     (farm.root / "packages").rename(farm.root / "elsewhere")
+    (farm.root / "packages" / "lost+found").mkdir(parents=True)
     done = await run_piw(farm, "--fix")
     assert done.returncode == 2
+    assert "lacks 3 of 3 wheels of the index that were looked for" in done.stderr
     assert "--allow-empty" in done.stderr
     assert await farm.db.value("SELECT count(*) FROM files") == 3
     done = await run_piw(farm, "--fix", "--allow-empty")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import Problem
 from tests.audit.harness import AuditedFarm
 
@@ -23,6 +24,22 @@ async def test_a_lost_wheel_is_found_and_built_again(farm: AuditedFarm) -> None:
     assert not (farm.root / "simple" / "beta").exists()
     assert await farm.db.value("SELECT project FROM jobs") == "beta"
     assert await farm.audit() == []
+
+
+async def test_half_of_the_wheels_may_be_lost_but_no_more(farm: AuditedFarm) -> None:
+    wheels = [farm.wheel("beta")]
+    for number in range(3, 20):
+        await farm.publish_wheel("alpha", f"{number}.0")
+        wheels.append(farm.wheel("alpha", f"{number}.0"))
+    for wheel in wheels[:11]:
+        wheel.unlink()
+    with pytest.raises(AuditError, match=r"lacks 11 of 20 wheels .*--allow-empty"):
+        await farm.audit(fix=True)
+    assert await farm.db.value("SELECT count(*) FROM files") == 20
+    farm.webroot.write(wheels[0], b"another disk has other bytes")
+    found = await farm.audit(fix=True)
+    assert sum(item.problem is Problem.MISSING for item in found) == 10
+    assert await farm.db.value("SELECT count(*) FROM files") == 9
 
 
 async def test_a_wheel_with_other_bytes_is_moved_aside_and_built_again(farm: AuditedFarm) -> None:

@@ -2,9 +2,12 @@
 
 import os
 import random
+import threading
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from piwheels.config import Config
@@ -79,6 +82,18 @@ async def count_download(builds: Builds, filename: str, day: datetime) -> None:
     )
 
 
+async def count_days(builds: Builds, days_ago: Iterable[int]) -> None:
+    """Have the reader of access logs have counted something on these days, but no wheel."""
+    await builds.db.execute(
+        """
+        INSERT INTO downloads_daily (day, index_hits)
+        SELECT %(today)s::date - number, 1 FROM unnest(%(days)s::integer[]) AS number
+            ON CONFLICT (day) DO UPDATE SET index_hits = 1
+        """,
+        {"today": NOW.date(), "days": list(days_ago)},
+    )
+
+
 async def listed(builds: Builds) -> list[str]:
     rows = await builds.db.rows("SELECT version FROM files ORDER BY version")
     return [row["version"] for row in rows]
@@ -99,6 +114,7 @@ async def test_nothing_is_removed_by_default(builds: Builds) -> None:
 
 async def test_old_releases_lose_their_wheels_and_are_not_built_again(builds: Builds) -> None:
     await old_releases(builds, ["1.0", "2.0", "3.0", "4.0"])
+    await count_days(builds, range(1, 91))
     await count_download(builds, "demo-1.0-py3-none-any.whl", NOW - timedelta(days=5))
     await builds.write_pages()
     done = of(
@@ -117,7 +133,7 @@ async def test_old_releases_lose_their_wheels_and_are_not_built_again(builds: Bu
 
 async def test_a_removed_release_says_why_and_can_be_brought_back(builds: Builds) -> None:
     await old_releases(builds, ["1.0", "2.0"])
-    await count_download(builds, "demo-2.0-py3-none-any.whl", NOW)
+    await count_days(builds, range(1, 91))
     old = rules(builds, releases_per_project=1)
     await old.apply(dry_run=False)
     release = next(
@@ -141,9 +157,40 @@ async def test_a_farm_that_counts_no_downloads_keeps_its_wheels(builds: Builds) 
     assert await listed(builds) == ["1.0", "2.0"]
 
 
+@pytest.mark.parametrize(
+    ("days", "note"),
+    [
+        (range(90), "the first day was"),
+        ([0, 90], "on 1 of the last 90 days"),
+        ([*range(1, 40), *range(50, 100)], "on 80 of the last 90 days"),
+        ([*range(1, 40), *range(49, 100)], ""),
+        (range(1, 91), ""),
+    ],
+)
+async def test_wheels_are_kept_unless_logs_were_read_for_the_whole_period(
+    builds: Builds, days: Sequence[int], note: str
+) -> None:
+    await old_releases(builds, ["1.0", "2.0"])
+    await count_days(builds, days)
+    done = of(
+        await rules(builds, releases_per_project=1).apply(dry_run=False), "wheels of old releases"
+    )
+    assert note in done.note
+    assert (done.count, done.note != "") == ((0, True) if note else (1, False))
+    assert await listed(builds) == (["1.0", "2.0"] if note else ["2.0"])
+
+
+async def test_imported_totals_do_not_say_which_wheels_are_in_use(builds: Builds) -> None:
+    await old_releases(builds, ["1.0", "2.0"])
+    await count_days(builds, range(100))
+    await builds.db.execute("UPDATE downloads_daily SET index_hits = 0, imported = 5")
+    await rules(builds, releases_per_project=1).apply(dry_run=False)
+    assert await listed(builds) == ["1.0", "2.0"]
+
+
 async def test_releases_that_cannot_be_built_again_keep_their_wheels(builds: Builds) -> None:
     await old_releases(builds, ["1.0", "2.0"])
-    await count_download(builds, "demo-2.0-py3-none-any.whl", NOW)
+    await count_days(builds, range(1, 91))
     await builds.db.execute("UPDATE releases SET sdist_url = NULL WHERE version = '1.0'")
     await rules(builds, releases_per_project=1).apply(dry_run=False)
     assert await listed(builds) == ["1.0", "2.0"]
@@ -187,6 +234,25 @@ async def test_files_that_were_moved_aside_are_deleted_by_the_day_of_that(builds
     assert sorted(path.name for path in folder.iterdir()) == [f"{NOW:%Y-%m-%d}", "notes"]
 
 
+async def test_moved_files_are_not_looked_at_on_the_event_loop(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_loop: list[bool] = []
+    is_file = Path.is_file
+
+    def recorded(path: Path) -> bool:
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+        return is_file(path)
+
+    folder = builds.folder / "spool" / "moved-aside" / "2020-01-01"
+    folder.mkdir(parents=True)
+    (folder / "file").touch()
+    monkeypatch.setattr(Path, "is_file", recorded)
+    await rules(builds, moved_aside_days=30).apply(dry_run=True)
+    assert on_the_loop
+    assert not any(on_the_loop)
+
+
 async def test_the_rules_are_applied_once_a_day(builds: Builds) -> None:
     events: list[str] = []
 
@@ -194,24 +260,41 @@ async def test_the_rules_are_applied_once_a_day(builds: Builds) -> None:
         events.append(text)
 
     await old_releases(builds, ["1.0", "2.0"])
-    await count_download(builds, "demo-2.0-py3-none-any.whl", NOW)
+    await count_days(builds, range(1, 91))
     daily = DailyRetention(builds.db, config_with(builds.folder, releases_per_project=1), record)
     assert (await daily.apply_if_due(), await daily.apply_if_due()) == (True, False)
     assert len(events) == 1
     assert events[0].startswith("retention removed 1 wheels of old releases")
 
 
-@pytest.mark.parametrize("seed", range(3))
+async def test_a_fault_of_a_rule_does_not_end_the_daily_work(
+    builds: Builds, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def record(_: str) -> None:
+        raise AssertionError("nothing was removed")
+
+    config = config_with(builds.folder, moved_aside_days=10**6)  # beyond what a date can be
+    daily = DailyRetention(builds.db, config, record)
+    assert not await daily.apply_if_due()
+    assert "OverflowError" in caplog.text
+    await builds.db.execute("ALTER TABLE downloads_daily RENAME TO other")
+    daily.config = config_with(builds.folder, releases_per_project=1)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await daily.apply_if_due()
+
+
+@pytest.mark.parametrize("seed", range(6))
 async def test_a_dry_run_says_what_the_real_run_removes(builds: Builds, seed: int) -> None:
     chance = random.Random(seed)
     await target_queries.add_target(builds.db, HERE, RULES)
     expected: set[str] = set()
     keep = chance.randint(1, 3)
-    await count_download(builds, "other-1.0-py3-none-any.whl", NOW)
+    counted = await _random_counts(builds, chance)
     for project in ("alpha", "beta", "gamma"):
         used = await _random_releases(builds, project, chance)
         newest_first = sorted(used, key=lambda name: used[name][0], reverse=True)
-        expected |= {name for name in newest_first[keep:] if not used[name][1]}
+        if counted:
+            expected |= {name for name in newest_first[keep:] if not used[name][1]}
     old = rules(builds, releases_per_project=keep)
     dry = await old.apply(dry_run=True)
     before = await _filenames(builds)
@@ -220,6 +303,18 @@ async def test_a_dry_run_says_what_the_real_run_removes(builds: Builds, seed: in
     assert before - await _filenames(builds) == expected
     assert of(real, "wheels of old releases").count == len(expected)
     assert of(await old.apply(dry_run=True), "wheels of old releases").count == 0
+
+
+async def _random_counts(builds: Builds, chance: random.Random) -> bool:
+    """Days with counts; whether these are all days but a tenth since the beginning of the period.
+
+    The days on which _random_releases counts downloads are among them in any case.
+    """
+    first, gap = chance.choice([60, 89, 90, 150]), chance.choice([0, 9, 10])
+    lost = chance.sample([day for day in range(1, first) if day != 20], gap)
+    days = {20, *range(first + 1)} - set(lost)
+    await count_days(builds, days)
+    return max(days) >= 90 and len(days & set(range(1, 91))) >= 81
 
 
 async def _random_releases(

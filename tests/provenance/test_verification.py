@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from piwheels.model import Outcome
+from piwheels.protocol.messages.builder import MAX_INPUTS, MAX_PACKAGES, BuildFinished
 from piwheels.provenance import dsse
 from piwheels.provenance.errors import NotVerifiedError, Problem
 from piwheels.provenance.public_keys import PublicKey, parse_public_keys
@@ -53,6 +56,40 @@ def test_a_statement_is_verified_and_described(writer: StatementWriter) -> None:
     (system,) = (text for label, text in told if label == "on")
     assert system.startswith("Python 3.13.5, root trixie-arm64 sha256")
     assert system.endswith("with libtiff-dev=4.7.0-3")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_cut"),
+    [
+        ([f"{number:064x} {chr(0x1F600) * 935}" for number in range(MAX_INPUTS)], True),
+        (["recipe" + "\x01" * 994] * MAX_INPUTS, True),
+        ([f"{number:064x} a-{number}.whl" for number in range(MAX_INPUTS)], True),
+        # A list of packages for each layer would be larger than memory.
+        ([f"layer {'ab' * 32}", "deb x"] * (MAX_INPUTS // 2), False),
+    ],
+)
+def test_a_statement_of_the_largest_message_of_a_builder_is_verified(
+    writer: StatementWriter, inputs: list[str], is_cut: bool
+) -> None:
+    result = BuildFinished(
+        build=1,
+        outcome=Outcome.BUILT,
+        duration_s=1.0,
+        build_inputs=tuple(inputs),
+        added_packages=("\x01" * 200,) * MAX_PACKAGES,
+    )
+    result = msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=BuildFinished)
+    data = written(
+        writer, build_inputs=result.build_inputs, added_packages=result.added_packages or ()
+    )
+    verified = verify(data, trusted(writer), WHEEL)
+    build = json.loads(verified.payload)["predicate"]["buildDefinition"]
+    is_full = len(data) > 0.99 * dsse.MAX_ENVELOPE_BYTES
+    is_full = is_full or len(build["resolvedDependencies"]) == MAX_INPUTS
+    assert (build["internalParameters"].get("inputsAreComplete") is False, is_full) == (
+        is_cut,
+        is_cut,
+    )
 
 
 def test_each_reason_is_told_apart(writer: StatementWriter, tmp_path: Path) -> None:
