@@ -8,7 +8,7 @@ import socket
 from importlib.metadata import version
 from pathlib import Path
 
-from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
+from piwheels.errors import ConfigError, NotNowError, RejectedError, TransientError, UsageError
 from piwheels.protocol.invitation import Invitation, parse_token
 from piwheels.protocol.keys import JOINED_SUFFIX, KeyStore
 from piwheels.protocol.messages import PROTOCOL, Join, Joined, Rejected
@@ -87,7 +87,7 @@ async def request_join(
     finally:
         dealer.close()
     if isinstance(answer, Rejected):
-        raise RejectedError(answer.reason)
+        raise (RejectedError if answer.permanent else NotNowError)(answer.reason)
     return answer
 
 

@@ -109,17 +109,27 @@ def key_list(config_file: Path | None, as_json: bool) -> None:
 def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
     """Revoke a key; its owner is disconnected at its next message.
 
+    Open invitations by which a builder joined are named: its token is good for another key.
+
     \b
     Example:
       piw key revoke pi1
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.protocol.keys import KeyStore
+    from piwheels.scheduler.builder_registration import BuilderRegistration
 
     store = KeyStore(load_config(config_file).master.key_dir)
     if not yes:
         click.confirm(f"Revoke the key of {name}?", abort=True, err=True)
-    for revoked in store.revoke(name):
+    gone = store.revoke(name)
+    for revoked in gone:
         click.echo(f"{revoked.role} {revoked.name} is no longer authorized")
+    registration = BuilderRegistration(store)
+    for each in (it for revoked in gone for it in registration.open_with(revoked.public)):
+        click.echo(
+            f"it joined by the invitation {each.id}, which is still open: "
+            f"`piw builder uninvite {each.id}` ends that"
+        )
 
 
 @key.command("rotate")

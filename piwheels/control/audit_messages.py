@@ -1,7 +1,15 @@
 """What the audit log says about a command, in one line each: what it does, and its outcome."""
 
 from piwheels.protocol.commands import definition_of
-from piwheels.protocol.messages import AddReply, CommandFailed, Message, ReplyBody
+from piwheels.protocol.messages import (
+    AddReply,
+    AuthorizeBuilder,
+    CommandFailed,
+    CommandSucceeded,
+    Message,
+    RejectBuilder,
+    ReplyBody,
+)
 from piwheels.sanitize import truncate_line
 
 SUCCEEDED = "applied"
@@ -13,7 +21,7 @@ def describe_command(body: Message) -> str:
     return truncate_line(definition.audit(body) if definition else type(body).__name__)
 
 
-def describe_outcome(reply: ReplyBody) -> str:
+def describe_outcome(body: Message, reply: ReplyBody) -> str:
     """Whether it was applied, perhaps in part, or rejected, and why."""
     match reply:
         case CommandFailed(reason=reason):
@@ -24,5 +32,7 @@ def describe_outcome(reply: ReplyBody) -> str:
                 return SUCCEEDED
             how = "rejected" if len(problems) == len(added) else "applied in part"
             return truncate_line(f"{how}: {'; '.join(problems)}")
+        case CommandSucceeded(text=text) if isinstance(body, AuthorizeBuilder | RejectBuilder):
+            return truncate_line(f"{SUCCEEDED}: {text}")  # which key it was
         case _:
             return SUCCEEDED

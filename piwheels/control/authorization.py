@@ -18,8 +18,8 @@ _ROOT = 0
 class KeyNames(Protocol):
     """Which keys are authorized; a KeyStore."""
 
-    def name_of(self, role: Role, public: str, /) -> str | None:
-        """The name of a key's owner, or None when it is not authorized in this role."""
+    def name_of_peer(self, role: Role, public: str, /) -> str | None:
+        """The name of a key's owner, or None when it is not known to be authorized in this role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def authorize(
     if not peer.key:
         return _local_caller(claimed, peer.uid, group_role, read_only=request.read_only)
     for role in ControlRole:  # a key in two roles, of which one is being replaced, has the lesser
-        if name := keys.name_of(Role(role), peer.key):
+        if name := keys.name_of_peer(Role(role), peer.key):
             return Caller(
                 f"{claimed} (key {name})",
                 role,

@@ -15,7 +15,7 @@ from piwheels.protocol.messages import (
     RejectBuilder,
     RevokeInvitation,
 )
-from piwheels.scheduler.builder_registration import BuilderRegistration
+from piwheels.scheduler.builder_registration import BuilderRegistration, describe_key
 
 _LOCAL_NAMES = {"localhost", "localhost.localdomain"}
 
@@ -92,13 +92,13 @@ class BuilderInvitations:
 
     async def authorize(self, command: AuthorizeBuilder, _: Call) -> CommandSucceeded:
         """Authorize a builder that waits."""
-        label = self.registration.authorize(command.builder, command.name)
-        return CommandSucceeded(text=f"builder {label} is authorized", count=1)
+        builder = self.registration.authorize(command.builder, command.name)
+        return CommandSucceeded(text=f"builder {describe_key(builder)} is authorized", count=1)
 
     async def reject(self, command: RejectBuilder, _: Call) -> CommandSucceeded:
         """Reject a builder that waits."""
-        rejected = self.registration.reject(command.builder)
-        return CommandSucceeded(text=f"builder {rejected} is rejected", count=1)
+        builder = self.registration.reject(command.builder)
+        return CommandSucceeded(text=f"builder {describe_key(builder)} is rejected", count=1)
 
 
 def _port(endpoint: str) -> int:

@@ -8,6 +8,7 @@ gets the first one's reply.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from piwheels.protocol.messages import (
     Request,
     RequestBody,
 )
+from piwheels.protocol.rate_limit import Allowance
 from piwheels.protocol.upload_window import MAX_WINDOW_BYTES
 from piwheels.scheduler import reasons
 
@@ -40,6 +42,9 @@ _MAX_CACHED_ANSWERS = 4096
 _RECORD_TIMEOUT_S = 3.0
 #: Clients wait for a little longer, and would then assume that the master is down.
 _QUERY_TIMEOUT_S = 45.0
+
+#: Refused commands of one key or account that are recorded one by one, in a period.
+MAX_REFUSALS = 10
 
 #: The chunks of one window, the last of which may be short.
 _MAX_CHUNKS = MAX_WINDOW_BYTES // CHUNK_BYTES + 1
@@ -125,6 +130,14 @@ async def with_timeout(
         ) from None
 
 
+class _Refusals:
+    """Refused commands of a key or account: so many are recorded, and the others counted."""
+
+    def __init__(self, period_s: float) -> None:
+        self.allowance = Allowance(MAX_REFUSALS, period_s)
+        self.left_out = 0
+
+
 @dataclass(slots=True)
 class CommandExecutor:
     """Executes requests; `on_executed` is called after each command."""
@@ -133,6 +146,8 @@ class CommandExecutor:
     events: EventRecorder
     on_executed: Callable[[], None]
     database_wait: Callable[[], str] = str
+    refusal_period_s: float = 60.0
+    _refusals: dict[str, _Refusals] = field(default_factory=dict)  # by what has the role
     _results: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -146,7 +161,7 @@ class CommandExecutor:
             )
         if refusal := call.caller.refusal(needed):
             refused = CommandFailed(reason=refusal)
-            await self._record(body, call.caller, refused)
+            await self._record_refusal(body, call.caller, refused)
             return refused
         await call.send(Accepted())
         # The client may disconnect meanwhile: a command that has begun is finished all the same.
@@ -174,8 +189,24 @@ class CommandExecutor:
         await self._record(body, call.caller, reply)
         return reply
 
+    async def _record_refusal(self, body: RequestBody, caller: Caller, reply: ReplyBody) -> None:
+        refusals = self._refusals.setdefault(caller.owner, _Refusals(self.refusal_period_s))
+        if refusals.allowance.allows(time.monotonic()):
+            await self._record(body, caller, reply)
+            return
+        refusals.left_out += 1
+        if refusals.left_out == 1:
+            self._track(self._count_refusals(refusals, caller))
+
+    async def _count_refusals(self, refusals: _Refusals, caller: Caller) -> None:
+        await asyncio.sleep(self.refusal_period_s)
+        left_out, refusals.left_out = refusals.left_out, 0
+        await self._write(f"{left_out} more commands", caller, "rejected: like those before")
+
     async def _record(self, body: RequestBody, caller: Caller, reply: ReplyBody) -> None:
-        command, outcome = describe_command(body), describe_outcome(reply)
+        await self._write(describe_command(body), caller, describe_outcome(body, reply))
+
+    async def _write(self, command: str, caller: Caller, outcome: str) -> None:
         log.info("%s: %s: %s", caller.name, command, outcome)
         recording = self._track(self.events.record(command, who=caller.name, outcome=outcome))
         await asyncio.wait({recording}, timeout=_RECORD_TIMEOUT_S)

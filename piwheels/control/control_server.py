@@ -173,7 +173,8 @@ class ControlServer:
                     lease.task.cancel()
 
     async def _serve(self, channel: ReplyChannel, request: Request, call: Call) -> None:
-        if needed_role(request.body) is not ControlRole.WATCH:
+        needed = needed_role(request.body)
+        if needed is not ControlRole.WATCH and not call.caller.refusal(needed):
             self.operators.record(call.caller.name, describe_command(request.body))
         work = self._dispatch(channel, request, call)
         reply = await run_catching(request.body, call.caller, work)

@@ -15,7 +15,7 @@ class AuditEvent(Struct, frozen=True, kw_only=True, tag=True):
     who: str  # login and host, or a part of the master
     text: str  # one line: what happened
     subject: str = ""  # the project, release, target or builder
-    outcome: str = ""  # of a command: "applied", or "rejected: why"
+    outcome: str = ""  # of a command: "applied", perhaps to what, or "rejected: why"
 
     @property
     def what(self) -> str:

@@ -19,10 +19,12 @@ from pathlib import Path
 import msgspec
 
 from piwheels.errors import ConfigError
+from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import KeyPair, generate_key_pair
-from piwheels.webroot import replace_file
+from piwheels.webroot import give_to_owner, replace_file
 
 log = logging.getLogger(__name__)
+_unreadable_log = RateLimitedLog(log)
 
 MASTER = "master"
 #: What follows the name of a key pair of this machine.
@@ -154,7 +156,7 @@ class KeyStore:
         text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
         text += f'machine = "{machine}"\n' if machine else ""
         try:
-            self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_key_dir()
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise ConfigError(f"{path} exists; remove it first to generate another key") from None
@@ -165,6 +167,7 @@ class KeyStore:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            give_to_owner(path)
         except OSError as error:
             path.unlink()  # half a key would be taken for one, and could not be generated again
             raise ConfigError(f"{path}: {error.strerror}") from None
@@ -226,9 +229,11 @@ class KeyStore:
                 replaced.append(known)
         path = self._entry_path(role, name)
         try:
-            self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_key_dir()
             path.parent.mkdir(exist_ok=True)
+            give_to_owner(path.parent)
             replace_file(path, f"{public}\n".encode())
+            give_to_owner(path)
             os.utime(path.parent)
             for known in replaced:
                 self._remove(known)
@@ -265,8 +270,25 @@ class KeyStore:
         ]
 
     def name_of(self, role: Role, public: str) -> str | None:
-        """The name of a key's owner in this role, or None when it is not authorized."""
+        """The name of a key's owner in this role, or None when it is not authorized.
+
+        Raises:
+            ConfigError: the keys cannot be read.
+        """
         return self._names_by_key(role).get(public)
+
+    def name_of_peer(self, role: Role, public: str) -> str | None:
+        """name_of() for a peer's key: None, which is logged, also while keys cannot be read."""
+        try:
+            return self.name_of(role, public)
+        except ConfigError as error:
+            _unreadable_log.warning("no key can be told from others: %s", error)
+            return None
+
+    def _make_key_dir(self) -> None:
+        if not self.key_dir.is_dir():
+            self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            give_to_owner(self.key_dir)
 
     def _names_by_key(self, role: Role) -> dict[str, str]:
         names: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """The keys that were refused a connection lately, for those who have to authorize them."""
 
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -8,7 +9,7 @@ from piwheels.model import RefusedKey
 
 #: More are not remembered: whoever reaches the port can make keys.
 MAX_REFUSED_KEYS = 100
-#: So many of one address: one host cannot hide the keys of all others.
+#: So many of one host: it cannot hide the keys of all others.
 MAX_OF_ADDRESS = 20
 _KEPT = timedelta(hours=1)
 #: Consoles show those of the last minutes, so many of them.
@@ -34,8 +35,9 @@ class RefusedKeys:
         self._by_key.pop((role, public), None)
 
     def _has_room(self, address: str) -> bool:
-        of_address = sum(it.address == address for it in self._by_key.values())
-        return len(self._by_key) < MAX_REFUSED_KEYS and of_address < MAX_OF_ADDRESS
+        host = _host_of(address)
+        of_host = sum(_host_of(it.address) == host for it in self._by_key.values())
+        return len(self._by_key) < MAX_REFUSED_KEYS and of_host < MAX_OF_ADDRESS
 
     @property
     def keys(self) -> tuple[RefusedKey, ...]:
@@ -55,3 +57,16 @@ class RefusedKeys:
         ]
         recent.sort(key=lambda it: it.refused_at, reverse=True)
         return tuple(recent[:_MAX_RECENT])
+
+
+def _host_of(address: str) -> str:
+    """What tells hosts apart: an IPv4 address, or the /64 of an IPv6 one: a host has all of it."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> 64:x}::/64"

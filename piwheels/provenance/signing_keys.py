@@ -17,7 +17,7 @@ import msgspec
 from piwheels.errors import MALFORMED, ConfigError
 from piwheels.provenance import ed25519
 from piwheels.provenance.public_keys import PublicKey, PublicKeys
-from piwheels.webroot import replace_file
+from piwheels.webroot import give_to_owner, replace_file
 
 FILE_NAME = "signing-keys.json"
 _MODE = 0o600
@@ -97,16 +97,10 @@ class SigningKeys:
         content = msgspec.json.format(msgspec.json.encode(keys)) + b"\n"
         try:
             replace_file(self.path, content, mode=_MODE)
-            self._give_to_owner()
+            give_to_owner(self.path)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}") from None
         return keys
-
-    def _give_to_owner(self) -> None:
-        """What root writes belongs to the account whose folder it is in: the master's."""
-        if os.geteuid() == 0:
-            owner = self.path.parent.stat()
-            os.chown(self.path, owner.st_uid, owner.st_gid)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from piwheels.db.database import is_database_error
-from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.errors import ConfigError, PiwheelsError, RejectedError
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
     PROTOCOL,
@@ -78,7 +78,12 @@ class BuilderConnections:
 
     async def _receive(self, envelope: Envelope[FromBuilder]) -> None:
         peer, message = envelope.peer, envelope.message
-        label = self.keys.name_of(Role.BUILDER, peer.key)
+        try:
+            label = self.keys.name_of(Role.BUILDER, peer.key)
+        except ConfigError as error:
+            _error_log.warning("%s", error)
+            await self.router.send(peer, Rejected(reason=reasons.KEYS_UNREADABLE))
+            return
         if label is None:
             if self.registration.admits(peer.key):
                 await self._on_join(peer, message)
@@ -110,7 +115,10 @@ class BuilderConnections:
             joined = self.registration.join(peer.key, message, peer.address)
         except PiwheelsError as error:
             _join_log.warning("%s did not join as a builder: %s", peer.address, error)
-            await self.router.send(peer, Rejected(reason=str(error), permanent=True))
+            # What the master cannot read or write now is no answer to the builder.
+            lasting = not isinstance(error, ConfigError)
+            reason = str(error) if lasting else reasons.KEYS_UNREADABLE
+            await self.router.send(peer, Rejected(reason=reason, permanent=lasting))
             return
         if not joined.repeated:
             self.note(self.registration.joined_text(peer.key, joined))

@@ -7,7 +7,7 @@ keys were refused lately. Everything here has a limit.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,9 @@ _ID_DIGITS = 8
 #: So much of a key has to be named, and is appended to a name that is taken.
 _MIN_PREFIX = 6
 _MAX_NAME = 63
+_SHOWN_DIGITS = 16
+#: So many builders are listed that a word may name.
+_MAX_LISTED = 5
 _KEY_PREFIX = re.compile(rf"[0-9a-f]{{{_MIN_PREFIX},64}}")
 _FILE_MODE = 0o600
 
@@ -87,6 +90,7 @@ class BuilderRegistration:
             raise RejectedError(
                 f"{name!r} cannot be a builder's name: use letters, digits, '.', '_' and '-'"
             )
+        _require_no_key_prefix(name)
         if name and uses == 1 and self._is_taken(name, ""):
             raise RejectedError(
                 f"there is a builder {name} already: choose another name, or end the use of its key"
@@ -134,6 +138,11 @@ class BuilderRegistration:
         now = self.clock()
         return tuple(it for it in self._stored.invitations if it.expires_at + _REMEMBERED > now)
 
+    def open_with(self, public: str) -> tuple[IssuedInvitation, ...]:
+        """The open invitations by which a key joined: the owner of a token could join again."""
+        now = self.clock()
+        return tuple(it for it in self.invitations() if public in it.joined and not it.ended(now))
+
     def admits(self, public: str) -> bool:
         """Whether a key is that of a token, which may send a Join and is told what became of it."""
         return self._invitation(public) is not None
@@ -142,15 +151,17 @@ class BuilderRegistration:
         """Register the key of a builder that has a token.
 
         A builder that has joined already, and asks again because an answer was lost, gets the
-        same answer.
+        same answer, unless its key was revoked since. An invitation is used before the key is
+        authorized: after a crash in between its builder waits for an operator.
 
         Raises:
-            PiwheelsError: it may not join, and why.
+            ConfigError: the keys cannot be read or written.
+            RejectedError: it may not join, and why.
         """
         invitation = self._invitation(token_key)
         if invitation is None:
             raise RejectedError("the master does not know this token")
-        public = validate_public_key(request.public, "the key")
+        public = _validate(request.public)
         if label := self.keys.name_of(Role.BUILDER, public):
             return Joined(label=label, authorized=True, repeated=True)
         if any(it.public == public for it in self._stored.rejected):
@@ -160,21 +171,23 @@ class BuilderRegistration:
             )
         if known := self._registered(public):
             return Joined(label=known.name, authorized=False, repeated=True)
+        if public in invitation.joined:
+            raise RejectedError(
+                "this machine's key was revoked: ask for another invitation, or have it authorized "
+                f"by `piw builder authorize {public[:_ID_DIGITS]} NAME`"
+            )
         if ended := invitation.ended(self.clock()):
             raise RejectedError(f"this invitation {ended}: ask for another")
         label = self._choose_name(invitation, request, public)
         joined = replace(invitation, joined=invitation.joined | {public: label})
+        self._add_waiting(joined, RefusedKey(Role.BUILDER, public, self.clock(), address, label))
         if invitation.authorize:
             self.keys.authorize(Role.BUILDER, label, public)
-            self._save(self._with(joined))
-        else:
-            self._add_waiting(
-                joined, RefusedKey(Role.BUILDER, public, self.clock(), address, label)
-            )
+            self._forget(public)
         return Joined(label=label, authorized=invitation.authorize)
 
     def _add_waiting(self, invitation: IssuedInvitation, waiting: RefusedKey) -> None:
-        if len(self._stored.waiting) >= MAX_WAITING:
+        if len(self._stored.waiting) >= MAX_WAITING and not invitation.authorize:
             raise RejectedError(
                 f"{MAX_WAITING} builders wait for an operator already: authorize or reject them"
             )
@@ -185,9 +198,11 @@ class BuilderRegistration:
         wanted = invitation.name or request.name
         if not is_key_name(wanted):
             raise RejectedError(f"{wanted!r} cannot be a builder's name: choose one with --name")
-        if not self._is_taken(wanted, public):
-            return wanted
         chosen = request.name_was_chosen and not invitation.name
+        if chosen:
+            _require_no_key_prefix(wanted)
+        if not _is_key_prefix(wanted) and not self._is_taken(wanted, public):
+            return wanted
         for digits in () if chosen else range(_MIN_PREFIX, _MAX_NAME):
             name = f"{wanted[: _MAX_NAME - digits - 1]}-{public[:digits]}"
             if not self._is_taken(name, public):
@@ -216,7 +231,7 @@ class BuilderRegistration:
         recent = {(it.role, it.public): it for it in self.refused.recent()}
         named = []
         for each in self._stored.waiting:
-            if self.keys.name_of(Role.BUILDER, each.public) is None:
+            if self.keys.name_of_peer(Role.BUILDER, each.public) is None:
                 tried = recent.pop((each.role, each.public), None)
                 named.append(replace(tried, name=each.name) if tried else each)
         rejected = {it.public for it in self._stored.rejected}
@@ -226,12 +241,12 @@ class BuilderRegistration:
     def _still_waits(self, refused: RefusedKey, rejected: set[str]) -> bool:
         if refused.role != Role.BUILDER:
             return True
-        return refused.public not in rejected and not self.keys.name_of(
+        return refused.public not in rejected and not self.keys.name_of_peer(
             Role.BUILDER, refused.public
         )
 
-    def authorize(self, word: str, name: str = "") -> str:
-        """Authorize the builder of a name or key; returns its label.
+    def authorize(self, word: str, name: str = "") -> RefusedKey:
+        """Authorize the builder of a name or key; returns it, with its label.
 
         Args:
             word: the name under which it waits, its key, or the first digits of that.
@@ -246,32 +261,39 @@ class BuilderRegistration:
             raise RejectedError(
                 f"say under which name: `piw builder authorize {word[:_MIN_PREFIX]} NAME`"
             )
+        _require_no_key_prefix(label)
         self.keys.authorize(Role.BUILDER, label, known.public)
         self._forget(known.public)
-        return label
+        return replace(known, name=label)
 
-    def reject(self, word: str) -> str:
-        """Reject the builder of a name or key: it waits no longer; returns its name or key."""
+    def reject(self, word: str) -> RefusedKey:
+        """Reject the builder of a name or key, which is returned: it waits no longer.
+
+        Raises:
+            RejectedError: none waits so, or more than one.
+        """
         known = self._find(word)
         self._forget(known.public)
         rejected = (*self._stored.rejected, known)[-_MAX_REJECTED:]
         self._save(replace(self._stored, rejected=rejected))
-        return known.name or known.public[:16]
+        return known
 
     def _find(self, word: str) -> RefusedKey:
-        rejected = self._stored.rejected
-        candidates = [it for it in (*self.waiting(), *rejected) if it.role == Role.BUILDER]
+        """The builder of a name or of a key's first digits; a rejected one by its key alone."""
+        waiting = [it for it in self.waiting() if it.role == Role.BUILDER]
         prefix = word.strip().lower()
-        if found := [it for it in candidates if it.name == word]:
-            return found[0]
-        if _KEY_PREFIX.fullmatch(prefix):
-            by_key = {it.public: it for it in candidates if it.public.startswith(prefix)}
-            if len(by_key) > 1:
-                raise RejectedError(f"{word} is the beginning of {len(by_key)} keys: name more")
-            if by_key:
-                return next(iter(by_key.values()))
-            if is_public_key(prefix):  # its builder has not tried to connect yet
-                return RefusedKey(Role.BUILDER, prefix, self.clock())
+        found = {it.public: it for it in waiting if it.name == word}
+        if _is_key_prefix(word):
+            by_key = (*waiting, *self._stored.rejected)
+            found |= {it.public: it for it in by_key if it.public.startswith(prefix)}
+        if len(found) > 1:
+            raise RejectedError(
+                f"{word} may be {_listed([*found.values()])}: name more digits of the key"
+            )
+        if found:
+            return next(iter(found.values()))
+        if is_public_key(prefix):  # its builder has not tried to connect yet
+            return RefusedKey(Role.BUILDER, prefix, self.clock())
         raise RejectedError(f"no builder waits as {word}: see `piw builder list`")
 
     # --- what is stored ---
@@ -312,6 +334,34 @@ class BuilderRegistration:
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from None
         self._stored = stored
+
+
+def describe_key(key: RefusedKey) -> str:
+    """A builder by its name, if it has one, and the first digits of its key."""
+    digits = f"key {key.public[:_SHOWN_DIGITS]}"
+    return f"{key.name} ({digits})" if key.name else digits
+
+
+def _listed(keys: Sequence[RefusedKey]) -> str:
+    more = f", or {len(keys) - _MAX_LISTED} others" if len(keys) > _MAX_LISTED else ""
+    return " or ".join(describe_key(it) for it in keys[:_MAX_LISTED]) + more
+
+
+def _is_key_prefix(word: str) -> bool:
+    return _KEY_PREFIX.fullmatch(word.strip().lower()) is not None
+
+
+def _require_no_key_prefix(name: str) -> None:
+    """Nobody chooses a name that operators would take for another builder's key."""
+    if _is_key_prefix(name):
+        raise RejectedError(f"{name} looks like the first digits of a key: choose another name")
+
+
+def _validate(public: str) -> str:
+    try:
+        return validate_public_key(public, "the key")
+    except ConfigError as error:
+        raise RejectedError(str(error)) from None
 
 
 def _read(path: Path) -> _Stored:

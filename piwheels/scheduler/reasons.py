@@ -12,6 +12,7 @@ KEY_REVOKED = "its key was revoked"
 YOUR_KEY_REVOKED = "this builder's key was revoked"  # for the builder itself
 DISCONNECTED = "disconnected"
 UNKNOWN_KEY = "this builder's key is not authorized on the master"
+KEYS_UNREADABLE = "the master cannot read or write its keys now, and says why in its log: try again"
 
 # For the log, with the sender's key.
 UNHANDLED_MESSAGE = "a message of %s could not be handled"

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_error
-from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.errors import ConfigError, PiwheelsError, RejectedError
 from piwheels.isolated_process import FILE_CAUSED_ERRNOS
 from piwheels.model import Job, Outcome, Target, WheelFile, projection
 from piwheels.protocol.keys import KeyStore, Role
@@ -132,7 +132,12 @@ class UploadServer:
     async def _handle(self, envelope: Envelope[FromUploader]) -> None:
         message, peer = envelope.message, envelope.peer
         expected = self._pending.get(message.build)
-        label = self.keys.name_of(Role.BUILDER, peer.key)
+        try:
+            label = self.keys.name_of(Role.BUILDER, peer.key)
+        except ConfigError as error:
+            _error_log.warning("%s", error)
+            await self.router.send(peer, Rejected(reason=reasons.KEYS_UNREADABLE))
+            return
         if expected is None or expected.label != label or expected.checking:
             note = "not expected"
             answer = UploadComplete(build=message.build, filename=message.filename, note=note)

@@ -16,7 +16,13 @@ from pathlib import Path
 
 from piwheels.errors import RejectedError
 from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, write_page_groups
-from piwheels.webroot.atomic_file import install_file, make_dir, replace_file, sync_dir
+from piwheels.webroot.atomic_file import (
+    give_to_owner,
+    install_file,
+    make_dir,
+    replace_file,
+    sync_dir,
+)
 
 __all__ = [
     "PROVENANCE_KEYS",
@@ -24,6 +30,7 @@ __all__ = [
     "SECURITY_HEADERS",
     "Webroot",
     "files_beside",
+    "give_to_owner",
     "gz_path",
     "install_file",
     "is_path_error",

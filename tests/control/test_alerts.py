@@ -9,6 +9,7 @@ import pytest
 from piwheels.errors import RejectedError
 from piwheels.model import Alert, AlertState, HostMetrics
 from piwheels.protocol import messages as m
+from piwheels.protocol.keys import Role
 from tests.control.conftest import Builder, Master
 from tests.control.test_cli_commands import piw
 from tests.timeouts import WAIT_S
@@ -116,18 +117,20 @@ async def test_who_paused_the_farm_is_known_after_a_restart(master: Master) -> N
 
 
 async def test_a_builder_whose_key_is_not_authorized_is_an_alert(master: Master) -> None:
-    revoked = master.builder("pi9")
+    pair = master.keys.load_or_generate("key-of-pi9")
+    master.keys.authorize(Role.BUILDER, "pi9", pair.public)
     master.keys.revoke("pi9")
-    public = master.keys.load_or_generate("key-of-pi9").public
+    public = pair.public
     async with master.watch() as watcher:
-        connecting = asyncio.create_task(revoked.dealer.send(m.Goodbye(), timeout_s=WAIT_S))
+        dealer = master._dealer(pair)  # connects now, after it was revoked
+        connecting = asyncio.create_task(dealer.send(m.Goodbye(), timeout_s=WAIT_S))
         try:
             event = await watcher.wait_for_event(
                 m.AlertsChanged, lambda it: any(a.alert_id == "keys" for a in it.alerts)
             )
         finally:
             connecting.cancel()
-            revoked.dealer.close()
+            dealer.close()
     alert = next(alert for alert in event.alerts if alert.alert_id == "keys")
     assert alert.text == f"builder key {public[:16]} is unknown and was refused"
     (refused,) = (await master.ask(m.Status(), m.StatusReply)).refused_keys

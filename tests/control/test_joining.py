@@ -112,8 +112,8 @@ async def test_ten_machines_of_one_image_join_by_one_token(shared: Master) -> No
     assert len(listed.invitations[-1].joined) == 10
     for answer in joined:
         shared.keys.revoke(answer.label)
-    with pytest.raises(RejectedError, match="this invitation was used"):
-        await request_join(invitation, keys[3])  # revoked: the token does not authorize it again
+    with pytest.raises(RejectedError, match="this machine's key was revoked: ask for another"):
+        await request_join(invitation, keys[3])
 
 
 async def test_who_joins_without_authorization_waits_for_an_operator(

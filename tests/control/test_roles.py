@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from piwheels.control.audit_messages import describe_outcome
 from piwheels.control.authorization import authorize
-from piwheels.control.command_executor import Call, CommandExecutor
+from piwheels.control.command_executor import MAX_REFUSALS, Call, CommandExecutor
+from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.control_server import ControlServer
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.errors import PiwheelsError, RejectedError
@@ -29,6 +31,7 @@ from tests.control.conftest import Master
 from tests.ports import free_port
 from tests.protocol.random_messages import MessageGenerator
 from tests.timeouts import WAIT_S, LongTimeoutClient
+from tests.unprivileged import inaccessible
 
 #: Nobody else has this user id, and it is not root's.
 OTHER_UID = 64_999
@@ -58,6 +61,9 @@ class RecordingServer:
             self.keys.authorize(Role(role), f"my-{role}", pair.public)
         self.executed: list[m.RequestBody] = []
         self.audited: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.executor = CommandExecutor(self.handle, self, on_executed=lambda: None)
+        self.operators = ConnectedOperators()
         self.address = ""
 
     async def handle(self, body: m.RequestBody, _: Call) -> m.ReplyBody:
@@ -65,6 +71,7 @@ class RecordingServer:
         return m.CommandSucceeded(text="done")
 
     async def record(self, text: str, /, *, who: str, outcome: str) -> None:
+        self.texts.append(text)
         self.audited.append((who, outcome))
 
     @asynccontextmanager
@@ -80,9 +87,10 @@ class RecordingServer:
             server = ControlServer(
                 routers=[router],
                 keys=self.keys,
-                executor=CommandExecutor(self.handle, self, on_executed=lambda: None),
+                executor=self.executor,
                 subscriptions=Subscriptions(absent, absent, EventBus()),
                 request_shutdown=lambda: None,
+                operators=self.operators,
             )
             task = asyncio.create_task(server.run())
             yield self
@@ -118,7 +126,7 @@ async def test_a_command_is_executed_for_the_roles_that_include_its_own(
         async with server.client(role) as client:
             if list(ControlRole).index(role) >= list(ControlRole).index(definition.role):
                 await client.request(body, m.CommandSucceeded)
-                outcome = "applied"
+                outcome = describe_outcome(body, m.CommandSucceeded(text="done"))
             else:
                 with pytest.raises(RejectedError) as refused:
                     await client.request(body, m.CommandSucceeded)
@@ -128,7 +136,7 @@ async def test_a_command_is_executed_for_the_roles_that_include_its_own(
                     "gives it"
                 )
                 outcome = f"rejected: {refused.value}"
-        assert server.executed == ([body] if outcome == "applied" else [])
+        assert server.executed == ([body] if outcome.startswith("applied") else [])
         assert server.audited == [(f"ann@desk (key my-{role})", outcome)]
 
 
@@ -156,6 +164,62 @@ async def test_a_changed_or_revoked_key_is_bound_by_that_at_its_next_command(
         with pytest.raises(RejectedError, match="not authorized on the master"):
             await client.request(m.Status(), m.CommandSucceeded)
     assert server.executed == [m.Pause()]
+
+
+async def test_refused_commands_are_recorded_up_to_an_allowance_and_then_counted(
+    server: RecordingServer,
+) -> None:
+    """However many names a console claims; each command is answered."""
+    server.executor.refusal_period_s = WAIT_S  # it does not end meanwhile
+    why = "rejected: this needs the role operate"
+    async with server.client(ControlRole.WATCH) as client:
+        for number in range(3 * MAX_REFUSALS):
+            client._user = f"user {number}"
+            with pytest.raises(RejectedError, match="this needs the role operate"):
+                await client.request(m.Pause(), m.CommandSucceeded)
+        assert len(server.audited) == MAX_REFUSALS
+        assert all(outcome.startswith(why) for _, outcome in server.audited)
+    async with server.client(ControlRole.OPERATE) as client:
+        with pytest.raises(RejectedError, match="this needs the role administer"):
+            await client.request(m.StopMaster(), m.CommandSucceeded)
+    assert server.audited[-1][0] == "ann@desk (key my-operate)"
+    assert not server.executed
+
+
+async def test_the_refused_commands_that_were_counted_are_one_event(
+    server: RecordingServer,
+) -> None:
+    server.executor.refusal_period_s = 0.2
+    refused = 0
+    async with server.client(ControlRole.WATCH) as client, asyncio.timeout(WAIT_S):
+        while not server.texts or not server.texts[-1].endswith(" more commands"):
+            with pytest.raises(RejectedError):
+                await client.request(m.Pause(), m.CommandSucceeded)
+            refused += 1
+    assert server.audited[-1] == ("ann@desk (key my-watch)", "rejected: like those before")
+    assert len(server.texts) < refused
+
+
+async def test_a_refused_command_is_not_what_its_console_did_last(server: RecordingServer) -> None:
+    async with server.client(ControlRole.WATCH) as client:
+        with pytest.raises(RejectedError):
+            await client.request(m.Pause(), m.CommandSucceeded)
+    async with server.client(ControlRole.OPERATE) as client:
+        await client.request(m.Pause(), m.CommandSucceeded)
+    assert [*server.operators._last] == ["ann@desk (key my-operate)"]
+
+
+async def test_keys_that_cannot_be_read_end_no_connection_for_the_others(
+    server: RecordingServer,
+) -> None:
+    async with server.client(ControlRole.WATCH) as client:
+        await client.request(m.Status(), m.CommandSucceeded)
+        with (
+            inaccessible(server.keys.key_dir),
+            pytest.raises(RejectedError, match="not authorized on the master"),
+        ):
+            await client.request(m.Status(), m.CommandSucceeded)
+        await client.request(m.Status(), m.CommandSucceeded)
 
 
 def local_caller(uid: int | None, group_role: ControlRole, *, read_only: bool = False) -> Any:

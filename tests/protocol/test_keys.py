@@ -11,7 +11,7 @@ from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import KeyStore, Role, validate_public_key
 from piwheels.system.machine_identity import machine_identity
 from tests.full_disk import file_size_limit
-from tests.unprivileged import inaccessible
+from tests.unprivileged import NOBODY_UID, inaccessible
 
 
 @pytest.fixture
@@ -144,6 +144,28 @@ def test_keys_owned_by_another_user_are_named(store: KeyStore) -> None:
             with pytest.raises(ConfigError, match=f"{store.key_dir}/.*: Permission denied"):
                 change()
     assert [item.name for item in store.authorized_keys()] == ["pi1"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_what_root_authorizes_belongs_to_the_owner_of_the_keys(tmp_path: Path) -> None:
+    account = tmp_path / "account"
+    account.mkdir()
+    os.chown(account, NOBODY_UID, NOBODY_UID)
+    umask = os.umask(0o077)
+    try:
+        store = KeyStore(account / "keys")  # the folder is made as well
+        store.authorize(Role.BUILDER, "pi1", "ab" * 32)
+        store.generate("master")
+        kept = KeyStore(account / "kept")
+        kept.key_dir.mkdir()
+        os.chown(kept.key_dir, NOBODY_UID, NOBODY_UID)
+        (kept.key_dir / Role.BUILDER).mkdir()  # as root left it before
+        kept.authorize(Role.BUILDER, "pi1", "ab" * 32)
+    finally:
+        os.umask(umask)
+    made = [store.key_dir, *store.key_dir.rglob("*"), *kept.key_dir.rglob("*")]
+    assert len(made) == 6
+    assert {(it.stat().st_uid, it.stat().st_gid) for it in made} == {(NOBODY_UID, NOBODY_UID)}
 
 
 def test_revoking_an_unknown_name_is_reported(store: KeyStore) -> None:

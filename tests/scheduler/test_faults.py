@@ -12,14 +12,16 @@ from piwheels.errors import PiwheelsError
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
-from piwheels.protocol.sockets import CurveGate, Router
+from piwheels.protocol.sockets import CurveGate, Router, generate_key_pair
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_registration import BuilderRegistration
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from piwheels.scheduler.dispatcher import Dispatcher
+from piwheels.scheduler.reasons import KEYS_UNREADABLE
 from piwheels.scheduler.uploads import UploadServer
 from tests.scheduler.message_factories import job
 from tests.timeouts import WAIT_S, LongTimeoutDealer
+from tests.unprivileged import inaccessible
 
 
 @pytest.fixture
@@ -86,6 +88,62 @@ async def test_an_invalid_builder_message_does_not_end_the_master(
 
 
 @pytest.mark.usefixtures("gate")
+async def test_keys_that_cannot_be_read_end_neither_the_master_nor_a_builder(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        BuilderStateMachine, "handle", lambda _, event, __: [s.SendMessage(event.label, m.Ack())]
+    )
+    router = rejecting_router(m.FromBuilder)
+    builder = peer(store, bind(router, store), m.ToBuilder)
+    listening = asyncio.create_task(dispatcher_of(router, store).connections.run())
+    await builder.send(m.Goodbye())
+    assert await builder.receive(WAIT_S) == m.Ack()
+    with inaccessible(store.key_dir):
+        await builder.send(m.Goodbye())
+        answer = await builder.receive(WAIT_S)
+    assert answer == m.Rejected(reason=KEYS_UNREADABLE, permanent=False)
+    await builder.send(m.Goodbye())
+    assert await builder.receive(WAIT_S) == m.Ack()
+    assert not listening.done()
+    listening.cancel()
+    builder.close()
+    router.close()
+
+
+async def test_a_join_that_fails_on_the_masters_disk_can_be_tried_again(store: KeyStore) -> None:
+    registration = BuilderRegistration(store)
+    router = rejecting_router(m.FromBuilder)
+    dispatcher = dispatcher_of(router, store)
+    dispatcher.registration = dispatcher.connections.registration = registration
+    _, token = registration.invite(
+        name="pi2", authorize=True, uses=1, valid_s=3600.0, invited_by="ann"
+    )
+    join = m.Join(public=generate_key_pair().public, name="", protocol=m.PROTOCOL, version="1")
+    notes: list[str] = []
+    dispatcher.connections.note = notes.append
+    async with CurveGate(lambda _, key: registration.admits(key)) as gate:
+        gate.protect(Role.BUILDER)
+        address, server = bind(router, store), store.require("master").public
+        builder: LongTimeoutDealer[Any, Any] = LongTimeoutDealer(
+            m.ToBuilder, address, key=token, server_key=server
+        )
+        listening = asyncio.create_task(dispatcher.connections.run())
+        (store.key_dir / "invitations.json").unlink()
+        (store.key_dir / "invitations.json").mkdir()  # nothing can take its place
+        await builder.send(join)
+        answer = await builder.receive(WAIT_S)
+        assert answer == m.Rejected(reason=KEYS_UNREADABLE, permanent=False)
+        (store.key_dir / "invitations.json").rmdir()
+        await builder.send(join)
+        assert await builder.receive(WAIT_S) == m.Joined(label="pi2", authorized=True)
+        listening.cancel()
+        builder.close()
+        router.close()
+    assert len(notes) == 1
+
+
+@pytest.mark.usefixtures("gate")
 @pytest.mark.parametrize("fault", [psycopg.OperationalError("gone"), PiwheelsError("no")], ids=str)
 async def test_an_internal_error_is_not_a_malformed_message(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch, fault: Exception
@@ -124,6 +182,9 @@ async def test_an_invalid_uploader_message_does_not_end_the_master(
         answer = await sender.receive(WAIT_S)
     assert isinstance(answer, m.Rejected)
     assert "internal error of the master (ValueError)" in answer.reason
+    with inaccessible(store.key_dir):
+        await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
+        assert await sender.receive(WAIT_S) == m.Rejected(reason=KEYS_UNREADABLE)
     await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
     assert isinstance(await sender.receive(WAIT_S), m.ChunkRequest)
     assert not running.done()

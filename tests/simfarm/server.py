@@ -274,7 +274,7 @@ class _SimRouter(Router[Request, Reply]):
 class _AllAdministrators:
     """Every key that gets through to the socket is an administrator's."""
 
-    def name_of(self, role: Role, _: str) -> str | None:
+    def name_of_peer(self, role: Role, _: str) -> str | None:
         return "console" if role is Role.ADMINISTER else None
 
 
