@@ -79,7 +79,7 @@ async def test_files_are_deleted_in_reverse_order(
     await site.publisher.write_pending()
     assert order == [
         *("index.html", "index.html.gz", "index.v1_json", "index.v1_json.gz"),
-        *(f"{gone.filename}.metadata", gone.filename),
+        *(f"{gone.filename}.provenance.json", f"{gone.filename}.metadata", gone.filename),
     ]
 
 
