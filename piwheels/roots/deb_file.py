@@ -22,8 +22,11 @@ from piwheels.model import Struct
 
 _MAX_LINKS = 40
 _MAX_CONTROL_BYTES = 1 << 20
-#: System errors that the paths of a package cause; others are failures of the machine.
-_PATH_ERRNOS = FILE_CAUSED_ERRNOS | {errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR}
+#: System errors that the paths of a package cause; others are failures of the machine, as is the
+#: size that its file system or its limits allow for a file.
+_PATH_ERRNOS = (FILE_CAUSED_ERRNOS | {errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR}) - {
+    errno.EFBIG
+}
 #: What no build needs: a third of a root's size.
 _SKIPPED = (
     "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/",

@@ -69,7 +69,7 @@ async def test_a_layer_holds_the_packages_of_all_rounds(system: RootSystem, tmp_
     first = Layers(Layer(folder=tmp_path / "1", packages=("a=1",)))
     once, notice = await add_packages(system, ("a",), first)
     assert notice == "a added"
-    assert once.inputs[1:] == ("deb a=1",)
+    assert once.inputs[1:] == ("layer 1", "deb a=1")
     second = Layers(Layer(folder=tmp_path / "2", packages=("a=1", "b=2")))
     twice, _ = await add_packages(once, ("a", "b"), second)
     assert second.requests == [("a", "b")]

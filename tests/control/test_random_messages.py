@@ -63,6 +63,12 @@ async def flood(socket: zmq.asyncio.Socket, frames: Callable[[], list[bytes]]) -
     reading.cancel()
 
 
+async def reply_number(socket: zmq.asyncio.Socket) -> int:
+    """The number of the request that the next message replies to; 0 if it is none."""
+    message = msgspec.msgpack.decode((await socket.recv_multipart())[0])
+    return message.get("number", 0) if isinstance(message, dict) else 0
+
+
 async def send_goodbye(master: Master, socket: zmq.asyncio.Socket, hello: m.Hello) -> None:
     """Wait until all sent messages are handled, and send Goodbye."""
     last = msgspec.structs.replace(hello, os="the last one")
@@ -127,6 +133,12 @@ async def test_random_messages_of_a_console_do_not_end_the_master(
 
     async with raw_socket(shared, shared.control) as socket:
         await flood(socket, command)
+        # After all others of this socket: one of them may pause the farm.
+        last = m.Request(request_id=2**40, user="ann@desk", body=m.Resume())
+        await socket.send(msgspec.msgpack.encode(last))
+        async with asyncio.timeout(WAIT_S):
+            while await reply_number(socket) != last.request_id:
+                pass
     await shared.ask(m.Resume(), m.CommandSucceeded)
     await assert_responsive(shared)
     assert resident_bytes(shared) - before < _MAX_BYTES
