@@ -18,6 +18,10 @@ from tests.timeouts import WAIT_S
 #: What is not run here, and why.
 NOT_RUN = {
     "up": "it is what runs the farm",
+    "setup": "it changes the whole machine; test_setup.py does that in a system of its own",
+    "upgrade": "no units are installed; tests/setup checks it",
+    "builder join": "the farm's builder has joined; tests/control/test_joining.py joins others",
+    "builder authorize": "no builder waits",
     "db restore": "it needs an empty database",
     "root add": "it downloads whole systems; tests/roots makes one",
     "config set": "the builder would make those systems at its restart",
@@ -62,7 +66,9 @@ def _run(farm: Farm, words: list[str]) -> list[str]:
     command = [_as_here(farm, word) for word in words]
     if words[:2] == ["key", "generate"]:  # the page says to remove the old key first
         (farm.folder / "keys" / f"{words[2]}.secret").unlink(missing_ok=True)
-    if words[0] != "key":
+    if words[:2] == ["key", "revoke"]:  # the page has a builder of that name
+        farm.piw(f"key authorize {words[2]} {os.urandom(32).hex()}")
+    if words[0] != "key" and words[:2] != ["builder", "invite"]:
         command = ["builder-1" if word == "pi4-kitchen" else word for word in command]
     name = next(name for name in (" ".join(words[:2]), words[0]) if _is_command(name))
     if "yes" in _parameters(name):
@@ -77,7 +83,7 @@ def _run(farm: Farm, words: list[str]) -> list[str]:
 def _as_here(farm: Farm, word: str) -> str:
     """A documented word, for this farm's names and directories."""
     word = word.replace("numpy", "markupsafe").replace("pandas", "wrapt")
-    word = re.sub(r"^(/var/lib/piwheels|/backup)(?=/)", str(farm.folder.parent), word)
+    word = re.sub(r"^(/var/lib/piwheels|/backup)(?=/|$)", str(farm.folder.parent), word)
     if word == "cp39-bullseye-armv7l":
         return str(wait_until(lambda: _target(farm), "the builder's target is known"))
     return os.urandom(32).hex() if word == "KEY" else {"17": "1"}.get(word, word)
