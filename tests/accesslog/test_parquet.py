@@ -281,7 +281,7 @@ async def test_without_duckdb_accesses_stay_and_one_line_says_so(
     reader = _reader(dsn, tmp_path)
     await reader._export(forever=True)
     assert caplog.text.count("single accesses stay in the database: DuckDB is not installed") == 1
-    with pytest.raises(ConfigError, match=r"piwheels\[stats\]"):
+    with pytest.raises(ConfigError, match=r"install .\.\[stats\]"):
         parquet_export.run(Config(), 1)
     total = await rows(database)
     counts = await count_by(database, tmp_path / "files", "day", *ALL_TIME)
@@ -295,7 +295,7 @@ async def test_files_without_duckdb_are_an_error_and_not_a_part_of_the_answer(
     files = tmp_path / "files"
     await export_accesses(database, files, JANUARY)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"piwheels\[stats\]"):
+    with pytest.raises(ConfigError, match=r"install .\.\[stats\]"):
         await count_by(database, files, "day", *ALL_TIME)
     # A period without files needs none.
     assert await count_by(database, files, "day", JANUARY, LAST)

@@ -316,8 +316,9 @@ async def test_over_tcp_a_key_of_each_role_does_what_it_may(idle_master: Master)
         with pytest.raises(RejectedError, match="the role is watch now; connect again"):
             await console.wait_for_event(m.BuilderRemoved)
     async with master.client("ann@desk", **how) as client:
+        assert await succeeds(client, m.Status())  # it is connected
         master.keys.revoke("my-administer")
-        # It gets no answer; those before came at once.
+        # It gets no answer; the one before came at once.
         assert not await succeeds(client, m.Status(), timeout_s=3.0)
 
 
