@@ -298,3 +298,15 @@ async def test_the_cursor_skips_headings() -> None:
         assert app.table.cursor == "b"
         app.table.set_rows([each for each in listed if each.is_heading])
         assert app.table.cursor is None
+
+
+async def test_a_line_is_whole_before_the_table_is_told_of_its_new_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RowTable, "on_resize", lambda *_: None)
+    app = TableApp()
+    async with app.run_test(size=(14, 10)) as pilot:
+        app.table.set_rows(rows("ab"))
+        assert "9 GB" not in app.table.render_line(1).text
+        await pilot.resize_terminal(60, 10)
+        assert "9 GB" in app.table.render_line(1).text

@@ -162,6 +162,7 @@ class RowTable(ScrollView, can_focus=True):
         self._columns = Columns(tuple(columns))
         self._ascii_only = ascii_only
         self._slots: tuple[ColumnSlot, ...] = ()
+        self._slots_width = 0  # that they were laid out for
         self._rows: tuple[Row, ...] = ()
         self._indexes: dict[str, int] = {}
         self._cursor: str | None = None
@@ -232,7 +233,8 @@ class RowTable(ScrollView, can_focus=True):
         self._layout_columns()
 
     def _layout_columns(self) -> None:
-        self._slots = layout_columns(self._columns, self._width)
+        self._slots_width = self._width
+        self._slots = layout_columns(self._columns, self._slots_width)
         self.refresh()
 
     def action_scroll_columns(self, by: int) -> None:
@@ -512,6 +514,9 @@ class RowTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The line at `y` lines below the widget's upper edge."""
+        if self._slots_width != self._width:  # it is drawn before it is told of its new size
+            self._slots_width = self._width
+            self._slots = layout_columns(self._columns, self._slots_width)
         if y < _HEADER_LINES:
             return header_line(
                 self._slots,
