@@ -162,7 +162,7 @@ def restore(
 ) -> None:
     """Restore a backup onto an empty machine: database, keys, settings.
 
-    First copy what there is of the web root. The database is restored as a whole or not at all.
+    First copy the web root, however old. The database is restored as a whole or not at all.
     Then the web root is compared: wheels that it lacks are built again; wheels that were published
     after the backup are listed again, with the same names and hashes; files that cannot be listed
     are moved aside, and none is deleted. `piw audit --fix` is part of it. After an interruption,

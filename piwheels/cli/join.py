@@ -17,7 +17,7 @@ from piwheels.system.machine_identity import machine_identity
 
 
 class JoinedFarm(msgspec.Struct, frozen=True):
-    """What became of this machine."""
+    """The result of a join."""
 
     label: str  # its name as a builder
     authorized: bool  # it may build; otherwise it waits for an operator

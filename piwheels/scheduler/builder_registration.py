@@ -144,7 +144,7 @@ class BuilderRegistration:
         return tuple(it for it in self.invitations() if public in it.joined and not it.ended(now))
 
     def admits(self, public: str) -> bool:
-        """Whether a key is that of a token, which may send a Join and is told what became of it."""
+        """Whether a key is that of a token, which may send a Join and gets its answer."""
         return self._invitation(public) is not None
 
     def join(self, token_key: str, request: Join, address: str) -> Joined:

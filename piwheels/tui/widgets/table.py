@@ -514,7 +514,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The line at `y` lines below the widget's upper edge."""
-        if self._slots_width != self._width:  # it is drawn before it is told of its new size
+        if self._slots_width != self._width:  # drawn before its resize event
             self._slots_width = self._width
             self._slots = layout_columns(self._columns, self._slots_width)
         if y < _HEADER_LINES:
