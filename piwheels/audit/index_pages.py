@@ -1,6 +1,7 @@
 """Compares the pages of the Simple API with what the database says that they list."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from piwheels.audit import tree
@@ -19,7 +20,6 @@ from piwheels.db.page_queue import PageKind
 from piwheels.index.simple_pages import render_project
 from piwheels.model import IndexPage
 
-_PROJECTS = 20
 _LOOKS = 5
 _DIRS = 500
 _PAGES = ("index.html", "index.v1_json")
@@ -33,13 +33,9 @@ async def audit_index_pages(session: Session, after: str) -> None:
         return
     if not await session.is_dir(session.webroot.simple_dir()):
         return
-    total = await audit_queries.count_projects(session.db)
-    done = 0
-    while names := await audit_queries.projects_with_files(session.db, after, _PROJECTS):
-        await _check_projects(session, names)
-        after = names[-1]
-        done += len(names)
-        session.checkpoint(after, min(done / max(total, 1), 1.0))
+    await session.check_projects(
+        audit_queries.projects_with_files, after, partial(_check_projects, session)
+    )
     await _check_dirs(session)
 
 

@@ -6,6 +6,7 @@ compared with its compressed file, and the wheels that its JSON names with the d
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from piwheels.audit.tree import Entry, EntryKind
 from piwheels.db import audit_queries, index_queries
 from piwheels.db.page_queue import PageKind
 
-_PROJECTS = 20
+_ALIASES = 20
 _LOOKS = 5
 _DIRS = 500
 _PAGES = ("index.html", "json", "v1.json", "feed.atom")
@@ -59,13 +60,9 @@ async def audit_project_pages(session: Session, after: str) -> None:
         return
     if not await session.is_dir(session.webroot.root / "project"):
         return
-    total = await audit_queries.count_projects(session.db)
-    done = 0
-    while names := await audit_queries.projects_with_releases(session.db, after, _PROJECTS):
-        await _check_projects(session, names)
-        after = names[-1]
-        done += len(names)
-        session.checkpoint(after, min(done / max(total, 1), 1.0))
+    await session.check_projects(
+        audit_queries.projects_with_releases, after, partial(_check_projects, session)
+    )
     await _check_aliases(session)
     await _check_dirs(session)
 
@@ -155,7 +152,7 @@ def _json_problem(path: Path, wheels: _Wheels) -> str:
 async def _check_aliases(session: Session) -> None:
     """Look for the page of each alias, which redirects to its project."""
     after = ""
-    while rows := await audit_queries.aliases(session.db, after, _PROJECTS):
+    while rows := await audit_queries.aliases(session.db, after, _ALIASES):
         for alias, project in rows:
             path = session.webroot.project_dir(alias) / "index.html"
             page = Page(kind=PageKind.ALIAS, key=alias, project=project)

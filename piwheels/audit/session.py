@@ -10,12 +10,15 @@ from piwheels.audit.finding import Finding, Problem, Repair, ReportedFinding, re
 from piwheels.audit.position import Counts, Position, store_position
 from piwheels.audit.rate_limit import RateLimit
 from piwheels.audit.tree import Entry, EntryKind
+from piwheels.db import audit_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.untrusted_names import normalize_project
 from piwheels.webroot import Webroot
 
 _STORE_INTERVAL_S = 1.0
+#: So many are checked at once.
+_PROJECTS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +104,21 @@ class Session:
             )
             store_position(self.position_file, position)
             self._stored_at = now
+
+    async def check_projects(
+        self,
+        query: Callable[[Database, str, int], Awaitable[list[str]]],
+        after: str,
+        check: Callable[[list[str]], Awaitable[None]],
+    ) -> None:
+        """Check the projects that a query gives, after one of them, a few at a time."""
+        total = await audit_queries.count_projects(self.db)
+        done = 0
+        while names := await query(self.db, after, _PROJECTS):
+            await check(names)
+            after = names[-1]
+            done += len(names)
+            self.checkpoint(after, min(done / max(total, 1), 1.0))
 
     def relative(self, path: Path) -> str:
         """A path as findings have it."""

@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from piwheels.errors import MALFORMED
+
 #: Increased with every change that a peer of the previous version would not understand.
 PROTOCOL = 4
 
@@ -38,11 +40,6 @@ LongText = Annotated[str, Meta(max_length=10_000)]
 FileName = Annotated[str, Meta(max_length=10_000)]
 #: A SHA-256 in hexadecimal; its form is checked where it is compared.
 Sha256Hex = Annotated[str, Meta(max_length=64)]
-
-
-#: What bytes that are not a message raise: msgspec's errors, texts that are not UTF-8, and endless
-#: nesting.
-MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Header(msgspec.Struct, frozen=True):

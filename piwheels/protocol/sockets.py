@@ -20,9 +20,8 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from piwheels.errors import ConfigError, PiwheelsError, TransientError
+from piwheels.errors import MALFORMED, ConfigError, PiwheelsError, TransientError
 from piwheels.protocol.connection_limits import ConnectionWatch, descriptor_limit, limits_for
-from piwheels.protocol.messages import MALFORMED
 from piwheels.protocol.rate_limit import RateLimitedLog
 
 log = logging.getLogger(__name__)

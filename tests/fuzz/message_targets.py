@@ -12,9 +12,9 @@ import msgspec
 
 from piwheels import isolated_process
 from piwheels.audit.position import load_position
-from piwheels.errors import ConfigError, RejectedError
+from piwheels.errors import MALFORMED, ConfigError, RejectedError
 from piwheels.protocol.invitation import InvalidTokenError, Invitation, parse_token
-from piwheels.protocol.message_base import MALFORMED, parse_header
+from piwheels.protocol.message_base import parse_header
 from piwheels.protocol.messages.builder import FromBuilder, ToBuilder
 from piwheels.protocol.messages.commands import Request
 from piwheels.protocol.messages.replies import Reply

@@ -20,9 +20,8 @@ from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
-from piwheels.errors import ConfigError
+from piwheels.errors import MALFORMED, ConfigError
 from piwheels.formatting import format_count
-from piwheels.protocol.message_base import MALFORMED
 from piwheels.protocol.messages import PROTOCOL, LogChunk, RequestBody
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.command_status import CommandStatus

@@ -233,9 +233,12 @@ class RowTable(ScrollView, can_focus=True):
         self._layout_columns()
 
     def _layout_columns(self) -> None:
+        self._fit_columns()
+        self.refresh()
+
+    def _fit_columns(self) -> None:
         self._slots_width = self._width
         self._slots = layout_columns(self._columns, self._slots_width)
-        self.refresh()
 
     def action_scroll_columns(self, by: int) -> None:
         """Show the columns to the left or to the right; the first two stay."""
@@ -515,8 +518,7 @@ class RowTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The line at `y` lines below the widget's upper edge."""
         if self._slots_width != self._width:  # drawn before its resize event
-            self._slots_width = self._width
-            self._slots = layout_columns(self._columns, self._slots_width)
+            self._fit_columns()
         if y < _HEADER_LINES:
             return header_line(
                 self._slots,
