@@ -77,6 +77,12 @@ class DescriptionChanged(Struct, frozen=True):
     """The last `Hello` is out of date."""
 
 
+class DrainRequested(Struct, frozen=True):
+    """This process has to end after its running build."""
+
+    reason: str
+
+
 class TerminationRequested(Struct, frozen=True):
     """This process has to end, for example because of SIGTERM."""
 
@@ -96,5 +102,6 @@ Event = (
     | BuildFilesLost
     | BuildRemoved
     | DescriptionChanged
+    | DrainRequested
     | TerminationRequested
 )

@@ -73,7 +73,7 @@ class RemoveBuild(Struct, frozen=True):
 
 
 class Exit(Struct, frozen=True):
-    """End this process as the master requested; it is started again only with `restart`."""
+    """End this process; one that stays up is started again only with `restart`."""
 
     reason: str
     restart: bool

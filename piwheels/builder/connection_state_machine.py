@@ -15,6 +15,7 @@ from piwheels.builder import connection_events as events
 from piwheels.builder import connection_instructions as instructions
 from piwheels.builder.connection_events import Event
 from piwheels.builder.connection_instructions import Instruction
+from piwheels.formatting import format_duration, pluralize
 from piwheels.model import STARTING, Job
 from piwheels.model.transitions import InvariantError, Transition, TransitionLog, event_name
 from piwheels.protocol.messages import (
@@ -60,6 +61,30 @@ class BuildStage(StrEnum):
     REMOVING = "removing"
 
 
+@dataclass(frozen=True, slots=True)
+class ExitRules:
+    """When a builder that was started on demand ends by itself; infinity is never.
+
+    It is idle from when the master welcomed it, or its last build ended; while there is no
+    connection that time goes on, so that a builder without a master does not keep its machine.
+    """
+
+    idle_s: float = math.inf
+    max_builds: float = math.inf
+
+    def after_builds(self, builds: int) -> str:
+        """Why it ends after so many builds; "" if it does not."""
+        return f"it made {pluralize(builds, 'build')}" if builds >= self.max_builds else ""
+
+    def after_idle(self) -> str:
+        """Why it ends when it was idle for too long."""
+        return f"no job for {format_duration(self.idle_s)}"
+
+
+#: It ends only as the master or a signal asks.
+STAYS = ExitRules()
+
+
 @dataclass(slots=True)
 class CurrentBuild:
     """The one build that this builder has; `log_offset` is what was sent of its log."""
@@ -80,6 +105,7 @@ class ConnectionStateMachine:
     """
 
     check_each_event: bool = False
+    exit_rules: ExitRules = STAYS
     current: CurrentBuild | None = None
     last_build: int = 0  # the highest number of a build that was started
     connection: int = 0  # the number of the last connection
@@ -87,6 +113,8 @@ class ConnectionStateMachine:
     pending_exit: instructions.Exit | None = None  # after the current build
     #: What it handled; the reason of a transition names the instructions.
     transitions: TransitionLog = field(default_factory=TransitionLog)
+    _builds: int = 0  # that ended in this process
+    _idle_since: float = math.inf
     _described: bool = True  # the master has an up-to-date Hello
     _backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_DELAY_S, _MAX_DELAY_S))
     _retry_at: float = -math.inf
@@ -116,13 +144,14 @@ class ConnectionStateMachine:
         """When TimerExpired is due next; infinity for never."""
         match self.connection_state:
             case ConnectionState.DISCONNECTED:
-                return self._retry_at
+                return min(self._retry_at, self._idle_ends_at())
             case ConnectionState.GREETING:
-                return self._last_message_at + MASTER_TIMEOUT_S
+                return min(self._last_message_at + MASTER_TIMEOUT_S, self._idle_ends_at())
             case ConnectionState.WELCOMED:
                 log_at = self._log_at + LOG_INTERVAL_S if self._has_log() else math.inf
                 timeout_at = self._last_message_at + MASTER_TIMEOUT_S
-                return min(self._heartbeat_at + HEARTBEAT_S, log_at, timeout_at)
+                heartbeat_at = self._heartbeat_at + HEARTBEAT_S
+                return min(heartbeat_at, log_at, timeout_at, self._idle_ends_at())
             case ConnectionState.ENDED:
                 return math.inf
 
@@ -181,6 +210,8 @@ class ConnectionStateMachine:
             case events.DescriptionChanged():
                 self._described = False
                 return self._report(now) if self.current is None else []
+            case events.DrainRequested(reason):
+                return self._end_after_build(reason)
             case events.TerminationRequested(reason):
                 return self._end(reason)
 
@@ -192,6 +223,8 @@ class ConnectionStateMachine:
         return is_open and connection == self.connection
 
     def _on_timer(self, now: float) -> list[Instruction]:
+        if now >= self._idle_ends_at():
+            return self._end_after_build(self.exit_rules.after_idle())
         match self.connection_state:
             case ConnectionState.DISCONNECTED:
                 return self._connect(now) if now >= self._retry_at else []
@@ -208,6 +241,7 @@ class ConnectionStateMachine:
 
     def _connect(self, now: float) -> list[Instruction]:
         self.connection += 1
+        self._idle_since = min(self._idle_since, now)
         self.connection_state = ConnectionState.GREETING
         self._opened_at = self._last_message_at = now
         return [instructions.OpenConnection(self.connection), self._hello()]
@@ -225,6 +259,15 @@ class ConnectionStateMachine:
         self.connection_state = ConnectionState.DISCONNECTED
         self._retry_at = now + self._backoff.next_s()
         return [instructions.CloseConnection()]
+
+    def _idle_ends_at(self) -> float:
+        """When this builder ends because it got no job; infinity for never."""
+        is_idle = self.current is None and self.connection_state is not ConnectionState.ENDED
+        return self._idle_since + self.exit_rules.idle_s if is_idle else math.inf
+
+    def _end_after_build(self, reason: str) -> list[Instruction]:
+        self.pending_exit = instructions.Exit(reason, restart=False)
+        return self._exit() if self.current is None else []
 
     def _end(self, reason: str) -> list[Instruction]:
         """Say goodbye where that is possible, and do nothing more."""
@@ -258,7 +301,7 @@ class ConnectionStateMachine:
                 return []
 
     def _on_welcome(self, log_offset: int, now: float) -> list[Instruction]:
-        self.connection_state = ConnectionState.WELCOMED
+        self.connection_state, self._idle_since = ConnectionState.WELCOMED, now
         if self.current is not None:
             self.current.log_offset = log_offset
         return self._report(now)
@@ -332,8 +375,13 @@ class ConnectionStateMachine:
     def _on_build_removed(self, build_id: int, now: float) -> list[Instruction]:
         if self.current is None or self.current.job.build_id != build_id:
             return []
-        self.current = None
-        return self._exit() if self.pending_exit is not None else self._report(now)
+        self.current, self._idle_since = None, now
+        self._builds += 1
+        if self.pending_exit is not None:
+            return self._exit()
+        if reason := self.exit_rules.after_builds(self._builds):
+            return self._end_after_build(reason)
+        return self._report(now)
 
     @staticmethod
     def _enter_phase(current: CurrentBuild, phase: str, now: float) -> None:

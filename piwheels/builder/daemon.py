@@ -2,22 +2,31 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from piwheels.builder.build_counts import BuildCounts
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
+from piwheels.builder.connection_instructions import Exit
+from piwheels.builder.connection_state_machine import STAYS, ConnectionStateMachine, ExitRules
 from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.joining import builder_address, join_at_start
 from piwheels.builder.master_client import MasterAddresses, MasterClient
+from piwheels.builder.slots import slot_label, with_slot
 from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
+from piwheels.protocol.key_lock import KeyLock
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
+from piwheels.protocol.messages import Hello
 from piwheels.protocol.sockets import KeyPair
 from piwheels.system.machine_identity import machine_identity
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
@@ -25,26 +34,41 @@ from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 log = logging.getLogger(__name__)
 
 _TOOLCHAIN_CHECK_INTERVAL_S = 30.0
+_DRAINED = "SIGUSR1 asked it to"
 
 
-def run(config: Config) -> int:
-    """Run a builder until it is stopped or drained; returns the exit code.
+@dataclass(frozen=True, slots=True)
+class BuilderStart:
+    """How a builder is started: in which slot, and when it ends by itself."""
+
+    slot: str = ""
+    exit_rules: ExitRules = STAYS
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether it ends by itself, so that another program starts it when there is work."""
+        return self.exit_rules != STAYS
+
+
+def run(config: Config, start: BuilderStart | None = None) -> int:
+    """Run a builder until it is stopped or drained, or ends by itself; returns the exit code.
 
     Raises:
         ConfigError: there is no sandbox, interpreter or key, or the master rejects this builder.
     """
     configure_logging()
-    return asyncio.run(_run_until_stopped(config))
+    return asyncio.run(_run_until_stopped(config, start or BuilderStart()))
 
 
-async def _run_until_stopped(config: Config) -> int:
+async def _run_until_stopped(config: Config, start: BuilderStart) -> int:
+    builder = with_slot(config.builder, start.slot)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(_serve(config.builder, config.upstream, config.root))
+            serving = group.create_task(_serve(builder, config.upstream, config.root, start))
             serving.add_done_callback(lambda _: stopped.set())
             alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
@@ -69,10 +93,15 @@ def _simple_index(url: str) -> SimpleIndex:
 
 
 async def _serve(
-    config: BuilderSection, upstream: UpstreamSection, roots: Mapping[str, RootSection]
+    config: BuilderSection,
+    upstream: UpstreamSection,
+    roots: Mapping[str, RootSection],
+    start: BuilderStart,
 ) -> int:
-    """Build for the master until it ends this builder; returns the exit code."""
+    """Build for the master until this builder has to end; returns the exit code."""
     async with AsyncExitStack() as stack:
+        addresses = _master_addresses(config, start.slot)
+        stack.enter_context(KeyLock(KeyStore(config.key_dir).secret_path(config.key_name)))
         index = await stack.enter_async_context(_simple_index(upstream.url or pip_index_url()))
         farm = None
         if config.farm_index_url:
@@ -84,13 +113,8 @@ async def _serve(
         others = [await stack.enter_async_context(other)] if other is not None else []
         runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         counts = BuildCounts()
-        client = MasterClient(
-            addresses=_master_addresses(config),
-            describe=runner.describe,
-            host_metrics=runner.host_metrics,
-            build=counts.counting(runner.run),
-            job_dir=JobDir(config.work_dir / "job"),
-        )
+        client = _master_client(runner, counts, addresses, config, start)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, client.drain, _DRAINED)
         for name, interpreter in runner.interpreters.items():
             if missing := runner.systems[name].missing_toolchain(interpreter):
                 log.warning("%s", missing)
@@ -104,10 +128,39 @@ async def _serve(
             endpoint = metrics_endpoint(config.metrics_bind, counts, client)
             stack.callback(asyncio.create_task(endpoint.run()).cancel)
         if config.join_token:
-            await join_at_start(KeyStore(config.key_dir), config.key_name, config.join_token)
+            keys, name = KeyStore(config.key_dir), slot_label(start.slot)
+            await join_at_start(keys, config.key_name, config.join_token, name=name)
         end = await client.run()
-        log.info("shut down by the master: %s", end.reason)
-        return 0 if end.restart else EXIT_STAYS_ENDED
+        log.info("the builder ends: %s", end.reason)
+        return _exit_code(end, start)
+
+
+def _exit_code(end: Exit, start: BuilderStart) -> int:
+    """For systemd, whether to start it again; for a batch system, that all is well."""
+    return 0 if end.restart or start.on_demand else EXIT_STAYS_ENDED
+
+
+def _master_client(
+    runner: BuildRunner,
+    counts: BuildCounts,
+    addresses: MasterAddresses,
+    config: BuilderSection,
+    start: BuilderStart,
+) -> MasterClient:
+    def describe(current_build: int | None, last_build: int) -> Hello:
+        hello = runner.describe(current_build, last_build)
+        return replace(hello, on_demand=start.on_demand)
+
+    return MasterClient(
+        addresses=addresses,
+        describe=describe,
+        host_metrics=runner.host_metrics,
+        build=counts.counting(runner.run),
+        job_dir=JobDir(config.work_dir / "job"),
+        machine=ConnectionStateMachine(
+            check_each_event=bool(os.environ.get("PIWHEELS_DEBUG")), exit_rules=start.exit_rules
+        ),
+    )
 
 
 async def _watch_toolchain(runner: BuildRunner, client: MasterClient) -> None:
@@ -138,18 +191,18 @@ def _fallback_pip_index(config: BuilderSection, upstream: SimpleIndex) -> Simple
     return None if other.url == upstream.url else other
 
 
-def _own_pair(keys: KeyStore, name: str) -> KeyPair:
-    """This machine's key pair, generated at its first start."""
-    pair, is_new = keys.own_pair(name, machine_identity())
+def _own_pair(keys: KeyStore, name: str, slot: str) -> KeyPair:
+    """The key pair of this machine or slot, generated at its first start."""
+    pair, is_new = keys.own_pair(name, "" if slot else machine_identity())
     if is_new:
+        owner = f"the slot {slot}" if slot else "this machine"
         log.info(
-            "this machine has a new key; on the master: piw builder authorize %s NAME",
-            pair.public,
+            "%s has a new key; on the master: piw builder authorize %s NAME", owner, pair.public
         )
     return pair
 
 
-def _master_addresses(config: BuilderSection) -> MasterAddresses:
+def _master_addresses(config: BuilderSection, slot: str = "") -> MasterAddresses:
     keys = KeyStore(config.key_dir)
     master = config.master_key
     if not master:
@@ -163,6 +216,6 @@ def _master_addresses(config: BuilderSection) -> MasterAddresses:
     return MasterAddresses(
         builder_address=builder_address(config.master, config.master_port),
         upload_address=builder_address(config.master, config.upload_port),
-        key=_own_pair(keys, config.key_name),
+        key=_own_pair(keys, config.key_name, slot),
         master_key=validate_public_key(master, "builder.master_key"),
     )

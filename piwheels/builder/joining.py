@@ -48,6 +48,7 @@ async def request_join(
     invitation: Invitation,
     public: str,
     name: str = "",
+    proposed_name: str = "",
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
 ) -> Joined:
     """Register a builder's public key at the master; returns its label there.
@@ -55,7 +56,8 @@ async def request_join(
     Args:
         invitation: what the token carries.
         public: the builder's public key.
-        name: its label; "": its host's name, or a similar one if that is taken.
+        name: its label; "": the proposed one, or a similar one if that is taken.
+        proposed_name: "": its host's name.
         connect_timeout_s: how long to try to reach the master.
 
     Raises:
@@ -72,7 +74,7 @@ async def request_join(
     )
     join = Join(
         public=public,
-        name=name or host_label(),
+        name=name or proposed_name or host_label(),
         name_was_chosen=bool(name),
         protocol=PROTOCOL,
         version=version("piwheels"),
@@ -92,7 +94,7 @@ async def request_join(
 
 
 async def join_at_start(
-    keys: KeyStore, key_name: str, token: str, retry_s: float = RETRY_S
+    keys: KeyStore, key_name: str, token: str, name: str = "", retry_s: float = RETRY_S
 ) -> None:
     """Register this machine's key by the token of its configuration, unless that was done.
 
@@ -112,7 +114,7 @@ async def join_at_start(
         raise ConfigError(f"builder.join_token: {error}") from None
     while True:
         try:
-            joined = await request_join(invitation, public)
+            joined = await request_join(invitation, public, proposed_name=name)
         except TransientError as error:
             log.warning("%s; trying again to join", error)
             await asyncio.sleep(retry_s)

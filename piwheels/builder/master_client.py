@@ -124,6 +124,10 @@ class MasterClient:
         """Describe this builder to the master again, as soon as no build is running."""
         self._events.put_nowait(events.DescriptionChanged())
 
+    def drain(self, reason: str) -> None:
+        """End after the running build, at once if there is none."""
+        self._events.put_nowait(events.DrainRequested(reason))
+
     def _restore(self) -> None:
         restored = self.job_dir.restore()
         if restored is not None:

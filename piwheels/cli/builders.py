@@ -1,5 +1,6 @@
 """`piw builder`: runs a builder, and the group of the commands to builders."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from piwheels.cli.options import (
     run_and_exit,
 )
 
+#: How long a builder waits for a job, by default, before it ends.
+_IDLE = "60s"
+
 
 @cli.group("builder", invoke_without_command=True)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), hidden=True)
@@ -25,6 +29,9 @@ from piwheels.cli.options import (
 @click.option("--master-key", hidden=True)
 @click.option("--python", "pythons", multiple=True, hidden=True)
 @click.option("--no-sandbox", is_flag=True, hidden=True)
+@click.option("--slot", default="", hidden=True)
+@click.option("--exit-when-idle", "idle", is_flag=False, flag_value=_IDLE, hidden=True)
+@click.option("--max-builds", type=click.IntRange(min=1), hidden=True)
 @click.pass_context
 def builder(ctx: click.Context, /, **options: object) -> None:
     """Run a builder, or manage the farm's builders.
@@ -51,21 +58,47 @@ def builder(ctx: click.Context, /, **options: object) -> None:
 )
 @python_option
 @no_sandbox_option
+@click.option(
+    "--slot",
+    default="",
+    metavar="SLOT",
+    help="A number or name, for several builders with this configuration: each has a key and a "
+    "folder of its own.",
+)
+@click.option(
+    "--exit-when-idle",
+    "idle",
+    is_flag=False,
+    flag_value=_IDLE,
+    metavar="[DURATION]",
+    help=f"End when there was no job for so long: 90s, 5m.  [without a value: {_IDLE}]",
+)
+@click.option(
+    "--max-builds", type=click.IntRange(min=1), metavar="N", help="End after so many builds."
+)
 def builder_run(
     config_file: Path | None,
     master_host: str | None,
     master_key: str | None,
     pythons: tuple[str, ...],
     no_sandbox: bool,
+    slot: str,
+    idle: str | None,
+    max_builds: int | None,
 ) -> None:
     """Run a builder: it builds one job at a time in a sandbox.
+
+    SIGTERM ends it and gives its job back; SIGUSR1 ends it after its build.
 
     \b
     Examples:
       piw builder run --master farm.local --master-key KEY
       piw builder run --python python3.11 --python python3.13
+      piw builder run --slot 3 --exit-when-idle 2m --max-builds 20
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.builder.daemon import run
+    from piwheels.builder.connection_state_machine import ExitRules
+    from piwheels.builder.daemon import BuilderStart, run
+    from piwheels.cli.remote.client import parse_duration
 
     config = load_config(
         config_file,
@@ -74,7 +107,11 @@ def builder_run(
         builder__interpreters=pythons or None,
         builder__sandbox=False if no_sandbox else None,
     )
-    sys.exit(run(config))
+    rules = ExitRules(
+        idle_s=parse_duration(idle) if idle is not None else math.inf,
+        max_builds=max_builds or math.inf,
+    )
+    sys.exit(run(config, BuilderStart(slot, rules)))
 
 
 @builder.command("history")

@@ -120,7 +120,7 @@ class KeyStore:
         return KeyPair(stored.public, stored.secret) if stored else None
 
     def _stored_pair(self, name: str) -> _StoredPair | None:
-        path = self._secret_path(name)
+        path = self.secret_path(name)
         try:
             return msgspec.toml.decode(path.read_bytes(), type=_StoredPair)
         except FileNotFoundError:
@@ -141,7 +141,7 @@ class KeyStore:
         pair = self.pair(name)
         if pair is None:
             raise ConfigError(
-                f"no key in {self._secret_path(name)}: generate it with `piw key generate {name}`"
+                f"no key in {self.secret_path(name)}: generate it with `piw key generate {name}`"
             )
         return pair
 
@@ -151,7 +151,7 @@ class KeyStore:
         Raises:
             ConfigError: it exists, or cannot be written.
         """
-        path = self._secret_path(name)
+        path = self.secret_path(name)
         pair = generate_key_pair()
         text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
         text += f'machine = "{machine}"\n' if machine else ""
@@ -194,7 +194,7 @@ class KeyStore:
         if stored and (not machine or stored.machine in {"", machine}):
             return KeyPair(stored.public, stored.secret), False
         if stored:
-            path = self._secret_path(name)
+            path = self.secret_path(name)
             log.warning("%s was copied from another machine: this one gets a key of its own", path)
             try:
                 path.replace(path.with_suffix(_COPIED_SUFFIX))
@@ -204,7 +204,7 @@ class KeyStore:
 
     def remove(self, name: str) -> None:
         """Remove a key pair of this machine, if there is one."""
-        self._secret_path(name).unlink(missing_ok=True)
+        self.secret_path(name).unlink(missing_ok=True)
 
     def authorize(self, role: Role, name: str, public: str) -> None:
         """Authorize a public key under a name; a console's has this role and no other from now on.
@@ -320,7 +320,8 @@ class KeyStore:
             self._cached[folder_name] = (changed, names)
         return names
 
-    def _secret_path(self, name: str) -> Path:
+    def secret_path(self, name: str) -> Path:
+        """The file of a key pair of this machine."""
         return self.key_dir / f"{_validate_name(name)}{_SECRET_SUFFIX}"
 
     def _entry_path(self, role: Role, name: str) -> Path:

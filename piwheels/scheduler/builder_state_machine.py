@@ -42,6 +42,7 @@ from piwheels.scheduler.builder_record import (
     SILENT_AFTER_S,
     BuilderRecord,
     LostBuilder,
+    PendingShutdown,
     Session,
 )
 from piwheels.scheduler.ended_builders import EndedBuilder
@@ -301,6 +302,10 @@ class BuilderStateMachine(FarmState):
     def _on_goodbye(self, session: Session, reason: str, now: float) -> list[Instruction]:
         returned = return_job(session)
         reason = truncate_line(reason) or reasons.DISCONNECTED
+        if session.hello.on_demand:
+            # It is not started again for this job: it has ended, whoever or whatever ended it.
+            asked = session.shutdown.reason if session.shutdown else reason
+            session.shutdown = PendingShutdown(asked)
         return [*returned, *self._remove_session(session, reason, now)]
 
     def _remove_session(self, session: Session, reason: str, now: float) -> list[Instruction]:

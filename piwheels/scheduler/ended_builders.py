@@ -1,4 +1,4 @@
-"""Builders whose processes an operator ended: shown until they are back, or for some days."""
+"""Builders whose processes were ended on purpose: shown until they are back, or for some time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,13 @@ from piwheels.scheduler.state_machine_events import (
 
 #: How long a builder that was ended is shown: what was ended on a Friday is listed on Monday.
 ENDED_BUILDER_RETENTION_S = 3 * 86400.0
+#: Likewise of one that was started on demand: that it ended is no news.
+ON_DEMAND_RETENTION_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class EndedBuilder:
-    """A builder whose process an operator ended, as it was shown last."""
+    """A builder whose process was ended, as it was shown last."""
 
     last_view: BuilderView
     ended_at: float
@@ -32,6 +34,12 @@ class EndedBuilder:
         """The builder of a session that has no job any more."""
         view = session.view(now, paused=False)
         return cls(replace(view, state=BuilderState.ENDED, reason=reason), now)
+
+    def is_old(self, now: float) -> bool:
+        """Whether it is not shown any more."""
+        on_demand = self.last_view.on_demand
+        kept_s = ON_DEMAND_RETENTION_S if on_demand else ENDED_BUILDER_RETENTION_S
+        return now - self.ended_at > kept_s
 
     def view(self, now: float) -> BuilderView:
         """How it is shown to operators."""
@@ -45,7 +53,7 @@ def forget(ended: dict[str, EndedBuilder], label: str) -> list[Instruction]:
 
 def forget_old(ended: dict[str, EndedBuilder], now: float) -> list[Instruction]:
     """Remove the builders that were ended long ago."""
-    old = [label for label, it in ended.items() if now - it.ended_at > ENDED_BUILDER_RETENTION_S]
+    old = [label for label, it in ended.items() if it.is_old(now)]
     return [
         instruction
         for label in old

@@ -11,7 +11,7 @@ from piwheels.scheduler import ended_builders, reasons
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import SILENT_AFTER_S
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
-from piwheels.scheduler.ended_builders import ENDED_BUILDER_RETENTION_S
+from piwheels.scheduler.ended_builders import ENDED_BUILDER_RETENTION_S, ON_DEMAND_RETENTION_S
 from tests.scheduler.message_factories import (
     build_finished,
     hello,
@@ -182,6 +182,27 @@ def test_a_builder_that_has_ended_is_listed_for_some_days(farm: BuilderStateMach
         s.PublishBuilderRemoved("b", ""),
         s.PersistEndedBuilder("b", None),
     ]
+    assert farm.labels() == []
+
+
+@pytest.mark.parametrize("command", [None, C.DRAIN, C.RESTART])
+def test_a_builder_on_demand_has_ended_when_it_says_goodbye_and_its_job_is_returned(
+    farm: BuilderStateMachine, command: m.BuilderCommand | None
+) -> None:
+    farm.handle(s.MessageReceived("b", replace(hello(), on_demand=True)), 0.0)
+    farm.handle(s.MessageReceived("b", idle()), 0.0)
+    farm.handle(s.JobClaimed("b", job(7)), 0.0)
+    if command is not None:
+        farm.handle(s.CommandIssued(command, ("b",), "ann"), 0.5)
+    left = farm.handle(s.MessageReceived("b", m.Goodbye(reason="it was stopped")), 1.0)
+    assert s.UnclaimJob("b", 7) in left
+    assert s.PublishBuilderEnded("b", "it was stopped") in left
+    view = farm.view("b", 1.0)
+    asked = {None: "it was stopped", C.DRAIN: "drained by ann", C.RESTART: "restarted by ann"}
+    assert (view.state, view.on_demand, view.reason) == (S.ENDED, True, asked[command])
+    farm.handle(s.Tick(), ON_DEMAND_RETENTION_S)
+    assert farm.labels() == ["b"]
+    farm.handle(s.Tick(), ON_DEMAND_RETENTION_S + 2.0)
     assert farm.labels() == []
 
 

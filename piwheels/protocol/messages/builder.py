@@ -59,6 +59,7 @@ class Hello(Message, frozen=True, kw_only=True):
     current_build: BigInt | None = None  # its running build
     last_build: BigInt = 0  # the highest build number that it ever got; 0: none
     instance: ShortText = ""  # differs for each process; "": unknown
+    on_demand: bool = False  # it was started for what is queued, and ends by itself
     #: Names of its targets for which it has no C compiler, or no Python headers.
     targets_without_compiler: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()
     #: Names of its targets whose builds get the Debian packages that they lack.

@@ -38,7 +38,9 @@ class BuilderState(StrEnum):
     OVERDUE = "overdue"  # building for longer than expected
     SILENT = "silent"  # no message for half a minute
     LOST = "lost"  # no message for so long that its job was requeued
-    ENDED = "ended"  # an operator ended its process; shown until it is back, or for three days
+    #: An operator ended its process, which is shown until it is back, or for three days; or it was
+    #: started on demand, and ended, which is shown for an hour.
+    ENDED = "ended"
     QUARANTINED = "quarantined"  # its builds fail because of it; gets one now and then, as a test
 
 
@@ -58,6 +60,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     os: str = ""
     version: str = ""
     sandboxed: bool = True
+    on_demand: bool = False  # it was started for what is queued, and ends by itself
     build: int | None = None
     project: str = (
         ""  # with the next two: what it builds, or what was queued again when it was lost
