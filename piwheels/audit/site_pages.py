@@ -7,7 +7,7 @@ is lost or unreadable is looked for, and what compressed files hold.
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,8 +58,8 @@ async def audit_site_pages(session: Session, after: str) -> None:
     del after  # there are few of them
     if session.options.projects:
         return
-    for name, kind in _SINGLE_PAGES.items():
-        await _check_pair(session, session.webroot.root / name, kind)
+    singles = [(session.webroot.root / name, kind) for name, kind in _SINGLE_PAGES.items()]
+    await _check_pairs(session, singles)
     for name, kind in _PAGE_DIRS.items():
         await _check_dir(session, session.webroot.root / name, kind)
     # Other files at the top are the operator's: .well-known, the proof of a domain.
@@ -73,12 +73,14 @@ async def _check_dir(session: Session, folder: Path, kind: PageKind) -> None:
     if not await session.is_dir(folder) or tree.look(folder) is None:
         return
     for batch in tree.scan_batches(folder, _BATCH):
+        pages: list[tuple[Path, PageKind]] = []
         for entry in batch:
             path = folder / entry.name
             if entry.is_temporary or entry.kind is not EntryKind.FILE:
                 await _check_unknown(session, path, entry)
             elif path.suffix != ".gz":
-                await _check_pair(session, path, kind)
+                pages.append((path, kind))
+        await _check_pairs(session, pages)
 
 
 async def _check_unknown(session: Session, path: Path, entry: Entry) -> None:
@@ -87,20 +89,23 @@ async def _check_unknown(session: Session, path: Path, entry: Entry) -> None:
         await session.report_extra(path, detail)
 
 
-async def _check_pair(session: Session, path: Path, kind: PageKind) -> None:
-    """Check a page and its compressed file; one that is being written is looked at again."""
-    page = Page(kind=kind, key="")
-    before = _state(path)
-    if any(entry is not None and session.is_fresh(entry) for entry in before):
-        return
-    if not await check_pair(session, path, page):
-        return
-    await asyncio.sleep(_PAUSE_S)
-    findings = await check_pair(session, path, page)
-    if before != _state(path) or await audit_queries.is_page_pending(session.db, kind, ""):
-        return
-    for finding in findings:
-        await session.found(finding)
+async def _check_pairs(session: Session, pages: Sequence[tuple[Path, PageKind]]) -> None:
+    """Check pages and their compressed files; those that seem wrong once more after a pause."""
+    wrong: list[tuple[Path, PageKind, list[Entry | None]]] = []
+    for path, kind in pages:
+        before = _state(path)
+        if any(entry is not None and session.is_fresh(entry) for entry in before):
+            continue
+        if await check_pair(session, path, Page(kind=kind, key="")):
+            wrong.append((path, kind, before))
+    if wrong:
+        await asyncio.sleep(_PAUSE_S)  # one of them may just be written
+    for path, kind, before in wrong:
+        findings = await check_pair(session, path, Page(kind=kind, key=""))
+        if before != _state(path) or await audit_queries.is_page_pending(session.db, kind, ""):
+            continue
+        for finding in findings:
+            await session.found(finding)
 
 
 def _state(path: Path) -> list[Entry | None]:
