@@ -1,7 +1,8 @@
 """The control socket: requests of clients in, replies and events out.
 
 Every request is executed in a task of its own, so that a slow one (which asks the upstream)
-delays no other. Streams (Subscribe, FollowLog) end when their client stops sending KeepAlive.
+delays no other. Streams (Subscribe, FollowLog) end when their client says so, or stops sending
+KeepAlive.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from piwheels.protocol.messages import (
     RequestBody,
     StopMaster,
     Subscribe,
+    Unsubscribe,
     protocol_mismatch_message,
 )
 from piwheels.protocol.rate_limit import RateLimitedLog
@@ -122,7 +124,7 @@ class ControlServer:
             await self._reject(channel, lease, f"the role is {caller.role} now; connect again")
         elif lease is not None:
             await self._continue(channel, lease, request.body)
-        else:
+        elif not isinstance(request.body, Unsubscribe):  # of a stream that has ended
             quota = _QuotaKey(
                 peer.key or (number, peer.route), isinstance(request.body, Subscribe | FollowLog)
             )
@@ -137,6 +139,8 @@ class ControlServer:
         lease.renewed_at = time.monotonic()
         if isinstance(body, KeepAlive):
             await channel.try_send(KeepAliveAck())
+        elif isinstance(body, Unsubscribe):
+            lease.task.cancel()
         else:
             lease.chunks.put(body)
 

@@ -19,12 +19,15 @@ from piwheels.errors import NotNowError, PiwheelsError, RejectedError
 from piwheels.protocol.messages import (
     Accepted,
     CommandFailed,
+    FollowLog,
     KeepAlive,
     KeepAliveAck,
     Reply,
     ReplyBody,
     Request,
     RequestBody,
+    Subscribe,
+    Unsubscribe,
 )
 from piwheels.protocol.sockets import Dealer, KeyPair, NotConnectedError
 
@@ -36,6 +39,8 @@ REPLY_TIMEOUT_S = 60.0
 _HWM = 32
 #: The master ends a stream without a KeepAlive for several times this.
 KEEPALIVE_INTERVAL_S = 15.0
+#: So long the end of a stream may take to be sent after its client was closed.
+_GOODBYE_S = 0.2
 
 
 #: Merges an earlier and a later reply into one; None when both are needed.
@@ -217,7 +222,7 @@ class ControlClient:
         try:
             await end_tasks(*self._tasks)
         finally:
-            self._dealer.close()
+            self._dealer.close(linger_s=_GOODBYE_S)
 
     async def request(
         self, body: RequestBody, reply_type: type[_ReplyType], *, timeout_s: float = REPLY_TIMEOUT_S
@@ -278,6 +283,9 @@ class ControlClient:
             yield talk
         finally:
             self._streams.pop(number, None)
+            if isinstance(body, Subscribe | FollowLog):
+                with suppress(MasterUnreachableError, SocketPermissionError):
+                    await self.send(number, Unsubscribe(), connect_timeout_s=0)
 
     async def send(
         self,

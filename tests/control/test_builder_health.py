@@ -131,17 +131,19 @@ async def test_a_wrong_clock_is_an_alert_wherever_alerts_are_shown(
         assert "clock:pi17" in [it["alert_id"] for it in json_status["alerts"]]
 
 
-@pytest.mark.parametrize("clock_s", [-1e12, 1e12])
-async def test_absurd_measurements_are_harmless(clock_s: float, shared: Master) -> None:
+@pytest.mark.parametrize(("builder", "clock_s"), [("pi8", -1e12), ("pi9", 1e12)])
+async def test_absurd_measurements_are_harmless(
+    builder: str, clock_s: float, shared: Master
+) -> None:
     absurd = HostMetrics(
         clock_s=clock_s, throttled=True, throttled_s=1e12, cpu_hz=1e12, uptime_s=0.0, cores=100_000
     )
-    async with shared.watch() as watcher, shared.builder("pi9") as pi9:
-        await pi9.send_idle(absurd)
+    async with shared.watch() as watcher, shared.builder(builder) as connection:
+        await connection.send_idle(absurd)
         view = await wait_for_view(watcher, lambda it: it.clock_offset_s is not None)
         assert view.host == absurd
         await watcher.wait_for_event(
-            m.AlertsChanged, lambda it: any(a.alert_id == "clock:pi9" for a in it.alerts)
+            m.AlertsChanged, lambda it: any(a.alert_id == f"clock:{builder}" for a in it.alerts)
         )
         for command in ("status", "alerts", "metrics"):
             assert (await piw(shared, command)).stdout

@@ -185,6 +185,20 @@ async def test_a_log_waits_for_its_reader_and_is_complete(
     assert found == text
 
 
+async def test_a_stream_ends_when_its_client_has_ended_it(harness: ControlHarness) -> None:
+    harness.logs.create(7)
+    harness.logs.append(7, 0, b"first line\n")
+    async with ControlClient(harness.address, keepalive_interval_s=3600.0) as client:
+        for _ in range(MAX_STREAMS + 2):  # else the last ones would be too many
+            async with client.stream(m.FollowLog(build=7)) as talk:
+                assert isinstance(await talk.next(WAIT_S), m.LogChunk)
+        await client.send(1234, m.Unsubscribe())  # there is none: it is ignored
+        assert await client.request(m.Status(), m.StatusReply) == STATUS
+        async with asyncio.timeout(WAIT_S):
+            while harness.control._leases:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+
+
 async def test_the_number_of_streams_is_limited_for_each_client(
     harness: ControlHarness,
 ) -> None:

@@ -33,6 +33,7 @@ from piwheels.protocol.messages import (
     RequestBody,
     Snapshot,
     TailLog,
+    Unsubscribe,
 )
 from piwheels.protocol.sockets import Envelope, KeyPair, Peer, Router, SendResult
 from piwheels.scheduler.event_bus import EventBus
@@ -81,7 +82,7 @@ class SimFarm:
     key: KeyPair | None = None
     domain: str = ""
     received_commands: list[ReceivedCommand] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)  # all of them but KeepAlives
+    requests: list[Request] = field(default_factory=list)  # all but KeepAlive and Unsubscribe
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # by an operator
     replies_allowed: asyncio.Event = field(default_factory=_set)
     operators: ConnectedOperators = field(default_factory=ConnectedOperators)
@@ -188,7 +189,7 @@ class SimFarm:
 
     def on_request(self, request: Request) -> None:
         """Remember a request; a command that is sent again counts once."""
-        if isinstance(request.body, KeepAlive):
+        if isinstance(request.body, KeepAlive | Unsubscribe):
             return
         self.requests.append(request)
         key = request.idempotency_key

@@ -150,6 +150,10 @@ class KeepAlive(Message, frozen=True, kw_only=True):
     """The client of the Subscribe or FollowLog with this number is still there."""
 
 
+class Unsubscribe(Message, frozen=True, kw_only=True):
+    """The client has ended the Subscribe or FollowLog with this number; there is no reply."""
+
+
 Query = (
     Status
     | Subscribe
@@ -171,7 +175,7 @@ Query = (
     | ReleaseReport
 )
 #: Part of a request that is being handled already.
-Continuation = KeepAlive | ImportChunk
+Continuation = KeepAlive | Unsubscribe | ImportChunk
 if TYPE_CHECKING:
     RequestBody = Query | Continuation | CommandMessage
 else:  # what is decoded: every message that has a definition
