@@ -10,6 +10,7 @@ from piwheels.errors import RejectedError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.listing import ListedProject, read_listing
 from piwheels.release_status import StatusContext, explain_with_upstream
+from piwheels.upstream import listing_fill
 from piwheels.upstream.listing import serial_after_listing
 from piwheels.upstream.sync import SERIAL
 from tests.fake_index import FakeIndex
@@ -162,8 +163,9 @@ async def test_an_interrupted_fill_goes_on(farm: SyncHarness, listing: FakeIndex
 
 
 async def test_a_listed_project_without_a_page_is_dropped_after_some_checks(
-    farm: SyncHarness, listing: FakeIndex
+    farm: SyncHarness, listing: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listing_fill, "_LOAD_INTERVAL_S", 0.2)
     listing.faults["/simple/two/"] = 404
 
     async def check_again() -> bool:
