@@ -462,6 +462,37 @@ CREATE TABLE page_digests (
     digest  text NOT NULL
 );
 
+-- === Object storage ===
+
+-- Which bucket does the follower copy the web root into (publish.target)? One row at most; without
+-- one, no changes are recorded. first_copy: which part of the first copy goes on; copied_until: the
+-- project up to which it is recorded in bucket_changes.
+CREATE TABLE followed_bucket (
+    is_only_row  boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
+    target       text NOT NULL,
+    first_copy   text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
+    copied_until text NOT NULL DEFAULT ''
+);
+
+-- What may differ between the web root and the bucket? Triggers append, in the transaction that
+-- records a publication; the follower makes the bucket like the web root there, then deletes the row.
+CREATE TABLE bucket_changes (
+    change_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    is_index   boolean NOT NULL,  -- what installers read, which is copied first
+    kind       text NOT NULL CHECK (kind IN ('wheel', 'simple', 'log', 'project')),
+    project    text NOT NULL,  -- or an alias; '' is the list of all projects
+    subject    text NOT NULL DEFAULT '',  -- hash/name of a wheel, number of a build
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    due_at     timestamptz NOT NULL DEFAULT clock_timestamp()  -- it is not copied earlier
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+CREATE INDEX bucket_changes_order ON bucket_changes (is_index, due_at);
+CREATE INDEX bucket_changes_project ON bucket_changes (project, is_index);
+
 -- === Counts ===
 
 -- How many rows does a table have, by category and state? The sum of these rows: statement triggers
@@ -1485,6 +1516,61 @@ CREATE TRIGGER page_queue_deleted_counts AFTER DELETE ON page_queue
 
 -- A conversion creates these triggers when there are rows.
 SELECT correct_row_counts();
+
+-- --- Object storage ---
+
+-- Record which objects of the bucket are outdated, if there is one.
+CREATE FUNCTION record_bucket_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM followed_bucket) THEN
+        RETURN NULL;
+    END IF;
+    CASE TG_TABLE_NAME
+        WHEN 'builds' THEN
+            INSERT INTO bucket_changes (is_index, kind, project, subject)
+            SELECT false, 'log', c.project, c.build_id FROM changed c;
+        ELSE
+            INSERT INTO bucket_changes (is_index, kind, project, subject)
+            SELECT true, 'wheel', c.project, c.sha256 || '/' || c.filename FROM changed c;
+    END CASE;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER files_inserted_bucket AFTER INSERT ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes();
+CREATE TRIGGER files_updated_bucket AFTER UPDATE ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes();
+CREATE TRIGGER file_deletions_deleted_bucket AFTER DELETE ON file_deletions
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes();
+CREATE TRIGGER builds_inserted_bucket AFTER INSERT ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes();
+CREATE TRIGGER builds_deleted_bucket AFTER DELETE ON builds
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes();
+
+-- Record which pages were written or removed, if there is a bucket.
+CREATE FUNCTION record_written_pages() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM followed_bucket) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO bucket_changes (is_index, kind, project)
+    SELECT page_kind = 'simple', CASE page_kind WHEN 'simple' THEN 'simple' ELSE 'project' END, page_key
+      FROM after
+      JOIN before USING (page_kind, page_key)
+     WHERE page_kind IN ('simple', 'project', 'alias')
+       AND after.written_at IS NOT NULL
+       AND after.written_at IS DISTINCT FROM before.written_at;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER page_queue_updated_bucket AFTER UPDATE ON page_queue
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION record_written_pages();
 
 -- --- Access logs ---
 

@@ -2,6 +2,7 @@
 -- describes them. A test checks that the migrations create exactly this. Do not edit: written by
 -- `python -m tests.db.schema_dump DSN > sql/schema.sql`.
 
+CREATE SEQUENCE bucket_changes_change_id_seq
 CREATE SEQUENCE build_ids
 CREATE SEQUENCE events_event_id_seq
 CREATE SEQUENCE ingested_logs_log_id_seq
@@ -23,6 +24,20 @@ CREATE TABLE active_log_readers (
     seen_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT active_log_readers_pkey PRIMARY KEY (reader)
 )
+
+CREATE TABLE bucket_changes (
+    change_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    is_index boolean NOT NULL,
+    kind text NOT NULL,
+    project text NOT NULL,
+    subject text NOT NULL DEFAULT ''::text,
+    changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT bucket_changes_kind_check CHECK ((kind = ANY (ARRAY['wheel'::text, 'simple'::text, 'log'::text, 'project'::text]))),
+    CONSTRAINT bucket_changes_pkey PRIMARY KEY (change_id)
+) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
+CREATE INDEX bucket_changes_order ON bucket_changes USING btree (is_index, due_at)
+CREATE INDEX bucket_changes_project ON bucket_changes USING btree (project, is_index)
 
 CREATE TABLE builds (
     build_id bigint NOT NULL,
@@ -53,8 +68,10 @@ CREATE INDEX builds_duration ON builds USING btree (duration_s)
 CREATE INDEX builds_ended ON builds USING btree (ended_at)
 CREATE INDEX builds_failed ON builds USING btree (ended_at) WHERE (outcome <> 'built'::text)
 CREATE INDEX builds_release ON builds USING btree (project, version, target)
+CREATE TRIGGER builds_deleted_bucket AFTER DELETE ON builds REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes()
 CREATE TRIGGER builds_deleted_counts AFTER DELETE ON builds REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_builds()
 CREATE TRIGGER builds_inserted AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER builds_inserted_bucket AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes()
 CREATE TRIGGER builds_inserted_counts AFTER INSERT ON builds REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_builds()
 CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER builds_of_replaced_sdist BEFORE INSERT ON builds FOR EACH ROW EXECUTE FUNCTION ignore_build_of_replaced_sdist()
@@ -181,6 +198,7 @@ CREATE TABLE file_deletions (
     installing boolean NOT NULL DEFAULT false,
     CONSTRAINT file_deletions_pkey PRIMARY KEY (filename)
 )
+CREATE TRIGGER file_deletions_deleted_bucket AFTER DELETE ON file_deletions REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes()
 
 CREATE TABLE files (
     filename text NOT NULL,
@@ -211,12 +229,24 @@ CREATE TRIGGER files_deleted AFTER DELETE ON files REFERENCING OLD TABLE AS chan
 CREATE TRIGGER files_deleted_counts AFTER DELETE ON files REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_deleted_pages AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files()
 CREATE TRIGGER files_inserted AFTER INSERT ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER files_inserted_bucket AFTER INSERT ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes()
 CREATE TRIGGER files_inserted_counts AFTER INSERT ON files REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_inserted_pages AFTER INSERT ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files()
 CREATE TRIGGER files_of_replaced_sdist BEFORE INSERT OR UPDATE ON files FOR EACH ROW EXECUTE FUNCTION rebuild_file_of_replaced_sdist()
 CREATE TRIGGER files_updated AFTER UPDATE ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
+CREATE TRIGGER files_updated_bucket AFTER UPDATE ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION record_bucket_changes()
 CREATE TRIGGER files_updated_counts AFTER UPDATE ON files REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_files()
 CREATE TRIGGER files_updated_pages AFTER UPDATE ON files REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
+
+CREATE TABLE followed_bucket (
+    is_only_row boolean NOT NULL DEFAULT true,
+    target text NOT NULL,
+    first_copy text NOT NULL DEFAULT 'index'::text,
+    copied_until text NOT NULL DEFAULT ''::text,
+    CONSTRAINT followed_bucket_first_copy_check CHECK ((first_copy = ANY (ARRAY['index'::text, 'site'::text, 'done'::text]))),
+    CONSTRAINT followed_bucket_is_only_row_check CHECK (is_only_row),
+    CONSTRAINT followed_bucket_pkey PRIMARY KEY (is_only_row)
+)
 
 CREATE TABLE ingested_log_checkpoints (
     log_id bigint NOT NULL,
@@ -343,6 +373,7 @@ CREATE TABLE page_queue (
 CREATE INDEX page_queue_order ON page_queue USING btree (page_kind, urgent DESC, dirty_since) WHERE dirty
 CREATE TRIGGER page_queue_deleted_counts AFTER DELETE ON page_queue REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
 CREATE TRIGGER page_queue_inserted_counts AFTER INSERT ON page_queue REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
+CREATE TRIGGER page_queue_updated_bucket AFTER UPDATE ON page_queue REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION record_written_pages()
 CREATE TRIGGER page_queue_updated_counts AFTER UPDATE ON page_queue REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_pages()
 
 CREATE TABLE project_aliases (
@@ -651,6 +682,8 @@ FUNCTION recompute_jobs(projects text[], versions text[]) RETURNS void
 FUNCTION recompute_jobs_of_projects() RETURNS trigger
 FUNCTION recompute_jobs_of_releases() RETURNS trigger
 FUNCTION recompute_jobs_of_target_skips() RETURNS trigger
+FUNCTION record_bucket_changes() RETURNS trigger
 FUNCTION record_job_changes() RETURNS trigger
+FUNCTION record_written_pages() RETURNS trigger
 FUNCTION requeue_awaiting_jobs() RETURNS trigger
 FUNCTION set_job_priorities() RETURNS trigger

@@ -18,6 +18,7 @@ from piwheels.config.roots import root_sections_text as root_sections_text
 from piwheels.config.sections import Archive as Archive
 from piwheels.config.sections import BuilderSection as BuilderSection
 from piwheels.config.sections import Config as Config
+from piwheels.config.sections import PublishSection as PublishSection
 from piwheels.config.sections import RootSection as RootSection
 from piwheels.config.sections import UpstreamSection as UpstreamSection
 from piwheels.config.sources import config_search_path as config_search_path

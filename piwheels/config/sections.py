@@ -66,6 +66,37 @@ class WebrootSection(msgspec.Struct, frozen=True):
     ] = 60.0
 
 
+class PublishSection(msgspec.Struct, frozen=True):
+    """A copy of the web root in object storage (docs/object-storage.md); needs the extra `s3`."""
+
+    target: Annotated[
+        str,
+        Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_~./-]*)?)?\Z"),
+        _doc(
+            "Bucket that the master copies the web root into, `s3://BUCKET` or "
+            "`s3://BUCKET/PREFIX`. Empty: none."
+        ),
+    ] = ""
+    endpoint: Annotated[
+        str,
+        _doc("Address of the object storage. Empty: that of Amazon S3, or $AWS_ENDPOINT_URL."),
+    ] = ""
+    region: Annotated[
+        str, _doc("Region of the bucket. Empty: $AWS_REGION, or that of the endpoint.")
+    ] = ""
+    credentials_file: Annotated[
+        Path | None,
+        _doc(
+            "File with the key of the bucket, as the tools of AWS have it (`[default]`, "
+            "`aws_access_key_id`, `aws_secret_access_key`). Without one: the variables "
+            "$AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY."
+        ),
+    ] = None
+    max_requests: Annotated[
+        PositiveInt, _doc("Maximum number of objects that are copied at the same time.")
+    ] = 16
+
+
 class SiteSection(msgspec.Struct, frozen=True):
     """What the web site says about the farm; `piw pages rebuild` writes all pages again."""
 
@@ -433,6 +464,7 @@ class Config(msgspec.Struct, frozen=True):
 
     database: DatabaseSection = DatabaseSection()
     webroot: WebrootSection = WebrootSection()
+    publish: PublishSection = PublishSection()
     site: SiteSection = SiteSection()
     master: MasterSection = MasterSection()
     upstream: UpstreamSection = UpstreamSection()

@@ -20,15 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from piwheels.config import Config, LoadedConfig
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
 from piwheels.media_types import JSON_ACCEPT
-from piwheels.webroot import SECURITY_HEADERS
+from piwheels.webroot import FILE_MAX_AGE_S, PAGE_MAX_AGE_S, SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
 #: The template of the timer.
 BACKUP_TIMER = "backup.timer"
 _NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
-_PAGE_MAX_AGE_S = 60  # pip respects it: the delay until a new wheel is seen
-_FILE_MAX_AGE_S = 31_536_000
 #: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
 _NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
 _ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -158,8 +156,8 @@ def render_web_server_config(
         name_query=_NAME_QUERY,
         letters=string.ascii_uppercase,
         json_accept=JSON_ACCEPT,
-        page_max_age_s=_PAGE_MAX_AGE_S,
-        file_max_age_s=_FILE_MAX_AGE_S,
+        page_max_age_s=PAGE_MAX_AGE_S,
+        file_max_age_s=FILE_MAX_AGE_S,
         security_headers=SECURITY_HEADERS,
     )
 

@@ -19,23 +19,9 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Scope
 
-from piwheels.media_types import SIMPLE_JSON, accepts_json
-from piwheels.webroot import gz_path
+from piwheels.media_types import accepts_json, media_type
+from piwheels.webroot import cache_control, gz_path
 
-_TYPES = {
-    ".html": "text/html",
-    ".v1_json": SIMPLE_JSON,
-    ".json": "application/json",
-    ".metadata": "text/plain",
-    ".txt": "text/plain",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".xml": "application/xml",
-    ".atom": "application/atom+xml",
-}
 #: The page of a project, with the name in any spelling.
 _ANY_NAME = "[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?"
 _NAME = re.compile(_ANY_NAME, re.IGNORECASE | re.ASCII)
@@ -43,9 +29,6 @@ _PROJECT = re.compile(
     rf"/(simple|project)/({_ANY_NAME})(/.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
 _COMPRESSED_LOG = re.compile(r"(/logs/[0-9/]+\.(?:txt|html))\.gz")
-_IMMUTABLE_DIRS = {"packages", "static"}
-_PAGE_CACHE = "public, max-age=60"
-_FILE_CACHE = "public, max-age=31536000, immutable"
 
 
 class WebRootFiles(StaticFiles):
@@ -90,7 +73,7 @@ class WebRootFiles(StaticFiles):
         file = found.with_suffix("") if folder == "logs" else found
         compressed = gz_path(file)
         accepts_gzip = "gzip" in request_headers.get("accept-encoding", "")
-        headers = {"Cache-Control": _FILE_CACHE if folder in _IMMUTABLE_DIRS else _PAGE_CACHE}
+        headers = {"Cache-Control": cache_control(folder)}
         if folder == "simple":
             headers["Vary"] = "Accept, Accept-Encoding"
         elif compressed.is_file():
@@ -98,7 +81,7 @@ class WebRootFiles(StaticFiles):
         if file != found and not accepts_gzip:
             # Logs are stored compressed only.
             content = gzip.decompress(found.read_bytes())
-            return Response(content, headers=headers, media_type=_media_type(file))
+            return Response(content, headers=headers, media_type=media_type(file.name))
         if accepts_gzip and compressed.is_file():
             headers["Content-Encoding"] = "gzip"
             found, stat_result = compressed, compressed.stat()
@@ -106,7 +89,7 @@ class WebRootFiles(StaticFiles):
             found,
             status_code,
             headers=headers,
-            media_type=_media_type(file),
+            media_type=media_type(file.name),
             stat_result=stat_result,
         )
         if self.is_not_modified(response.headers, request_headers):
@@ -134,9 +117,3 @@ def _asked_project(query: bytes) -> str:
 def _index_name(folder: str, scope: Scope) -> str:
     wants_json = accepts_json(Headers(scope=scope).get("accept", ""))
     return "index.v1_json" if folder == "simple" and wants_json else "index.html"
-
-
-def _media_type(file: Path) -> str:
-    if file.name == "json":  # the JSON of a project has no extension
-        return _TYPES[".json"]
-    return _TYPES.get(file.suffix, "application/octet-stream")

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from piwheels.bucket.follower import open_follower
 from piwheels.config import Config
 from piwheels.control.alert_service import AlertService
 from piwheels.control.builder_invitations import BuilderInvitations, MasterAddress, known_host
@@ -275,6 +276,8 @@ class _Master:
             served_targets=lambda: self._dispatcher.targets.served,
             is_paused=lambda: self._dispatcher.paused,
         )
+        bucket_db = await self._connect(stack, "bucket")
+        self._bucket = await open_follower(bucket_db, self._webroot, self._config)
 
     def _site(self) -> Site:
         # pip's own index is usually PyPI or a mirror of it.
@@ -383,6 +386,8 @@ class _Master:
             group.create_task(self._root_watch.run())
             group.create_task(self._notify_systemd())
             group.create_task(self._serve_metrics())
+            if self._bucket is not None:
+                group.create_task(self._bucket.run())
             sd_notify("READY=1")
             log.info("ready: %s", self._config.master.control_bind)
 

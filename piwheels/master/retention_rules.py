@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from piwheels.config import Config
-from piwheels.db import audit_log, retention_queries
+from piwheels.db import audit_log, bucket_changes, retention_queries
 from piwheels.db.database import Database
 from piwheels.db.retention_queries import REASON_PREFIX, OldRelease
 from piwheels.model import Struct
@@ -164,6 +164,8 @@ class RetentionRules:
                 total.add(1, log.size_bytes, log.written_at)
                 if not dry_run:
                     await asyncio.to_thread(webroot.remove, log.paths)
+            if not dry_run:
+                await bucket_changes.record_logs(self.db, [log.build_id for log in old])
             if all(log.written_at >= before for log in batch):
                 return  # builds are numbered in their order
             await asyncio.sleep(0 if dry_run else self.pause_s)

@@ -25,10 +25,13 @@ from piwheels.webroot.atomic_file import (
 )
 
 __all__ = [
+    "FILE_MAX_AGE_S",
+    "PAGE_MAX_AGE_S",
     "PROVENANCE_KEYS",
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
     "Webroot",
+    "cache_control",
     "files_beside",
     "give_to_owner",
     "gz_path",
@@ -53,6 +56,12 @@ SECURITY_HEADERS = {
     "Access-Control-Allow-Origin": "*",
 }
 
+#: pip respects it: the delay until a new wheel is seen.
+PAGE_MAX_AGE_S = 60
+FILE_MAX_AGE_S = 31_536_000
+#: Folders whose files never change: their paths contain a hash of their content.
+_IMMUTABLE_DIRS = frozenset({"packages", "static"})
+
 #: What follows the name of a wheel in that of its statement.
 PROVENANCE_SUFFIX = ".provenance.json"
 _METADATA_SUFFIX = ".metadata"
@@ -61,6 +70,13 @@ PROVENANCE_KEYS = "provenance-keys.json"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def cache_control(folder: str) -> str:
+    """How long the files in a folder of the web root are cached, as the header says it."""
+    if folder in _IMMUTABLE_DIRS:
+        return f"public, max-age={FILE_MAX_AGE_S}, immutable"
+    return f"public, max-age={PAGE_MAX_AGE_S}"
 
 
 def wheel_of(filename: str) -> str:

@@ -359,6 +359,35 @@ CREATE TABLE page_digests (
 -- Another program wrote the pages that are there.
 INSERT INTO key_values (key, value) VALUES ('site/renderer', '');
 
+-- Which bucket does the follower copy the web root into (publish.target)? One row at most; without
+-- one, no changes are recorded. first_copy: which part of the first copy goes on; copied_until: the
+-- project up to which it is recorded in bucket_changes.
+CREATE TABLE followed_bucket (
+    is_only_row  boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
+    target       text NOT NULL,
+    first_copy   text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
+    copied_until text NOT NULL DEFAULT ''
+);
+
+-- What may differ between the web root and the bucket? Triggers append, in the transaction that
+-- records a publication; the follower makes the bucket like the web root there, then deletes the row.
+CREATE TABLE bucket_changes (
+    change_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    is_index   boolean NOT NULL,  -- what installers read, which is copied first
+    kind       text NOT NULL CHECK (kind IN ('wheel', 'simple', 'log', 'project')),
+    project    text NOT NULL,  -- or an alias; '' is the list of all projects
+    subject    text NOT NULL DEFAULT '',  -- hash/name of a wheel, number of a build
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    due_at     timestamptz NOT NULL DEFAULT clock_timestamp()  -- it is not copied earlier
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+CREATE INDEX bucket_changes_order ON bucket_changes (is_index, due_at);
+CREATE INDEX bucket_changes_project ON bucket_changes (project, is_index);
+
 -- How many rows does a table have, by category and state? The sum of these rows: statement triggers
 -- append what each statement changed, so that no writer waits for another, and fold_row_counts()
 -- merges them. The view counted_rows counts the same, for checks.

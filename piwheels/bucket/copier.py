@@ -1,0 +1,136 @@
+"""Makes single objects of the bucket like the files of the web root, with conditional writes.
+
+A page is looked at in the bucket before it is read from the disk, and replaces only the object
+that was seen: of two followers, the one with the older page is refused, and reads again. An object
+of packages/ is written only where there is none.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from piwheels.bucket.errors import ChangedMeanwhileError
+from piwheels.bucket.site_objects import LocalFile, is_immutable, read_local
+from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
+from piwheels.model import Struct
+from piwheels.webroot import Webroot
+
+log = logging.getLogger(__name__)
+
+#: Files that are held at the same time are smaller than this; larger ones are copied one by one.
+_SMALL_BYTES = 2**20
+
+
+class Outcome(StrEnum):
+    """What was done about an object."""
+
+    COPIED = "copied"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    ABSENT = "absent"  # in the bucket and on the disk
+    REFUSED = "refused"  # what is there is not the follower's, or the file is damaged
+
+
+class PreparedPage(Struct, frozen=True, kw_only=True):
+    """A page that was read, and the object that it may replace."""
+
+    key: str
+    local: LocalFile | None
+    before: StoredObject | None
+
+
+@dataclass(slots=True)
+class Copier:
+    """Copies objects.
+
+    max_requests: how many at the same time.
+    """
+
+    store: Store
+    webroot: Webroot
+    max_requests: int = 16
+    copied: int = 0
+    _slots: asyncio.Semaphore = field(init=False)
+    _large: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.max_requests)
+
+    async def sync(self, key: str) -> Outcome:
+        """Make an object like the file: write, keep or delete it.
+
+        Raises:
+            BucketError: the bucket does not answer or refuses.
+            ChangedMeanwhileError: something else writes the same page; try again.
+            OSError: the file cannot be read.
+        """
+        if not is_immutable(key):
+            return await self.write_page(await self.prepare_page(key))
+        async with self._slots:
+            path = self.webroot.root / key
+            size = await asyncio.to_thread(_size, path)
+            if size is None:
+                return await self._remove(key, await self.store.head(key))
+            if size <= _SMALL_BYTES:
+                return await self._write_immutable(key)
+            async with self._large:
+                return await self._write_immutable(key)
+
+    async def prepare_page(self, key: str) -> PreparedPage:
+        """Look at the object, then read the page."""
+        async with self._slots:
+            before = await self.store.head(key)
+            return PreparedPage(key=key, local=await self._read(key), before=before)
+
+    async def write_page(self, page: PreparedPage) -> Outcome:
+        """Write a page over the object that was seen before it was read, or delete that."""
+        async with self._slots:
+            if page.local is None:
+                return await self._remove(page.key, page.before)
+            if page.before is not None and page.before.is_copy_of(page.local):
+                return Outcome.UNCHANGED
+            await self.store.put(page.key, page.local, page.before)
+            self.copied += 1
+            return Outcome.COPIED
+
+    async def _read(self, key: str) -> LocalFile | None:
+        return await asyncio.to_thread(read_local, self.webroot.root, key, MAX_HELD_BYTES)
+
+    async def _write_immutable(self, key: str) -> Outcome:
+        local = await self._read(key)
+        if local is None:  # deleted just now: its removal is recorded
+            return Outcome.ABSENT
+        if key.endswith(".whl") and f"/{local.sha256}/" not in key:
+            log.error("%s is damaged, and not copied into the bucket: see `piw audit`", key)
+            return Outcome.REFUSED
+        there = await self.store.head(key) if local.content is None else None
+        if there is None:
+            try:
+                await self.store.put(key, local, None)
+            except ChangedMeanwhileError:
+                there = await self.store.head(key)
+            else:
+                self.copied += 1
+                return Outcome.COPIED
+        if there is not None and there.sha256 == local.sha256:
+            return Outcome.UNCHANGED
+        log.error("%s in the bucket has other bytes than on this disk; it is not overwritten", key)
+        return Outcome.REFUSED
+
+    async def _remove(self, key: str, there: StoredObject | None) -> Outcome:
+        if there is None:
+            return Outcome.ABSENT
+        if not there.sha256:
+            log.warning("%s in the bucket is not a copy of this farm; it is not deleted", key)
+            return Outcome.REFUSED
+        await self.store.delete(key)
+        return Outcome.REMOVED
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,240 @@
+"""What may differ between the web root and the bucket that follows it.
+
+Triggers append to bucket_changes while there is a row in followed_bucket (sql/001_schema.sql). The
+first copy of a farm is recorded there as well, a few projects at a time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from piwheels.db.database import Database, transactional
+from piwheels.model import Struct
+
+#: Changes that are read at once, and those of their projects.
+_CHANGES = 500
+#: Projects whose files are recorded at once for the first copy.
+_FIRST_COPY_PROJECTS = 20
+#: So many changes that wait are counted.
+MAX_COUNTED = 100_000
+
+
+class ChangeKind(StrEnum):
+    """What may differ."""
+
+    WHEEL = "wheel"  # and what is beside it; the subject is hash/name
+    SIMPLE = "simple"  # the index pages of a project; "" is the list of all projects
+    LOG = "log"  # of a build, with its page; the subject is the build
+    PROJECT = "project"  # the pages of a project or an alias
+
+
+class BucketChange(Struct, frozen=True, kw_only=True):
+    """Something that may differ."""
+
+    change_id: int
+    kind: ChangeKind
+    project: str
+    subject: str
+    changed_at: datetime
+
+
+class BucketProgress(Struct, frozen=True, kw_only=True):
+    """How far the bucket follows.
+
+    waiting: changes that wait to be copied, MAX_COUNTED at most.
+    oldest_at: since when the first of those of the index waits.
+    first_copy: which part of the first copy goes on, `index`, `site` or `done`.
+    fraction: how much of that part is recorded, 0 to 1.
+    """
+
+    target: str
+    waiting: int
+    oldest_at: datetime | None
+    first_copy: str
+    fraction: float
+
+
+@transactional
+async def follow(db: Database, target: str) -> bool:
+    """Record changes for a bucket from now on; whether it is another one than before.
+
+    Another bucket gets a first copy of everything.
+    """
+    before = await db.value("SELECT target FROM followed_bucket FOR UPDATE")
+    if before == target:
+        return False
+    await unfollow(db)
+    await db.execute("INSERT INTO followed_bucket (target) VALUES (%(target)s)", {"target": target})
+    return True
+
+
+async def unfollow(db: Database) -> None:
+    """Record no changes from now on, and forget those that wait."""
+    await db.execute("DELETE FROM followed_bucket")
+    await db.execute("DELETE FROM bucket_changes")
+
+
+async def next_changes(db: Database, *, is_index: bool) -> list[BucketChange]:
+    """All changes that are due of the projects that have waited longest."""
+    rows = await db.rows(
+        """
+        SELECT change_id, kind, project, subject, changed_at
+          FROM bucket_changes
+         WHERE is_index = %(is_index)s AND due_at <= clock_timestamp()
+           AND project IN (
+               SELECT project
+                 FROM bucket_changes
+                WHERE is_index = %(is_index)s AND due_at <= clock_timestamp()
+                ORDER BY due_at LIMIT %(limit)s)
+         ORDER BY change_id
+        """,
+        {"is_index": is_index, "limit": _CHANGES},
+    )
+    return [_change(row) for row in rows]
+
+
+async def wheel_changes(db: Database, project: str) -> list[BucketChange]:
+    """The changes of a project's wheels that are due now."""
+    rows = await db.rows(
+        """
+        SELECT change_id, kind, project, subject, changed_at
+          FROM bucket_changes
+         WHERE is_index AND project = %(project)s AND kind = 'wheel'
+           AND due_at <= clock_timestamp()
+         ORDER BY change_id
+        """,
+        {"project": project},
+    )
+    return [_change(row) for row in rows]
+
+
+def _change(row: dict[str, object]) -> BucketChange:
+    return BucketChange(**{**row, "kind": ChangeKind(str(row["kind"]))})  # type: ignore[arg-type]
+
+
+async def forget_changes(db: Database, changes: Sequence[BucketChange]) -> None:
+    """Delete changes: the bucket is like the web root there."""
+    await db.execute(
+        "DELETE FROM bucket_changes WHERE change_id = ANY (%(ids)s)",
+        {"ids": [change.change_id for change in changes]},
+    )
+
+
+async def postpone_changes(db: Database, changes: Sequence[BucketChange], delay: timedelta) -> None:
+    """Have changes copied later."""
+    await db.execute(
+        """
+        UPDATE bucket_changes SET due_at = clock_timestamp() + %(delay)s
+         WHERE change_id = ANY (%(ids)s)
+        """,
+        {"ids": [change.change_id for change in changes], "delay": delay},
+    )
+
+
+async def record_logs(db: Database, builds: Sequence[int]) -> None:
+    """Record that the logs of builds were written or removed, if there is a bucket."""
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project, subject)
+        SELECT false, 'log', '', build
+          FROM unnest(%(builds)s::bigint[]) AS build
+         WHERE EXISTS (SELECT FROM followed_bucket)
+        """,
+        {"builds": list(builds)},
+    )
+
+
+async def builds_of(db: Database, project: str) -> list[int]:
+    """The builds of a project."""
+    rows = await db.rows(
+        "SELECT build_id FROM builds WHERE project = %(project)s", {"project": project}
+    )
+    return [row["build_id"] for row in rows]
+
+
+@transactional
+async def record_first_copy(db: Database) -> bool:
+    """Record the files of the next projects of the first copy; False when it is complete."""
+    state = await db.row("SELECT first_copy, copied_until FROM followed_bucket FOR UPDATE")
+    if state is None or state["first_copy"] == "done":
+        return False
+    rows = await db.rows(
+        "SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s",
+        {"after": state["copied_until"], "limit": _FIRST_COPY_PROJECTS},
+    )
+    names = [row["project"] for row in rows]
+    is_index = state["first_copy"] == "index"
+    if names:
+        await (_record_index(db, names) if is_index else _record_site(db, names))
+    if names:
+        await _store_position(db, state["first_copy"], names[-1])
+    elif is_index:
+        await _record_pages(db, [""], is_index=True)
+        await _store_position(db, "site", "")
+    else:
+        await _store_position(db, "done", "")
+    return True
+
+
+async def _record_index(db: Database, names: Sequence[str]) -> None:
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project, subject)
+        SELECT true, 'wheel', project, sha256 || '/' || filename
+          FROM files WHERE project = ANY (%(names)s)
+        """,
+        {"names": list(names)},
+    )
+    await _record_pages(db, names, is_index=True)
+
+
+async def _record_site(db: Database, names: Sequence[str]) -> None:
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project, subject)
+        SELECT false, 'log', project, build_id FROM builds WHERE project = ANY (%(names)s)
+        """,
+        {"names": list(names)},
+    )
+    aliases = await db.rows(
+        "SELECT alias FROM project_aliases WHERE project = ANY (%(names)s)", {"names": list(names)}
+    )
+    pages = dict.fromkeys([*names, *(row["alias"] for row in aliases)])
+    await _record_pages(db, list(pages), is_index=False)
+
+
+async def _record_pages(db: Database, names: Sequence[str], *, is_index: bool) -> None:
+    kind = ChangeKind.SIMPLE if is_index else ChangeKind.PROJECT
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project)
+        SELECT %(is_index)s, %(kind)s, name FROM unnest(%(names)s::text[]) AS name
+        """,
+        {"is_index": is_index, "kind": str(kind), "names": list(names)},
+    )
+
+
+async def _store_position(db: Database, first_copy: str, until: str) -> None:
+    await db.execute(
+        "UPDATE followed_bucket SET first_copy = %(part)s, copied_until = %(until)s",
+        {"part": first_copy, "until": until},
+    )
+
+
+async def bucket_progress(db: Database) -> BucketProgress | None:
+    """How far the bucket follows; None without one."""
+    row = await db.row(
+        """
+        SELECT b.target, b.first_copy,
+               CASE b.first_copy WHEN 'done' THEN 1.0 ELSE
+                   (SELECT count(*) FROM projects WHERE project <= b.copied_until)::float8
+                   / greatest((SELECT count(*) FROM projects), 1) END AS fraction,
+               (SELECT count(*) FROM (SELECT FROM bucket_changes LIMIT %(most)s) c) AS waiting,
+               (SELECT changed_at FROM bucket_changes
+                 WHERE is_index AND due_at <= clock_timestamp()
+                 ORDER BY due_at LIMIT 1) AS oldest_at
+          FROM followed_bucket b
+        """,
+        {"most": MAX_COUNTED},
+    )
+    return None if row is None else BucketProgress(**row)
