@@ -130,12 +130,12 @@ def test_the_master_can_write_to_its_directories_and_no_others(tmp_path: Path) -
     assert writable == {f"{tmp_path}/{name}" for name in ("www", "spool", "keys", "run")}
 
 
-@pytest.mark.parametrize("role", ["master", "builder"])
-def test_the_key_directory_is_created_before_it_is_made_writable(tmp_path: Path, role: str) -> None:
-    unit = render_units(load_test_config(tmp_path), user="farmer", roles=[role])
-    (command,) = unit_values(unit, "ExecStartPre")
-    assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
-    assert command.split()[-2:] == ['"farmer"', f'"{tmp_path}/keys']
+def test_no_unit_has_root_work_in_folders_of_the_account(tmp_path: Path) -> None:
+    loaded = load_test_config(tmp_path)
+    backup = render_backup_service(loaded, user="farmer", folder=tmp_path, keep=1)
+    for unit in (render_units(loaded, user="farmer"), backup):
+        started = [line for line in unit.splitlines() if line.startswith("Exec")]
+        assert all(line.startswith("ExecStart=/") for line in started), "no `+`, and nothing before"
 
 
 @pytest.mark.parametrize("role", ["master", "builder"])

@@ -1,6 +1,8 @@
 """What an ordinary account meets where tests run as root."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +33,15 @@ def inaccessible(folder: Path) -> Iterator[None]:
             yield
     finally:
         folder.chmod(mode)
+
+
+@contextmanager
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder of another account, which that account can reach; only root can make one."""
+    folder = Path(tempfile.mkdtemp(prefix="piwheels-nobody-"))
+    folder.chmod(0o755)
+    os.chown(folder, NOBODY_UID, NOBODY_UID)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

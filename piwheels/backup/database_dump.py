@@ -12,9 +12,11 @@ from typing import IO, NamedTuple
 from piwheels.backup.archive import BackupError
 from piwheels.child_process import kill_process_group
 from piwheels.db.database import split_password
-from piwheels.system.postgres_programs import client_program_dirs, major_version
+from piwheels.system.postgres_programs import client_program_dirs, major_version, program_version
 
 _CHUNK_BYTES = 1024 * 1024
+#: The first minor versions whose pg_restore has psql run no commands but SQL (`\restrict`).
+_FIRST_RESTRICTED = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6, **dict.fromkeys(range(13), 100)}
 _PSQL_POSITION = re.compile(r"^psql:<stdin>:\d+: ")
 
 
@@ -41,7 +43,17 @@ def programs_for_restore(server_version: int, dump_version: int) -> Programs:
         BackupError: none is installed that can.
     """
     reason = f"the backup was made with version {dump_version}"
-    return _choose("pg_restore", [max(server_version, dump_version), dump_version], reason)
+    programs = _choose("pg_restore", [max(server_version, dump_version), dump_version], reason)
+    for name in ("pg_restore", "psql"):
+        version = program_version(programs.folder / name)
+        if version is None or version[1] < _FIRST_RESTRICTED.get(version[0], 0):
+            shown = ".".join(map(str, version)) if version else "of an unknown version"
+            raise BackupError(
+                f"{programs.folder / name} {shown} would run commands that a backup may contain "
+                f"(CVE-2025-8714): upgrade postgresql-client-{programs.version} to "
+                f"{programs.version}.{_FIRST_RESTRICTED.get(programs.version, 0)} or later"
+            )
+    return programs
 
 
 def _choose(name: str, wanted: Sequence[int], reason: str) -> Programs:

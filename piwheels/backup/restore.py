@@ -7,7 +7,7 @@ starts until the rest is done, and the same command again continues there.
 import asyncio
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from piwheels.db.migrate import upgrade
 from piwheels.db.restored import TargetDatabase, locked_target
 from piwheels.formatting import join_words, pluralize
 from piwheels.model import Struct
+from piwheels.sanitize import strip_controls
 from piwheels.webroot import Webroot, make_dir, replace_file
 from piwheels.wheel.tags import PackagingRules
 
@@ -42,6 +43,8 @@ _BUILDS_PER_DAY = 100_000
 #: read by a group at most, because it may have a password.
 _KEY_MODE = 0o600
 _CONFIG_MODE = 0o640
+#: Settings whose values are not shown.
+_SECRET_SETTINGS = frozenset({"database.dsn", "builder.join_token"})
 
 
 class RestoreOptions(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,13 @@ class RestoreResult(Struct, frozen=True, kw_only=True):
     tree: TreeReport
     aside: str  # the folder of what was moved aside
     replaced: tuple[str, ...]  # what --force replaces, or would
+
+
+class ConfigResult(Struct, frozen=True, kw_only=True):
+    """What the restore of a configuration did, or with `dry_run` would do."""
+
+    config_file: str
+    changed: tuple[str, ...]  # the settings that differ from the former ones, one line for each
 
 
 class _File(NamedTuple):
@@ -113,6 +123,8 @@ async def restore_backup(
         archive.check()
         target_file = None if options.keep_config else _config_target(archive, config_file)
         plan = _plan(archive, target_file, config_file, overrides, options)
+        if not options.dry_run:
+            _check_config_folder(plan)
         webroot = Webroot(plan.loaded.config.webroot.root)
         next_build = tree.highest_build_with_log(webroot) + _reserve(archive) + 1
         dsn = plan.loaded.config.database.dsn
@@ -132,6 +144,65 @@ async def restore_backup(
                 _write_files(plan, archive)
         report = await _compare_tree(archive, plan.loaded, options, progress)
         return _result(archive, plan, next_build, report, existing)
+
+
+def restore_config(path: Path, config_file: Path | None, options: RestoreOptions) -> ConfigResult:
+    """Restore only the configuration, which root writes and the farm's account reads.
+
+    Args:
+        path: the archive.
+        config_file: where the configuration goes; None: where one is found, or the default.
+        options: what may be replaced.
+
+    Raises:
+        PiwheelsError: the archive cannot be used or has no configuration, or one that differs
+            exists and would be replaced.
+    """
+    with open_archive(path) as archive:
+        archive.check()
+        target = _config_target(archive, config_file)
+        if target is None:
+            raise BackupError(f"{path} has no configuration")
+        plan = _plan(archive, target, config_file, {}, options)
+        former = load(target) if target.is_file() else None
+        changed = tuple(_changed_settings(former, plan.loaded))
+        files = [file for file in plan.files if file.path == target]
+        if former and files and not (options.force or options.dry_run):
+            raise BackupError(
+                f"nothing was restored, because it would replace {target}: use --force to replace "
+                "it, and before that --dry-run to see what would change"
+            )
+        if not options.dry_run:
+            _write_files(plan._replace(files=files), archive)
+        return ConfigResult(config_file=str(target), changed=changed)
+
+
+def _changed_settings(former: LoadedConfig | None, new: LoadedConfig) -> Iterator[str]:
+    """One line for each setting that another configuration changes."""
+    values = {it.key: it.value for it in former.settings} if former else {}
+    for it in new.settings:
+        before = values.get(it.key, it.value if it.origin == "default" else "")
+        if str(before) != str(it.value) and it.key not in _SECRET_SETTINGS:
+            yield strip_controls(f"{it.key}: {before} -> {it.value}")
+        elif str(before) != str(it.value):
+            yield f"{it.key}: another one"
+
+
+def _check_config_folder(plan: _Plan) -> None:
+    """Whether this account may write the configuration, if it has to.
+
+    Raises:
+        BackupError: it may not.
+    """
+    file = plan.config_file
+    if file is None or all(it.path != file for it in plan.files):
+        return
+    folder = next(it for it in file.parents if it.exists())
+    if not os.access(folder, os.W_OK, effective_ids=True):
+        raise BackupError(
+            f"nothing was restored: this account may not write {file}. Let root do that first, by "
+            "this command with --only-config, and repeat it with --keep-config"
+        )
 
 
 def _check_not_empty(archive: Archive, webroot: Webroot, options: RestoreOptions) -> None:
@@ -284,7 +355,16 @@ def _write_files(plan: _Plan, archive: Archive) -> None:
         if before is not None:
             kept = _kept_path(file.path, key_dir, f".before-{archive.manifest.identifier}")
             replace_file(kept, before, mode=0o600)
+        owner = _owner_of(file.path) if file.path == plan.config_file else None
         replace_file(file.path, file.content, mode=file.mode)
+        if owner and os.geteuid() == 0:  # the daemons' account has to read it, by its group
+            os.chown(file.path, *owner, follow_symlinks=False)
+
+
+def _owner_of(path: Path) -> tuple[int, int]:
+    """User and group of a file, or of its folder."""
+    found = (path if path.exists() else path.parent).stat()
+    return found.st_uid, found.st_gid
 
 
 def _kept_path(path: Path, key_dir: Path, suffix: str) -> Path:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, dsn_option, json_option, load_config
+from piwheels.cli.options import (
+    config_option,
+    dsn_option,
+    json_option,
+    load_config,
+    refuse_root,
+)
 
 if TYPE_CHECKING:
     from piwheels.audit.finding import ReportedFinding
@@ -59,6 +65,8 @@ def audit(**options: Any) -> None:
     try:
         asked = _options(options)
         config = load_config(options["config_file"], database__dsn=options["dsn"])
+        if asked.fix:
+            refuse_root(config.webroot.root)
         printer = _Printer(as_json=options["as_json"], fix=asked.fix)
         code = asyncio.run(_run(config, asked, printer))
     except PiwheelsError as error:

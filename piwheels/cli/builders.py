@@ -11,12 +11,17 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import (
     builder_name_option,
     config_option,
+    given_token,
     json_option,
     load_config,
     no_sandbox_option,
+    no_token,
     options_before_subcommand,
     python_option,
+    refuse_root,
     run_and_exit,
+    token_argument,
+    token_file_option,
 )
 
 #: How long a builder waits for a job, by default, before it ends.
@@ -107,6 +112,7 @@ def builder_run(
         builder__interpreters=pythons or None,
         builder__sandbox=False if no_sandbox else None,
     )
+    refuse_root(config.builder.key_dir, config.builder.work_dir)
     rules = ExitRules(
         idle_s=parse_duration(idle) if idle is not None else math.inf,
         max_builds=max_builds or math.inf,
@@ -146,7 +152,8 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
 
 
 @builder.command("join")
-@click.argument("token", metavar="TOKEN")
+@token_argument
+@token_file_option
 @builder_name_option
 @click.option(
     "--at-start",
@@ -156,20 +163,30 @@ def builder_list(config_file: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def builder_join(
-    token: str, name: str, at_start: bool, config_file: Path | None, as_json: bool
+    token: str,
+    token_file: Path | None,
+    name: str,
+    at_start: bool,
+    config_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make this machine a builder, by the token of an invitation.
 
     It generates this machine's key, registers it at the master, and writes the master's address and
     key into piwheels.toml; the other settings there stay. If anything fails, nothing is changed.
+    Without TOKEN it asks for it.
 
     \b
     Examples:
-      piw builder join TOKEN
-      piw builder join TOKEN --name pi4-kitchen
-      piw builder join TOKEN --at-start
+      piw builder join
+      piw builder join --name pi4-kitchen --token-file token.txt
+      piw builder join --at-start
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.join import join, joined_text, prepare
+
+    token = given_token(token, token_file)
+    if not token:
+        raise no_token()
 
     if at_start:
         if name or as_json:
@@ -217,8 +234,8 @@ def builder_join(
 def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> None:
     """Print a token by which a builder joins.
 
-    On the builder: `sudo piw setup builder TOKEN`, or `piw builder join TOKEN` where its service
-    exists.
+    On the builder: `sudo piw setup builder`, or `sudo piw builder join` where its service exists;
+    both ask for the token.
 
     The token has the master's address and key, and a secret that works once (or --uses times) until
     it expires. A builder that joins is called NAME, or by its host's name, and waits for

@@ -11,6 +11,7 @@ from piwheels.cli.options import (
     json_option,
     load_config,
     load_config_with_origins,
+    read_secret,
     tls_options,
 )
 
@@ -96,14 +97,19 @@ def _plain_value(value: object) -> str:
 def config_set(key: str, value: str, config_file: Path | None) -> None:
     """Change one setting in the piwheels.toml in use.
 
-    Separate the items of a list with commas. The change takes effect when the daemons restart.
+    Separate the items of a list with commas. The change takes effect when the daemons restart. A
+    VALUE of - is read from standard input, for one with a password.
 
     \b
     Examples:
       piw config set master.max_attempts 5
       piw config set builder.interpreters python3.11,python3.13
+      piw config set database.dsn -
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.edit_config import set_value
+
+    if value == "-":
+        value = read_secret(Path("-"), key)
 
     file = set_value(config_file, key, value)
     click.echo(f"{file}: {key} is set")

@@ -1,6 +1,7 @@
 """`piw db`: the farm's database."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,11 @@ from piwheels.cli.options import (
     json_option,
     load_config,
     load_config_with_origins,
+    refuse_root,
 )
+
+if TYPE_CHECKING:
+    from piwheels.backup.restore import RestoreOptions
 
 
 @cli.group("db")
@@ -115,6 +120,7 @@ def backup(
     from piwheels.formatting import format_size, pluralize
 
     loaded = load_config_with_origins(config_file, database__dsn=dsn)
+    refuse_root(loaded.config.master.key_dir)
     with os_errors_as_lines():
         done = asyncio.run(write_backup(loaded, target, print_step, keep=keep or 0))
     if as_json:
@@ -134,6 +140,9 @@ def backup(
 @click.option("--force", is_flag=True, help="Replace the database, configuration and keys here.")
 @click.option(
     "--keep-config", is_flag=True, help="Use this machine's configuration, not the backup's."
+)
+@click.option(
+    "--only-config", is_flag=True, help="Restore nothing but the configuration, which root writes."
 )
 @click.option(
     "--backup-key-dir",
@@ -158,7 +167,12 @@ def backup(
 @dsn_option
 @json_option
 def restore(
-    file: Path, config_file: Path | None, dsn: str | None, as_json: bool, **options: bool
+    file: Path,
+    config_file: Path | None,
+    dsn: str | None,
+    as_json: bool,
+    only_config: bool,
+    **options: bool,
 ) -> None:
     """Restore a backup onto an empty machine: database, keys, settings.
 
@@ -174,12 +188,18 @@ def restore(
       createdb piwheels
       piw db restore farm.zip --dry-run
       piw db restore farm.zip
+      sudo piw db restore farm.zip --only-config --dry-run
     """  # noqa: D301 - \b is click's mark for lines to keep
     import asyncio
 
     from piwheels.backup.restore import RestoreOptions, restore_backup
 
     asked = RestoreOptions(**options)
+    if only_config:
+        _restore_config(file, config_file, asked, as_json=as_json)
+        return
+    if config_file is None or config_file.exists():
+        refuse_root(load_config(config_file).master.key_dir)
     with os_errors_as_lines():
         done = asyncio.run(
             restore_backup(file, config_file, {"database.dsn": dsn}, asked, print_step)
@@ -189,3 +209,20 @@ def restore(
         return
     for line in restore_lines(done, dry_run=asked.dry_run):
         click.echo(line)
+
+
+def _restore_config(
+    file: Path, config_file: Path | None, asked: "RestoreOptions", *, as_json: bool
+) -> None:
+    """Restore the configuration alone, and print which settings changed."""
+    from piwheels.backup.restore import restore_config
+
+    with os_errors_as_lines():
+        done = restore_config(file, config_file, asked)
+    if as_json:
+        print_json(done)
+        return
+    what = "would be replaced" if asked.dry_run else "was written"
+    click.echo(f"{done.config_file} {what}; settings that differ: {len(done.changed)}")
+    for line in done.changed:
+        click.echo(f"  {line}")

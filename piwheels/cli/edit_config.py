@@ -11,6 +11,7 @@ from typing import Any
 
 from piwheels.config import find_config_file, load
 from piwheels.errors import ConfigError, UsageError
+from piwheels.webroot import as_owner
 
 _NEW_MODE = 0o640
 
@@ -30,8 +31,9 @@ def set_value(config_file: Path | None, key: str, text: str) -> Path:
         raise unknown_setting(key)
     value = _parse(current.value, text)
     load(file, options={key: value})  # refuses a value that is not valid
-    before = file.read_text(encoding="utf-8")
-    replace_text(file, edited(file, before, {key: value}))
+    with as_owner(file.parent):
+        before = file.read_text(encoding="utf-8")
+        replace_text(file, edited(file, before, {key: value}))
     return file
 
 
@@ -130,5 +132,6 @@ def stage_text(file: Path, text: str) -> Path:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise ConfigError(f"{file}: {error.strerror}") from None
+        way_out = ": use sudo" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{file}: {error.strerror}{way_out}") from None
     return temporary

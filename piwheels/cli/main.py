@@ -97,7 +97,7 @@ def cli(verbose: bool, quiet: bool, log_level: str | None) -> None:
         piw up markupsafe wrapt
     Set up a farm:
         sudo piw setup master --server-name HOST
-        sudo piw setup builder TOKEN
+        sudo piw setup builder
     See what it does:
         piw status
         piw explain PROJECT

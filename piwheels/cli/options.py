@@ -1,5 +1,6 @@
 """What commands share: options, loading the configuration, running and exiting."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from piwheels.config import Config, LoadedConfig
 
 TERMINATED = 143
+_STANDARD_INPUT = "-"
 
 config_option = click.option(
     "--config",
@@ -21,7 +23,11 @@ config_option = click.option(
     help="The piwheels.toml to use (default: the first that exists; see `piw config show`).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-dsn_option = click.option("--dsn", help="Database DSN (overrides the configuration).")
+dsn_option = click.option(
+    "--dsn",
+    help="Database DSN (overrides the configuration); one with a password better in the variable "
+    "PIWHEELS_DATABASE_DSN.",
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 files_option = click.option(
     "-r",
@@ -62,6 +68,67 @@ builder_name_option = click.option(
     metavar="NAME",
     help="The builder's name (default: that of this host).",
 )
+
+
+token_argument = click.argument("token", default="", metavar="[TOKEN|-]")
+token_file_option = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="A file with the token, or - for standard input.",
+)
+
+
+def given_token(token: str, file: Path | None) -> str:
+    """The token of a command: its argument, a file, standard input or the environment.
+
+    As an argument every account can see it in the list of processes, and a shell remembers it.
+
+    Returns:
+        The token; "" if none was given, and nobody is there to be asked.
+    """
+    if token and file:
+        raise click.UsageError("give the token once: TOKEN and --token-file exclude each other")
+    if token and token != _STANDARD_INPUT:
+        return token
+    if token:
+        file = Path(token)
+    if file is None and (token := os.environ.get("PIWHEELS_TOKEN", "").strip()):
+        return token
+    if file is None and not sys.stdin.isatty():
+        return ""
+    return read_secret(file or Path(_STANDARD_INPUT), "Token")
+
+
+def no_token() -> click.UsageError:
+    """The error of a command that needs a token, and got none."""
+    return click.UsageError(
+        "give the token that `piw builder invite` printed on the master: on standard input with -, "
+        "by --token-file, or in the variable PIWHEELS_TOKEN"
+    )
+
+
+def read_secret(file: Path, what: str) -> str:
+    """The first line of a file, or of standard input for `-`; a person is asked for it.
+
+    Raises:
+        UsageError: it cannot be read, or is empty.
+    """
+    try:
+        if str(file) != _STANDARD_INPUT:
+            text = file.read_text(encoding="utf-8")
+        elif sys.stdin.isatty():
+            text = click.prompt(what, hide_input=True, err=True)
+        else:
+            text = sys.stdin.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    lines = text.strip().splitlines()
+    if not lines:
+        raise click.UsageError(
+            f"{'standard input' if str(file) == _STANDARD_INPUT else file} is empty"
+        )
+    return str(lines[0].strip())
 
 
 def tls_options(command: Any) -> Any:
@@ -122,6 +189,29 @@ def load_config_with_origins(config_file: Path | None, **options: Any) -> "Loade
 def load_config(config_file: Path | None, **options: Any) -> "Config":
     """The configuration alone, as load_config_with_origins() finds it."""
     return load_config_with_origins(config_file, **options).config
+
+
+def refuse_root(*folders: Path) -> None:
+    """Let root do no work in folders of a farm's account, which may have put links there.
+
+    Raises:
+        UsageError: this is root, and another account controls one of the folders.
+    """
+    import pwd
+
+    from piwheels.webroot import controlling_account
+
+    for folder in folders:
+        account = controlling_account(folder) if os.geteuid() == 0 else 0
+        if account:
+            try:
+                name = pwd.getpwuid(account).pw_name
+            except KeyError:
+                name = f"'#{account}'"
+            raise click.UsageError(
+                f"{folder} is in a folder of another account: run this as that (sudo -u {name} "
+                "piw ...)"
+            )
 
 
 def run_and_exit(coroutine: "Coroutine[Any, Any, int]") -> NoReturn:

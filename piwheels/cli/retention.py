@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, dsn_option, json_option, load_config
+from piwheels.cli.options import (
+    config_option,
+    dsn_option,
+    json_option,
+    load_config,
+    refuse_root,
+)
 
 if TYPE_CHECKING:
     from piwheels.config import Config
@@ -36,6 +42,8 @@ def retention(config_file: Path | None, dsn: str | None, dry_run: bool, as_json:
     import msgspec
 
     config = load_config(config_file, database__dsn=dsn)
+    if not dry_run:
+        refuse_root(config.webroot.root)
     reports = asyncio.run(_apply(config, dry_run=dry_run))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reports)).decode())

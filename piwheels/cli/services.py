@@ -15,6 +15,7 @@ from piwheels.cli.options import (
     load_config,
     no_sandbox_option,
     python_option,
+    refuse_root,
     release_count,
     run_and_exit,
 )
@@ -159,4 +160,6 @@ def master_run(config_file: Path | None) -> None:
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.master.daemon import run
 
-    sys.exit(run(load_config(config_file)))
+    config = load_config(config_file)
+    refuse_root(config.master.key_dir, config.webroot.root)
+    sys.exit(run(config))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import builder_name_option, tls_options, yes_option
+from piwheels.cli.options import (
+    builder_name_option,
+    given_token,
+    no_token,
+    read_secret,
+    tls_options,
+    token_argument,
+    token_file_option,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +32,7 @@ def setup() -> None:
     \b
     Examples:
       sudo piw setup master --server-name wheels.example.org
-      sudo piw setup builder TOKEN
+      sudo piw setup builder
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -50,6 +59,12 @@ def _shown_options(command: Any) -> Any:
 @click.option(
     "--database", metavar="DSN", help="A PostgreSQL elsewhere (default: one on this machine)."
 )
+@click.option(
+    "--database-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="A file with the DSN, or - for standard input: for one with a password.",
+)
 @tls_options
 @_shown_options
 def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> None:
@@ -62,15 +77,18 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
     Examples:
       sudo piw setup master --server-name wheels.example.org
       piw setup master --server-name wheels.example.org --web caddy --dry-run
+      sudo piw setup master --server-name wheels.example.org --database-file -
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.setup import machine
     from piwheels.setup.master import master_steps
+    from piwheels.setup.steps import DATABASE_VARIABLE
 
     given = _master_options(options)
     _do(
         master_steps(given, machine.place(), machine.remembered_options()),
         lambda: machine.check_role("master"),
         "Set up a master on this machine, in {}?",
+        secrets={DATABASE_VARIABLE: given.database},
         dry_run=dry_run,
         as_script=as_script,
         yes=yes,
@@ -80,7 +98,8 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
 
 
 @setup.command("builder")
-@click.argument("token", metavar="TOKEN")
+@token_argument
+@token_file_option
 @builder_name_option
 @click.option(
     "--interpreter",
@@ -92,6 +111,7 @@ def setup_master(dry_run: bool, as_script: bool, yes: bool, **options: Any) -> N
 @_shown_options
 def setup_builder(
     token: str,
+    token_file: Path | None,
     name: str,
     interpreters: tuple[str, ...],
     dry_run: bool,
@@ -100,21 +120,26 @@ def setup_builder(
 ) -> None:
     """Set up a builder that joins a farm by a token.
 
-    TOKEN is what `piw builder invite` prints on the master. Each step is printed before it is done.
-    What is done already stays, so that the command can be repeated.
+    TOKEN is what `piw builder invite` prints on the master; without it the command asks. As an
+    argument other accounts could see it. A machine that has joined needs none: what is done already
+    stays, so that the command can be repeated. Each step is printed before it is done.
 
     \b
     Examples:
-      sudo piw setup builder TOKEN
-      sudo piw setup builder TOKEN --interpreter python3.11 --interpreter /usr/local/bin/python3.13
+      sudo piw setup builder
+      sudo piw setup builder --token-file token.txt --interpreter python3.11
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.protocol.invitation import parse_token
     from piwheels.setup import machine
     from piwheels.setup.builder import BuilderOptions, builder_steps
+    from piwheels.setup.steps import TOKEN_VARIABLE
 
+    is_asked = bool(token or token_file or not machine.has_joined())
+    token = given_token(token, token_file) if is_asked else ""
+    if is_asked and not token:
+        raise no_token()
     options = BuilderOptions(
-        token=token,
-        master_key=parse_token(token).master_key,
+        master_key=parse_token(token).master_key if token else "",
         name=name,
         interpreters=interpreters,
     )
@@ -122,6 +147,7 @@ def setup_builder(
         builder_steps(options, machine.place()),
         lambda: machine.check_role("builder"),
         "Set up a builder on this machine, in {}?",
+        secrets={TOKEN_VARIABLE: token},
         dry_run=dry_run,
         as_script=as_script,
         yes=yes,
@@ -171,6 +197,7 @@ def _master_options(options: dict[str, Any]) -> Any:
 
     files = (options["certificate"], options["certificate_key"])
     tls = tls_of(options["mode"], *files)
+    options["database"] = _database(options["database"], options.pop("database_file"))
     options["tls"] = options.pop("mode")
     given = {
         key: str(value.absolute() if isinstance(value, Path) else value)
@@ -182,11 +209,32 @@ def _master_options(options: dict[str, Any]) -> Any:
     if tls:
         values.update({"tls": "", "certificate": "", "certificate_key": "", **given})
         values["web"] = given.get("web", "caddy" if options["tls"] else values.get("web", "nginx"))
+    if "database" not in values and not machine.has_local_database():
+        values["database"] = machine.farm_config().database.dsn
     if "server_name" not in values:
         raise click.UsageError("name the site: --server-name wheels.example.org")
     if tls and values["web"] != "none":
         check_tls(values["web"], values["server_name"], tls)
     return MasterOptions(**values)
+
+
+def _database(dsn: str | None, file: Path | None) -> str | None:
+    """The DSN of a PostgreSQL elsewhere; None if none was given."""
+    import os
+
+    from piwheels.db.database import split_password
+
+    if dsn and file:
+        raise click.UsageError("--database and --database-file exclude each other")
+    if file:
+        return read_secret(file, "DSN")
+    if dsn and split_password(dsn)[1]:
+        click.echo(
+            "piw: note: other accounts can see the password of --database in the list of "
+            "processes: use --database-file, and - there for standard input",
+            err=True,
+        )
+    return dsn or os.environ.get("PIWHEELS_SETUP_DATABASE") or None
 
 
 def _do(
@@ -197,6 +245,7 @@ def _do(
     dry_run: bool,
     as_script: bool,
     yes: bool,
+    secrets: dict[str, str] | None = None,
 ) -> None:
     """Show steps or carry them out, after a question; `check` raises what is against it."""
     from piwheels.formatting import pluralize
@@ -219,6 +268,7 @@ def _do(
         steps,
         lambda number, step, state: _print_step(number, len(steps), step, state),
         lambda line: click.echo(click.style(f"    {line}", dim=True)),
+        secrets,
     )
     click.echo(f"{pluralize(count, 'step')} carried out, {len(steps) - count} done before")
 
@@ -259,4 +309,6 @@ def _print_master_notes(options: "MasterOptions") -> None:
     click.echo(f"the index is {options.url}simple/; what to do next:")
     click.echo("  sudo -u piwheels piw add PROJECT       # what to build")
     click.echo("  sudo -u piwheels piw builder invite --authorize    # prints a token")
-    click.echo("  sudo /opt/piwheels/bin/piw setup builder TOKEN     # on that machine")
+    click.echo(
+        "  sudo /opt/piwheels/bin/piw setup builder           # on that machine; asks for it"
+    )

@@ -14,6 +14,10 @@ NON_SETTING_VARIABLES = {
     "PIWHEELS_DEBUG": "If set, errors are printed with a traceback, and the state machines check "
     "their invariants after each event.",
     "PIWHEELS_LOG": "The log level (debug, info, warning, error), unless `--log-level` gives one.",
+    "PIWHEELS_TOKEN": "The token for `piw setup builder` and `piw builder join`, unless they are "
+    "given one.",
+    "PIWHEELS_SETUP_DATABASE": "The database for `piw setup master`, unless `--database` or "
+    "`--database-file` gives one.",
 }
 
 #: The table of sections `[root.NAME]`.

@@ -142,7 +142,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     upload_bind: Annotated[str, _doc("Address that builders upload wheels to.")] = "tcp://*:5556"
     key_dir: Annotated[
         Path, _doc("Directory of the master's key pair and of the authorized keys.")
-    ] = Path("/etc/piwheels/keys")
+    ] = Path("/var/lib/piwheels/keys")
     spool_dir: Annotated[
         Path,
         _doc(
@@ -246,7 +246,7 @@ class BuilderSection(msgspec.Struct, frozen=True):
         str, _doc("The master's public key. Empty: it is read from `key_dir`.")
     ] = ""
     key_dir: Annotated[Path, _doc("Directory of the builder's key pair.")] = Path(
-        "/etc/piwheels/keys"
+        "/var/lib/piwheels/keys"
     )
     key_name: Annotated[str, _doc("Name of that key pair.")] = "builder"
     join_token: Annotated[

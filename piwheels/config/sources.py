@@ -129,11 +129,14 @@ def parse_toml(file: Path) -> dict[str, Any]:
 
 
 def _owner(file: Path) -> str:
-    """How to act for the account that owns a file."""
+    """How to act for the account that may read a file: its owner, or of root's files the group."""
     try:
-        return f"its owner (sudo -u {file.owner()} piw ...)"
+        owner, group = file.owner(), file.group()
     except (OSError, KeyError):
         return "the account that owns it"
+    if owner != "root" or group == "root":
+        return f"its owner (sudo -u {owner} piw ...)"
+    return f"the account of its group (sudo -u {group} piw ...)"
 
 
 def read_environ(environ: Mapping[str, str]) -> dict[str, GivenValue]:

@@ -64,7 +64,6 @@ def render_units(
             writable=[
                 _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
-            keys=_key_dir(loaded.config, role),
             exit_stays_ended=EXIT_STAYS_ENDED,
         )
         for role in roles
@@ -179,13 +178,6 @@ def check_tls(name: str, server_name: str, tls: Tls) -> None:
 
 def _tls_path(what: str, path: Path | None) -> str:
     return _quotable_path(what, path) if path is not None else ""
-
-
-def _key_dir(config: Config, role: str) -> str:
-    """Where a daemon's key pair is, which it generates at its first start."""
-    if role == "builder":
-        return _quotable_path("builder.key_dir", config.builder.key_dir)
-    return _quotable_path("master.key_dir", config.master.key_dir)
 
 
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:

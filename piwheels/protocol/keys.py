@@ -21,7 +21,7 @@ import msgspec
 from piwheels.errors import ConfigError
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import KeyPair, generate_key_pair
-from piwheels.webroot import give_to_owner, replace_file
+from piwheels.webroot import as_owner, replace_file
 
 log = logging.getLogger(__name__)
 _unreadable_log = RateLimitedLog(log)
@@ -156,20 +156,12 @@ class KeyStore:
         text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
         text += f'machine = "{machine}"\n' if machine else ""
         try:
-            self._make_key_dir()
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with as_owner(self.key_dir):
+                self._make_key_dir()
+                _write_new(path, text)
         except FileExistsError:
             raise ConfigError(f"{path} exists; remove it first to generate another key") from None
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            give_to_owner(path)
-        except OSError as error:
-            path.unlink()  # half a key would be taken for one, and could not be generated again
             raise ConfigError(f"{path}: {error.strerror}") from None
         return pair
 
@@ -197,14 +189,16 @@ class KeyStore:
             path = self.secret_path(name)
             log.warning("%s was copied from another machine: this one gets a key of its own", path)
             try:
-                path.replace(path.with_suffix(_COPIED_SUFFIX))
+                with as_owner(self.key_dir):
+                    path.replace(path.with_suffix(_COPIED_SUFFIX))
             except OSError as error:
                 raise ConfigError(f"{path}: {error.strerror}") from None
         return self.generate(name, machine), True
 
     def remove(self, name: str) -> None:
         """Remove a key pair of this machine, if there is one."""
-        self.secret_path(name).unlink(missing_ok=True)
+        with as_owner(self.key_dir):
+            self.secret_path(name).unlink(missing_ok=True)
 
     def authorize(self, role: Role, name: str, public: str) -> None:
         """Authorize a public key under a name; a console's has this role and no other from now on.
@@ -229,14 +223,13 @@ class KeyStore:
                 replaced.append(known)
         path = self._entry_path(role, name)
         try:
-            self._make_key_dir()
-            path.parent.mkdir(exist_ok=True)
-            give_to_owner(path.parent)
-            replace_file(path, f"{public}\n".encode())
-            give_to_owner(path)
-            os.utime(path.parent)
-            for known in replaced:
-                self._remove(known)
+            with as_owner(self.key_dir):
+                self._make_key_dir()
+                path.parent.mkdir(exist_ok=True)
+                replace_file(path, f"{public}\n".encode())
+                os.utime(path.parent)
+                for known in replaced:
+                    self._remove(known)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
 
@@ -249,8 +242,9 @@ class KeyStore:
         gone = [known for known in self.authorized_keys() if known.name == name]
         if not gone:
             raise ConfigError(f"no key is authorized under the name {name}; see `piw key list`")
-        for known in gone:
-            self._remove(known)
+        with as_owner(self.key_dir):
+            for known in gone:
+                self._remove(known)
         return gone
 
     def _remove(self, known: AuthorizedKey) -> None:
@@ -288,7 +282,6 @@ class KeyStore:
     def _make_key_dir(self) -> None:
         if not self.key_dir.is_dir():
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            give_to_owner(self.key_dir)
 
     def _names_by_key(self, role: Role) -> dict[str, str]:
         names: dict[str, str] = {}
@@ -340,6 +333,19 @@ def is_key_file(path: str) -> bool:
         return is_key_name(name) and any(folder in _folders(role) for role in Role)
     suffixes = (_SECRET_SUFFIX, _COPIED_SUFFIX, JOINED_SUFFIX)
     return any(name.endswith(it) and is_key_name(name.removesuffix(it)) for it in suffixes)
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a private file that does not exist; wholly, or not at all."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()  # half a key would be taken for one, and could not be generated again
+        raise
 
 
 def _read_public_key(path: Path) -> str:

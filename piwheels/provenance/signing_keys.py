@@ -17,7 +17,7 @@ import msgspec
 from piwheels.errors import MALFORMED, ConfigError
 from piwheels.provenance import ed25519
 from piwheels.provenance.public_keys import PublicKey, PublicKeys
-from piwheels.webroot import give_to_owner, replace_file
+from piwheels.webroot import as_owner, replace_file
 
 FILE_NAME = "signing-keys.json"
 _MODE = 0o600
@@ -97,7 +97,6 @@ class SigningKeys:
         content = msgspec.json.format(msgspec.json.encode(keys)) + b"\n"
         try:
             replace_file(self.path, content, mode=_MODE)
-            give_to_owner(self.path)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}") from None
         return keys
@@ -105,16 +104,18 @@ class SigningKeys:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One process at a time changes the keys."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise ConfigError(f"{self.path.parent}: {error.strerror}") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        folder = self.path.parent
+        with as_owner(folder):
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                raise ConfigError(f"{folder}: {error.strerror}") from None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
 
 
 def _new_key() -> _StoredKey:

@@ -1,24 +1,25 @@
 """The steps that set up a builder."""
 
 import re
-import shlex
 
 import msgspec
 
 from piwheels.setup.farm import (
-    CONFIG_DIR,
+    CONFIG_FILE,
     Place,
     account_step,
     config_file_step,
+    config_folder_step,
     farm_command,
-    folder_step,
+    key_folder_step,
     link_step,
     packages_step,
     service_step,
     setting_step,
+    trust_step,
     unit_step,
 )
-from piwheels.setup.steps import Step
+from piwheels.setup.steps import TOKEN_VARIABLE, Command, Step
 
 #: What a build needs: the sandbox, a compiler, and the headers of Debian's Python.
 _PACKAGES = ("bubblewrap", "build-essential", "python3-dev")
@@ -29,8 +30,7 @@ _DEBIAN_NAME = re.compile(r"python3\.\d+")
 class BuilderOptions(msgspec.Struct, frozen=True):
     """What a builder is set up with."""
 
-    token: str  # of `piw builder invite`; "" for a machine that has joined
-    master_key: str  # the master's public key, which the token carries
+    master_key: str  # the master's public key, which the token has; "" where one has joined
     name: str = ""  # "" is the name of this host
     interpreters: tuple[str, ...] = ()  # names or paths; () leaves the setting as it is
 
@@ -40,13 +40,15 @@ def builder_steps(options: BuilderOptions, place: Place) -> list[Step]:
     named = [f"{name}-dev" for name in options.interpreters if _DEBIAN_NAME.fullmatch(name)]
     interpreters = ",".join(options.interpreters)
     return [
+        trust_step(),
         packages_step(*_PACKAGES, *named),
         account_step(),
         link_step(place),
-        folder_step(CONFIG_DIR),
+        config_folder_step(),
         config_file_step(),
+        key_folder_step(),
         *([setting_step(place, "builder.interpreters", interpreters)] if interpreters else []),
-        *([_join_step(options, place)] if options.token else []),
+        *([_join_step(options, place)] if options.master_key else []),
         unit_step(place, "builder"),
         service_step(place, "builder"),
     ]
@@ -56,9 +58,10 @@ def _join_step(options: BuilderOptions, place: Place) -> Step:
     """The builder's key is registered at the master, whose key is among the settings."""
     named = ["--name", options.name] if options.name else []
     shown = farm_command(place, "config", "get", "builder.master_key").words
+    join = (place.program, "builder", "join", "-", *named, "--config", CONFIG_FILE)
     return Step(
         title="The builder has joined the farm",
-        commands=(farm_command(place, "builder", "join", options.token, *named),),
-        done=f'test "$({shown})" = {shlex.quote(options.master_key)}',
+        commands=(Command(argv=join, secret=TOKEN_VARIABLE),),
+        done=f'test "$({shown})" = {options.master_key}',
         differs=f'test -n "$({shown})"',
     )

@@ -5,12 +5,15 @@ import shlex
 
 import msgspec
 
-from piwheels.setup.steps import Command, Step, command, file_step, negated
+from piwheels.setup.steps import Command, Step, command, file_step, guard_step, negated
 
 USER = "piwheels"
 HOME = "/var/lib/piwheels"
 CONFIG_DIR = "/etc/piwheels"
 CONFIG_FILE = f"{CONFIG_DIR}/piwheels.toml"
+KEY_DIR = f"{HOME}/keys"
+#: Where keys were, in a folder that root reads settings from, before they had one of their own.
+_FORMER_KEY_DIR = f"{CONFIG_DIR}/keys"
 LINK = "/usr/local/bin/piw"
 #: The account that may do everything in Debian's PostgreSQL.
 POSTGRES = "postgres"
@@ -23,6 +26,13 @@ class Place(msgspec.Struct, frozen=True):
 
     program: str  # the command `piw`
     webroot: str = "/var/www/piwheels"
+    #: The farm's account can replace a part of that path: root does nothing there.
+    webroot_is_the_accounts: bool = False
+
+    @property
+    def webroot_user(self) -> str:
+        """Who makes and removes the web root; "" is root."""
+        return USER if self.webroot_is_the_accounts else ""
 
 
 def packages_step(*names: str) -> Step:
@@ -61,24 +71,89 @@ def link_step(place: Place) -> Step:
     )
 
 
-def folder_step(path: str) -> Step:
-    """A folder of the account, which everybody may read."""
-    folder = shlex.quote(path)
+def trust_step() -> Step:
+    """Root alone writes the settings that root's commands read.
+
+    Whoever could change them would choose which folders root hands over and removes, and what is
+    written into units.
+    """
+    places = f"{CONFIG_DIR} {CONFIG_FILE}"
+    unsafe = f"find {places} -maxdepth 0 '(' ! -user root -o -type l -o -perm /022 ')'"
+    return guard_step(
+        "Root alone writes the settings",
+        f'test -z "$({unsafe} 2> /dev/null)"',
+        f"another account than root can write {CONFIG_FILE}: look at what it says, and then run "
+        f"`chown root:{USER} {places} && chmod go-w {places}`",
+    )
+
+
+def config_folder_step() -> Step:
+    """The folder of the settings: root's, with files for the account to read."""
+    owner = ("-o", "root", "-g", USER)
     return Step(
-        title=f"Folder {path}",
-        commands=(command("install", "-d", "-o", USER, "-g", USER, "-m", "0755", path),),
+        title=f"Folder {CONFIG_DIR}",
+        commands=(command("install", "-d", *owner, "-m", "0755", CONFIG_DIR),),
+        done=f'test "$(stat -c "%U:%G %a" {CONFIG_DIR})" = "root:{USER} 755"',
+        differs=f"test -e {CONFIG_DIR}",
+    )
+
+
+def webroot_step(place: Place) -> Step:
+    """The folder of what is served: the account's, and everybody may read it."""
+    folder = shlex.quote(place.webroot)
+    make = (
+        command("mkdir", "-p", "-m", "0755", place.webroot, user=USER)
+        if place.webroot_is_the_accounts
+        else command("install", "-d", "-o", USER, "-g", USER, "-m", "0755", place.webroot)
+    )
+    return Step(
+        title=f"Folder {place.webroot}",
+        commands=(make,),
         done=f'test "$(stat -c "%U %a" {folder})" = "{USER} 755"',
         differs=f"test -e {folder}",
     )
 
 
+def webroot_trust_step(place: Place) -> Step:
+    """The folder of what is served is the account's already, or it is new or empty."""
+    folder = shlex.quote(place.webroot)
+    return guard_step(
+        f"{place.webroot} belongs to the farm",
+        f"! test -e {folder} || "
+        f'test "$(stat -L -c %U {folder})" = {USER} || test -z "$(ls -A {folder})"',
+        f"{place.webroot} (webroot.root) has files of another account: choose another folder, or "
+        f"give it to {USER} by yourself",
+    )
+
+
 def config_file_step() -> Step:
-    """A configuration, which may hold a password: for the account and its group."""
+    """A configuration, which may hold a password: root writes it, and the account reads it."""
     return Step(
         title=f"Configuration {CONFIG_FILE}",
-        commands=(command("install", "-m", "0640", "/dev/null", CONFIG_FILE, user=USER),),
+        commands=(
+            command("install", "-o", "root", "-g", USER, "-m", "0640", "/dev/null", CONFIG_FILE),
+        ),
         done=f"test -e {CONFIG_FILE}",
     )
+
+
+def key_folder_step() -> Step:
+    """Keys are in a folder of the account alone; those of an earlier setup are moved there.
+
+    The account copies them: root would follow links that it has made.
+    """
+    return Step(
+        title=f"Keys in {KEY_DIR}",
+        commands=(
+            command("install", "-d", "-m", "0700", KEY_DIR, user=USER),
+            command(
+                "sh", "-c", f"! test -d {_FORMER_KEY_DIR} || cp -aT {_FORMER_KEY_DIR} {KEY_DIR}",
+                user=USER,
+            ),
+            command("rm", "-rf", "--one-file-system", _FORMER_KEY_DIR),
+        ),
+        done=f"test -d {KEY_DIR} && ! test -e {_FORMER_KEY_DIR}",
+    )  # fmt: skip
 
 
 def setting_step(place: Place, key: str, value: str, former: str = "") -> Step:
@@ -88,13 +163,30 @@ def setting_step(place: Place, key: str, value: str, former: str = "") -> Step:
     """
     shown = farm_command(place, "config", "get", key).words
     is_former = f'test "$({shown})" = {shlex.quote(former)}'
-    pattern = shlex.quote(f"^{key} .*# {CONFIG_FILE}$")
     return Step(
         title=f"Setting {key}",
-        commands=(farm_command(place, "config", "set", key, value),),
-        done=f"{farm_command(place, 'config', 'show').words} | grep -q {pattern}"
+        commands=(_set_command(place, key, value),),
+        done=_is_set(place, key)
         + (f" && {negated(is_former)}" if former not in {"", value} else ""),
     )
+
+
+def secret_setting_step(place: Place, key: str, variable: str) -> Step:
+    """A setting is in the configuration, else it is read from a variable."""
+    return Step(
+        title=f"Setting {key}",
+        commands=(msgspec.structs.replace(_set_command(place, key, "-"), secret=variable),),
+        done=_is_set(place, key),
+    )
+
+
+def _set_command(place: Place, key: str, value: str) -> Command:
+    return command(place.program, "config", "set", key, value, "--config", CONFIG_FILE)
+
+
+def _is_set(place: Place, key: str) -> str:
+    pattern = shlex.quote(f"^{key} .*# {CONFIG_FILE}$")
+    return f"{farm_command(place, 'config', 'show').words} | grep -q {pattern}"
 
 
 def farm_command(place: Place, *words: str) -> Command:

@@ -1,6 +1,7 @@
 """What a setup has to know of this machine before its first step."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import msgspec
 from piwheels.config import Config, load
 from piwheels.errors import ConfigError
 from piwheels.setup.errors import SetupError
-from piwheels.setup.farm import CONFIG_FILE, Place, unit_path
+from piwheels.setup.farm import CONFIG_FILE, USER, Place, unit_path
 from piwheels.setup.firewall import nft_lines, ufw_line
 from piwheels.setup.master import OPTIONS_FILE, MasterOptions
+from piwheels.webroot import controlling_account
 
 #: A module of each extra that a role needs.
 _NEEDED_MODULES = {"master": "psycopg", "builder": "uvicorn"}
@@ -51,7 +53,13 @@ def check_program(role: str) -> None:
     )
     if find_spec(_NEEDED_MODULES[role]) is None:
         raise SetupError(f"this program lacks the extra `{role}`: {way_out}")
+    account = account_id()
     for path in (this_program(), Path(sys.executable).resolve(), Path(__file__).resolve()):
+        if account is not None and controlling_account(path) == account:
+            raise SetupError(
+                f"the program is in {path.parent}, and {USER} can change what root would run: "
+                + way_out
+            )
         closed = closed_folder(path)
         if closed is not None:
             raise SetupError(
@@ -118,9 +126,29 @@ def has_local_database() -> bool:
     return farm_config().database.dsn == Config().database.dsn
 
 
+def has_joined() -> bool:
+    """Whether this machine is a builder of a farm already."""
+    return bool(farm_config().builder.master_key)
+
+
+def account_id() -> int | None:
+    """The user id of the farm's account; None if there is none yet."""
+    try:
+        return pwd.getpwnam(USER).pw_uid
+    except KeyError:
+        return None
+
+
 def place() -> Place:
     """Where the program and the served files are."""
-    return Place(program=str(this_program()), webroot=str(farm_config().webroot.root))
+    webroot = farm_config().webroot.root
+    account = account_id()
+    return Place(
+        program=str(this_program()),
+        webroot=str(webroot),
+        webroot_is_the_accounts=account is not None
+        and controlling_account(webroot.parent) == account,
+    )
 
 
 def remembered_options() -> MasterOptions | None:

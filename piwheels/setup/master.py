@@ -3,7 +3,6 @@
 import msgspec
 
 from piwheels.setup.farm import (
-    CONFIG_DIR,
     DATABASE_QUERY,
     POSTGRES,
     ROLE_QUERY,
@@ -11,18 +10,23 @@ from piwheels.setup.farm import (
     Place,
     account_step,
     config_file_step,
+    config_folder_step,
     farm_command,
-    folder_step,
     has_row,
+    key_folder_step,
     link_step,
     packages_step,
     print_lines,
+    secret_setting_step,
     service_step,
     setting_step,
+    trust_step,
     unit_path,
     unit_step,
+    webroot_step,
+    webroot_trust_step,
 )
-from piwheels.setup.steps import Step, command, file_step
+from piwheels.setup.steps import DATABASE_VARIABLE, Step, command, file_step
 from piwheels.setup.web_servers import WEB_SERVERS, WebServer, web_server_steps
 
 #: What `piw setup master` was called with; `piw upgrade --check` compares the site with it.
@@ -34,7 +38,8 @@ class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     server_name: str
     web: str = "nginx"  # "none": another web server, or another machine, serves the files
-    database: str = ""  # "" is a PostgreSQL on this machine
+    #: A PostgreSQL elsewhere, which may have a password and is in no step; "" is one here.
+    database: str = ""
     tls: str = ""  # "caddy": certificates by Caddy
     certificate: str = ""
     certificate_key: str = ""
@@ -61,11 +66,17 @@ def master_steps(
         former: the options of the last setup; None if there was none.
     """
     return [
+        trust_step(),
         *_machine_steps(options, place),
         *_database_steps(options),
         config_file_step(),
+        key_folder_step(),
         setting_step(place, "webroot.url", options.url, former.url if former else ""),
-        *([setting_step(place, "database.dsn", options.database)] if options.database else []),
+        *(
+            [secret_setting_step(place, "database.dsn", DATABASE_VARIABLE)]
+            if options.database
+            else []
+        ),
         _schema_step(place),
         *site_steps(options, place),
         *_service_steps(options, place),
@@ -79,8 +90,9 @@ def _machine_steps(options: MasterOptions, place: Place) -> list[Step]:
         packages_step(postgres, *server),
         account_step(),
         link_step(place),
-        folder_step(CONFIG_DIR),
-        folder_step(place.webroot),
+        config_folder_step(),
+        webroot_trust_step(place),
+        webroot_step(place),
     ]
 
 

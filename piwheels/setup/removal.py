@@ -13,6 +13,7 @@ from piwheels.setup.farm import (
     USER,
     Place,
     has_row,
+    trust_step,
     unit_path,
 )
 from piwheels.setup.master import OPTIONS_FILE
@@ -29,6 +30,7 @@ def removal_steps(place: Place, *, purge: bool, local_database: bool) -> list[St
         local_database: the farm's database is the one that the setup made.
     """
     steps = [
+        *([trust_step()] if purge else []),
         *(_service_removal(unit_path(role)) for role in ROLES),
         _service_removal(f"{UNIT_DIR}/piwheels-backup.timer"),
         removal_step("No service piwheels-backup", unit_path("backup")),
@@ -45,7 +47,7 @@ def removal_steps(place: Place, *, purge: bool, local_database: bool) -> list[St
 
 def purged_folders(place: Place) -> tuple[str, ...]:
     """The folders that `--purge` removes."""
-    return (CONFIG_DIR, HOME, place.webroot)
+    return (CONFIG_DIR, HOME, place.webroot)  # the last may be the account's to remove
 
 
 def _service_removal(file: str) -> Step:
@@ -76,7 +78,11 @@ def _purge_steps(place: Place, *, local_database: bool) -> list[Step]:
         *([database] if local_database else []),
         Step(
             title=f"No {', '.join(folders)}",
-            commands=(command("rm", "-rf", "--one-file-system", *folders),),
+            commands=(
+                # Below a folder of the account, the account removes it: it may have made links.
+                command("rm", "-rf", "--one-file-system", place.webroot, user=place.webroot_user),
+                command("rm", "-rf", "--one-file-system", *folders[:-1]),
+            ),
             done=negated(present),
         ),
         Step(

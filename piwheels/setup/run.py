@@ -1,12 +1,13 @@
 """Looks which steps are done, and carries out the others."""
 
 import enum
+import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from piwheels.setup.errors import SetupError
-from piwheels.setup.steps import Step
+from piwheels.setup.steps import SECRETS, Step, secrets_of
 
 _NAMES_ERROR = re.compile(r"\b(error|fail|cannot|could not|denied)", re.IGNORECASE)
 
@@ -30,6 +31,7 @@ def run_steps(
     steps: Sequence[Step],
     show: Callable[[int, Step, State], None],
     show_output: Callable[[str], None],
+    secrets: Mapping[str, str] | None = None,
 ) -> int:
     """Carry out the steps that are not done, in order; returns how many that were.
 
@@ -37,6 +39,7 @@ def run_steps(
         steps: all steps.
         show: called with number, step and state before each step.
         show_output: called with each line that a command prints.
+        secrets: what commands read, by the variables that the steps name.
 
     Raises:
         SetupError: a step failed, or its commands succeeded and it is still not done.
@@ -47,16 +50,18 @@ def run_steps(
         show(number, step, state)
         if state is State.DONE:
             continue
-        _run_one(step, show_output)
+        _run_one(step, show_output, secrets or {})
         carried_out += 1
     return carried_out
 
 
-def _run_one(step: Step, show_output: Callable[[str], None]) -> None:
+def _run_one(step: Step, show_output: Callable[[str], None], secrets: Mapping[str, str]) -> None:
     lines: list[str] = []
+    needed = {name: secrets[name] for name in secrets_of([step]) if name in secrets}
     with subprocess.Popen(
         ["/bin/sh", "-euc", step.shell],
         cwd="/",  # the account may not enter the caller's
+        env={**_environment(), **needed},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -85,10 +90,16 @@ def _failure(step: Step, what: str) -> SetupError:
     )
 
 
+def _environment() -> dict[str, str]:
+    """The environment without secrets: those that a step needs are added to its own."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+
+
 def _succeeds(test: str) -> bool:
     done = subprocess.run(
         ["/bin/sh", "-c", test],
         cwd="/",
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -17,9 +17,9 @@ from piwheels.setup.run import State, state_of
 from piwheels.setup.steps import Step
 
 #: Steps that an upgrade can undo; the others are of the first setup.
-_UPGRADED = ("Tables", "Setting", "Unit", "Service", "Site", "Modules")
+_UPGRADED = ("Root alone", "Keys", "Tables", "Setting", "Unit", "Service", "Site", "Modules")
 _MASTER = "sudo piw setup master"
-_BUILDER = "sudo piw setup builder TOKEN (any token of this master, also a used one)"
+_BUILDER = "sudo piw setup builder"
 _ROLLING_RESTART = "piw builder restart --all --max-parallel 1"
 
 
@@ -47,7 +47,7 @@ async def check_upgrade(
         parts += _step_parts(master_steps(options, place) if options else [], _MASTER)
         parts += await _running_parts(loaded)
     if Path(unit_path("builder")).exists():
-        steps = builder_steps(BuilderOptions(token="", master_key=""), place)
+        steps = builder_steps(BuilderOptions(master_key=""), place)
         parts += _step_parts(steps, _BUILDER)
     return parts
 

@@ -28,8 +28,11 @@ def client_program_dirs() -> list[Path]:
     return list(dict.fromkeys([*places, *([Path(on_path).parent] if on_path else [])]))
 
 
-def major_version(program: Path) -> int | None:
-    """The major version of PostgreSQL that a program belongs to; None if it does not say."""
+def program_version(program: Path) -> tuple[int, int] | None:
+    """The major and minor version of PostgreSQL that a program is of; None if it does not say.
+
+    A version before the first release of its major one has the minor version 0.
+    """
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -40,8 +43,14 @@ def major_version(program: Path) -> int | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(rb"\(PostgreSQL\) (\d+)", done.stdout)
-    return int(found[1]) if found and done.returncode == 0 else None
+    found = re.search(rb"\(PostgreSQL\) (\d+)(?:\.(\d+))?", done.stdout)
+    return (int(found[1]), int(found[2] or 0)) if found and done.returncode == 0 else None
+
+
+def major_version(program: Path) -> int | None:
+    """The major version of PostgreSQL that a program belongs to; None if it does not say."""
+    version = program_version(program)
+    return version[0] if version else None
 
 
 def _debian_program_dirs() -> list[Path]:

@@ -17,12 +17,12 @@ from pathlib import Path
 from piwheels.errors import RejectedError
 from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, write_page_groups
 from piwheels.webroot.atomic_file import (
-    give_to_owner,
     install_file,
     make_dir,
     replace_file,
     sync_dir,
 )
+from piwheels.webroot.owner import as_owner, controlling_account
 
 __all__ = [
     "FILE_MAX_AGE_S",
@@ -31,9 +31,10 @@ __all__ = [
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
     "Webroot",
+    "as_owner",
     "cache_control",
+    "controlling_account",
     "files_beside",
-    "give_to_owner",
     "gz_path",
     "install_file",
     "is_path_error",

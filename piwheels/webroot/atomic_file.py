@@ -32,13 +32,6 @@ def make_dir(folder: Path) -> None:
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _DIR_MODE)
 
 
-def give_to_owner(path: Path) -> None:
-    """Give what root has written into a folder to the account that owns the folder."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
 def replace_file(path: Path, content: bytes, *, mode: int = _FILE_MODE) -> None:
     """Write content to path; readers see the old content or the new one."""
     _in_dir(path.parent, lambda: _replace(path, content, mode))

@@ -1,13 +1,16 @@
 """An archive and a web root that somebody else made: they choose no path, name or mode."""
 
+import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from piwheels.backup import rotation
-from piwheels.backup.archive import CONFIG, KEYS, WHEELS, BackupError
-from piwheels.backup.restore import RestoreOptions, restore_backup
+from piwheels.backup import database_dump, rotation
+from piwheels.backup.archive import CONFIG, DATABASE, KEYS, WHEELS, BackupError
+from piwheels.backup.database_dump import programs_for_restore
+from piwheels.backup.restore import RestoreOptions, restore_backup, restore_config
 from piwheels.config.sources import DEFAULT_CONFIG_FILE, to_toml
 from piwheels.db import restored
 from piwheels.db.database import Database
@@ -15,7 +18,7 @@ from piwheels.errors import RejectedError
 from piwheels.webroot import Webroot
 from tests.backup.farm import Builds, Machine, quiet
 from tests.backup.hostile import changed_archive
-from tests.unprivileged import as_ordinary_account
+from tests.unprivileged import as_ordinary_account, folder_of_nobody
 
 SHA = "ab" * 32
 
@@ -125,6 +128,87 @@ async def test_a_list_with_paths_elsewhere_changes_nothing(new: Machine, archive
         changed_archive(archive, {WHEELS: f"{row}\r\n".encode()})
         with pytest.raises(BackupError, match=r"is damaged \(wheels.csv\)"):
             await new.restore(archive)
+    async with restored.locked_target(new.dsn, lock=True) as target:
+        assert target.tables == 0
+
+
+async def test_a_dump_runs_no_commands_of_psql(
+    new: Machine, archive: Path, database: Database, tmp_path: Path
+) -> None:
+    touched = tmp_path / "touched"
+    comment = "a" * 300
+    await database.execute(f"COMMENT ON TABLE key_values IS '{comment}'")
+    machine = Machine(tmp_path / "old", database.dsn)
+    await machine.backup(tmp_path / "commented.zip")
+    with zipfile.ZipFile(tmp_path / "commented.zip") as made:
+        dump = made.read(DATABASE)
+    statement = f"COMMENT ON TABLE public.key_values IS '{comment}';\n".encode()
+    assert statement in dump
+    order = f"\\! touch {touched}\n".encode()  # of the same length: a dump has lengths
+    hostile = dump.replace(statement, order + b"-" * (len(statement) - len(order) - 1) + b"\n")
+    changed_archive(archive, {DATABASE: hostile})
+    with pytest.raises(BackupError, match="restricted"):
+        await new.restore(archive)
+    assert not touched.exists()
+    async with restored.locked_target(new.dsn, lock=True) as target:
+        assert target.tables == 0
+
+
+@pytest.mark.parametrize("version", ["13.21", "14.18", "15.13", "16.9", "17.5", "12.22"])
+def test_programs_that_would_run_commands_of_a_dump_are_refused(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pg_restore", "psql"):
+        program = tmp_path / name
+        program.write_text(
+            f"#!/bin/sh\necho '{name} (PostgreSQL) {version} (Debian {version}-1)'\n"
+        )
+        program.chmod(0o755)
+    monkeypatch.setattr(database_dump, "client_program_dirs", lambda: [tmp_path])
+    with pytest.raises(BackupError, match=rf"pg_restore {version} would run.*CVE-2025-8714.*upgr"):
+        programs_for_restore(9, 9)
+    major, minor = map(int, version.split("."))
+    if major > 12:
+        for name in ("pg_restore", "psql"):
+            (tmp_path / name).write_text(
+                f"#!/bin/sh\necho '{name} (PostgreSQL) {major}.{minor + 1}'\n"
+            )
+        assert programs_for_restore(9, 9).version == major
+
+
+async def test_a_configuration_alone_is_restored_and_its_changes_are_named(
+    new: Machine, archive: Path
+) -> None:
+    await new.restore(archive)
+    before = new.config_file.read_bytes()
+    changed = to_toml({"webroot.root": "/etc", "database.dsn": "password=geheim"}).encode()
+    changed_archive(archive, {CONFIG: changed})
+    with pytest.raises(BackupError, match="--force"):
+        restore_config(archive, new.config_file, RestoreOptions())
+    seen = restore_config(archive, new.config_file, RestoreOptions(dry_run=True))
+    assert new.config_file.read_bytes() == before
+    done = restore_config(archive, new.config_file, RestoreOptions(force=True))
+    assert seen == done
+    assert f"webroot.root: {new.webroot.root} -> /etc" in done.changed
+    assert "geheim" not in "".join(done.changed)
+    assert new.config_file.read_bytes() == changed
+
+
+async def test_a_configuration_that_root_writes_is_named_before_anything_is_restored(
+    new: Machine, archive: Path
+) -> None:
+    with folder_of_nobody() as account:
+        folder = account / "etc"
+        folder.mkdir(mode=0o755)
+        config_file = folder / "piwheels.toml"
+        copy = account / "farm.zip"
+        shutil.copy(archive, copy)
+        values = {"database.dsn": new.dsn, "master.key_dir": str(account / "keys")}
+        changed_archive(copy, {CONFIG: to_toml(values).encode()})
+        copy.chmod(0o644)
+        options = RestoreOptions(backup_key_dir=True, allow_empty=True)
+        with as_ordinary_account(), pytest.raises(BackupError, match="--only-config, and repeat"):
+            await restore_backup(copy, config_file, {"database.dsn": new.dsn}, options, quiet)
     async with restored.locked_target(new.dsn, lock=True) as target:
         assert target.tables == 0
 

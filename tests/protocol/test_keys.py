@@ -9,9 +9,10 @@ import pytest
 from piwheels.errors import ConfigError
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import KeyStore, Role, validate_public_key
+from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.system.machine_identity import machine_identity
 from tests.full_disk import file_size_limit
-from tests.unprivileged import NOBODY_UID, inaccessible
+from tests.unprivileged import NOBODY_UID, folder_of_nobody, inaccessible
 
 
 @pytest.fixture
@@ -147,25 +148,38 @@ def test_keys_owned_by_another_user_are_named(store: KeyStore) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_what_root_authorizes_belongs_to_the_owner_of_the_keys(tmp_path: Path) -> None:
-    account = tmp_path / "account"
-    account.mkdir()
-    os.chown(account, NOBODY_UID, NOBODY_UID)
+def test_what_root_authorizes_belongs_to_the_owner_of_the_keys() -> None:
     umask = os.umask(0o077)
     try:
-        store = KeyStore(account / "keys")  # the folder is made as well
-        store.authorize(Role.BUILDER, "pi1", "ab" * 32)
-        store.generate("master")
-        kept = KeyStore(account / "kept")
-        kept.key_dir.mkdir()
-        os.chown(kept.key_dir, NOBODY_UID, NOBODY_UID)
-        (kept.key_dir / Role.BUILDER).mkdir()  # as root left it before
-        kept.authorize(Role.BUILDER, "pi1", "ab" * 32)
+        with folder_of_nobody() as account:
+            store = KeyStore(account / "keys")  # the folder is made as well
+            store.authorize(Role.BUILDER, "pi1", "ab" * 32)
+            store.generate("master")
+            made = [it.stat() for it in (store.key_dir, *store.key_dir.rglob("*"))]
     finally:
         os.umask(umask)
-    made = [store.key_dir, *store.key_dir.rglob("*"), *kept.key_dir.rglob("*")]
-    assert len(made) == 6
-    assert {(it.stat().st_uid, it.stat().st_gid) for it in made} == {(NOBODY_UID, NOBODY_UID)}
+    assert len(made) == 4
+    assert {(it.st_uid, it.st_gid) for it in made} == {(NOBODY_UID, NOBODY_UID)}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root could write where the link leads")
+def test_root_follows_no_link_that_the_owner_of_the_keys_made(tmp_path: Path) -> None:
+    with folder_of_nobody() as account:
+        store = KeyStore(account / "keys")
+        store.key_dir.mkdir()
+        for name in (Role.BUILDER, Role.ADMINISTER):
+            (store.key_dir / name).symlink_to(tmp_path)
+        (account / "all").symlink_to(tmp_path)
+        for change in (
+            lambda: store.authorize(Role.BUILDER, "pi1", "ab" * 32),
+            lambda: store.authorize(Role.ADMINISTER, "desk", "cd" * 32),
+            lambda: KeyStore(account / "all").generate("master"),
+            lambda: SigningKeys(account / "all").ensure(),
+        ):
+            with pytest.raises(ConfigError, match="Permission denied"):
+                change()
+    assert not list(tmp_path.iterdir())
+    assert os.geteuid() == 0
 
 
 def test_revoking_an_unknown_name_is_reported(store: KeyStore) -> None:

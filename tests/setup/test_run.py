@@ -9,7 +9,15 @@ from piwheels.setup import steps as step_module
 from piwheels.setup.errors import SetupError
 from piwheels.setup.machine import closed_folder
 from piwheels.setup.run import State, run_steps, state_of
-from piwheels.setup.steps import Step, command, file_step, removal_step, script
+from piwheels.setup.steps import (
+    TOKEN_VARIABLE,
+    Command,
+    Step,
+    command,
+    file_step,
+    removal_step,
+    script,
+)
 
 
 @pytest.fixture
@@ -129,3 +137,29 @@ def test_a_folder_that_others_may_not_enter_is_found(tmp_path: Path) -> None:
             folder.chmod(0o755)
     home.chmod(0o700)
     assert closed_folder(program) in {home, *home.parents}
+
+
+def test_what_a_command_reads_is_an_argument_of_no_process(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "of the caller")
+    seen, got = machine / "processes", machine / "got"
+    look = f"cat > {got}; env > {got}.env; cat /proc/[0-9]*/cmdline > {seen} 2> /dev/null || true"
+    step = Step(
+        title="join",
+        commands=(Command(argv=("sh", "-c", look), secret=TOKEN_VARIABLE),),
+        done=f'test -s {got} && test -z "$(printenv {TOKEN_VARIABLE})"',
+    )
+    run_steps([step], lambda *_: None, print, {TOKEN_VARIABLE: "the secret of a token"})
+    assert got.read_text() == "the secret of a token\n"
+    assert b"the secret of a token" not in seen.read_bytes()
+    assert "the secret" not in step.shell
+
+
+def test_a_secret_that_is_missing_ends_the_step(machine: Path) -> None:
+    del machine
+    step = Step(
+        title="join", commands=(Command(argv=("cat",), secret=TOKEN_VARIABLE),), done="false"
+    )
+    with pytest.raises(SetupError, match=TOKEN_VARIABLE):
+        run([step])

@@ -79,15 +79,15 @@ def test_steps_have_names_of_their_own(options: MasterOptions) -> None:
 
 def test_a_database_elsewhere_is_a_setting_and_no_server_here() -> None:
     shell = shell_of(master_steps(EACH_MASTER[3], PLACE))
-    assert "config set database.dsn 'host=db password='\"'\"'a b'" in shell
+    assert "config set database.dsn - --config" in shell
     assert "createdb" not in shell
     assert "postgresql-client" in shell
 
 
-def test_the_password_of_a_database_is_in_no_file_that_everybody_may_read() -> None:
-    steps = master_steps(EACH_MASTER[3], PLACE)
-    kept = next(step for step in steps if OPTIONS_FILE in step.shell)
-    assert "password" not in kept.shell
+def test_no_step_contains_the_password_of_a_database() -> None:
+    text = script(master_steps(EACH_MASTER[3], PLACE))
+    assert "a b" not in text
+    assert "# It needs the variable PIWHEELS_SETUP_DATABASE, exported.\n" in text
 
 
 @each_master
@@ -108,7 +108,8 @@ def test_a_removal_keeps_data_and_a_purge_does_not() -> None:
     assert "rm -rf" not in kept
     assert "dropdb" not in kept
     purged = shell_of(removal_steps(PLACE, purge=True, local_database=True))
-    assert "rm -rf --one-file-system /etc/piwheels /var/lib/piwheels /var/www/piwheels" in purged
+    assert "rm -rf --one-file-system /etc/piwheels /var/lib/piwheels" in purged
+    assert "rm -rf --one-file-system /var/www/piwheels" in purged
     assert "dropdb" in purged
 
 
@@ -195,13 +196,13 @@ def test_a_program_in_a_closed_folder_is_refused_with_the_way_out(
 INVITATION = Invitation(
     host="farm.local", builder_port=5555, upload_port=5556, master_key="ab" * 32, secret="cd" * 32
 )
-BUILDER = BuilderOptions(token=str(INVITATION), master_key=INVITATION.master_key)
+BUILDER = BuilderOptions(master_key=INVITATION.master_key)
 
 
 def test_a_builder_joins_by_its_token_after_its_configuration_is_there() -> None:
     titles = [step.title for step in builder_steps(BUILDER, PLACE)]
     joins = next(step for step in builder_steps(BUILDER, PLACE) if "joined" in step.title)
-    assert f"piw builder join {INVITATION} --config" in joins.shell
+    assert '"${PIWHEELS_TOKEN:?}" | /opt/piwheels/bin/piw builder join - --config' in joins.shell
     assert titles.index("Configuration /etc/piwheels/piwheels.toml") < titles.index(joins.title)
     assert titles.index(joins.title) < titles.index("Service piwheels-builder")
 
@@ -216,10 +217,63 @@ def test_a_builder_of_several_pythons_gets_the_headers_that_debian_has() -> None
     assert " --name pi4 " in shell
 
 
-def test_the_script_of_a_builder_is_posix_shell() -> None:
-    check_script(piw("builder", str(INVITATION), "--print"))
+def test_the_script_of_a_builder_is_posix_shell_without_its_token() -> None:
+    text = piw("builder", str(INVITATION), "--print")
+    check_script(text)
+    assert str(INVITATION) not in text
+    assert INVITATION.secret not in text
 
 
-def test_a_text_that_is_no_token_is_refused() -> None:
+def test_a_token_is_read_from_a_file_standard_input_or_the_environment(tmp_path: Path) -> None:
+    text = piw("builder", str(INVITATION), "--print")
+    file = tmp_path / "token"
+    file.write_text(f"{INVITATION}\n")
+    assert piw("builder", "--token-file", str(file), "--print") == text
+    runner = CliRunner()
+    for words, options in (
+        (["-"], {"input": f"{INVITATION}\n"}),
+        (["--token-file", "-"], {"input": f"{INVITATION}\n"}),
+        ([], {"env": {"PIWHEELS_TOKEN": str(INVITATION)}}),
+    ):
+        done = runner.invoke(cli, ["setup", "builder", *words, "--print"], **options)
+        assert done.stdout == text
     with pytest.raises(UsageError, match="this is no token"):
         piw("builder", "frobnicate", "--print")
+
+
+def test_a_machine_that_has_joined_needs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(cli, ["setup", "builder", "--print"])
+    assert result.exit_code == 2
+    assert "piw builder invite" in result.stderr
+    monkeypatch.setattr(machine, "has_joined", lambda: True)
+    text = piw("builder", "--print")
+    check_script(text)
+    assert "builder join" not in text
+    assert "PIWHEELS_TOKEN" not in text
+
+
+def test_the_database_is_read_from_a_file_standard_input_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn, file = "host=db password=geheim", tmp_path / "dsn"
+    file.write_text(f"{dsn}\n")
+    given: list[MasterOptions] = []
+
+    def steps_of(options: MasterOptions, *_: object) -> list[Step]:
+        given.append(options)
+        return []
+
+    monkeypatch.setattr("piwheels.setup.master.master_steps", steps_of)
+    words = ["setup", "master", "--server-name", "wheels.example.org", "--print"]
+    runner = CliRunner()
+    by_argument = runner.invoke(cli, [*words, "--database", dsn])
+    assert "other accounts can see the password" in by_argument.stderr
+    for options, more in (
+        (["--database-file", str(file)], {}),
+        (["--database-file", "-"], {"input": f"{dsn}\n"}),
+        ([], {"env": {"PIWHEELS_SETUP_DATABASE": dsn}}),
+    ):
+        done = runner.invoke(cli, [*words, *options], **more)
+        assert done.exit_code == 0
+        assert "password" not in done.output
+    assert [it.database for it in given] == [dsn] * 4
