@@ -51,7 +51,7 @@ async def invite(
     click.echo(
         f"{times} join {invitation.host} by this token within {format_duration(valid_s)}, and "
         f"{then}; `piw builder uninvite {reply.invitation.id}` revokes it.\n"
-        "On the builder: sudo /opt/piwheels/bin/piw setup builder TOKEN",
+        "On the builder: sudo /opt/piwheels/bin/piw setup builder (asks for it)",
         err=True,
     )
     return 0
