@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.store import S3Store
@@ -92,21 +93,21 @@ class Seaweed:
             self._process.wait(WAIT_S)
             self._process = None
 
-    def settings(self, bucket: str = "farm", **changes: object) -> PublishSection:
+    def settings(self, bucket: str = "farm", **changes: Any) -> PublishSection:
         """The settings of a farm that copies into a bucket; credentials are in a file."""
         file = self.folder / "credentials"
         file.write_text(f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "target": f"s3://{bucket}",
             "endpoint": self.endpoint,
             "region": "us-east-1",
             "credentials_file": file,
         }
-        return PublishSection(**{**values, **changes})  # type: ignore[arg-type]
+        return PublishSection(**{**values, **changes})
 
-    def raw_store(self, bucket: str, **options: object) -> S3Store:
+    def raw_store(self, bucket: str, **options: Any) -> S3Store:
         """The bucket for what a follower does not do."""
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "endpoint": self.endpoint,
             "region": "us-east-1",
             "access_key_id": KEY,
@@ -114,7 +115,7 @@ class Seaweed:
             "client_options": {"allow_http": True},
             "retry_config": {"max_retries": 0},
         }
-        return S3Store(bucket, **{**values, **options})  # type: ignore[arg-type]
+        return S3Store(bucket, **{**values, **options})
 
     def _await_ready(self) -> None:
         store = self.raw_store("ready")
