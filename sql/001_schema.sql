@@ -125,7 +125,7 @@ CREATE TABLE projects (
     status_reason      text NOT NULL DEFAULT '',
     skip_reason        text,
     upstream_wheel_policy text             -- its own; NULL: that of the farm (upstream.wheels)
-                       CHECK (upstream_wheel_policy IN ('build', 'missing')),
+                       CHECK (upstream_wheel_policy IN ('build', 'missing', 'mirror')),
     is_named           boolean NOT NULL DEFAULT false,  -- by an operator
     is_popular         boolean NOT NULL DEFAULT false,  -- one of those that are downloaded most
     is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
@@ -206,7 +206,7 @@ CREATE TABLE upstream_changes (
 CREATE INDEX upstream_changes_next_check ON upstream_changes (next_check_at);
 
 -- Which wheels of upstream make builds unnecessary? Filled where the policy for the project's wheels
--- is `missing`; of wheels with the same compatibility and Requires-Python, one.
+-- is `missing` or `mirror`; of wheels with the same compatibility and Requires-Python, one.
 CREATE TABLE upstream_wheels (
     project          text NOT NULL,
     version          text NOT NULL,
@@ -216,6 +216,27 @@ CREATE TABLE upstream_wheels (
     PRIMARY KEY (project, version, filename),
     FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
 );
+
+-- Which of these are to be published here as they are? Filled where the policy is `mirror`. Each is
+-- looked at when next_check_at is reached: it is fetched, or it is not needed now.
+CREATE TABLE wheels_to_mirror (
+    project        text NOT NULL,
+    version        text NOT NULL,
+    filename       text NOT NULL,
+    url            text NOT NULL,
+    sha256         text NOT NULL,             -- '': the page gives none
+    size_bytes     bigint,                    -- NULL: the page gives none
+    uploaded_at    timestamptz,               -- NULL: the page gives none
+    attestations_url text NOT NULL DEFAULT '',  -- PEP 740
+    next_check_at  timestamptz NOT NULL DEFAULT now(),
+    attempts       integer NOT NULL DEFAULT 0,
+    problem        text NOT NULL DEFAULT '',  -- of the last attempt
+    refused        boolean NOT NULL DEFAULT false,  -- that problem stays
+    PRIMARY KEY (project, version, filename),
+    FOREIGN KEY (project, version, filename) REFERENCES upstream_wheels ON DELETE CASCADE
+);
+
+CREATE INDEX wheels_to_mirror_next_check ON wheels_to_mirror (next_check_at) WHERE NOT refused;
 
 -- Which projects of upstream's list of all projects has their page not been read of? Those that are
 -- downloaded most come first, then those that changed last.
@@ -325,9 +346,16 @@ CREATE TABLE files (
     build_id          bigint NOT NULL REFERENCES builds ON DELETE CASCADE,
     rebuild_requested boolean NOT NULL DEFAULT false,  -- it stays published until then
     published_at      timestamptz NOT NULL DEFAULT now(),
+    mirrored_from     text,         -- the file on the upstream index; NULL: it was made elsewhere
+    uploaded_at       timestamptz,  -- of a mirrored wheel, to the upstream; NULL: as its release
+    yanked            text,         -- of a mirrored wheel: PEP 592, as in releases
+    missing_since     timestamptz,  -- of a mirrored wheel: upstream no longer lists it; it is hidden
+    attestations_url  text NOT NULL DEFAULT '',  -- of a mirrored wheel (PEP 740)
     FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
 );
 
+-- Which wheels of a project are mirrored?
+CREATE INDEX files_mirrored ON files (project) WHERE mirrored_from IS NOT NULL;
 CREATE INDEX files_release ON files (project, version);
 CREATE INDEX files_build ON files (build_id);
 -- Which wheels have no statement of how they were built?
@@ -695,19 +723,23 @@ CREATE TABLE pruned_fingerprint_days (
 -- (the conversion of an older schema runs everything from here on)
 
 -- Which wheels do installers accept where, by tags and by the wheel's own Requires-Python? A
--- specifier that the master has not evaluated yet excludes no interpreter.
+-- specifier that the master has not evaluated yet excludes no interpreter. Mirrored wheels that
+-- upstream yanked or took back do not count.
 CREATE VIEW installable_files AS
 SELECT f.project, f.version, ct.target, f.filename, ct.tag_rank, f.build_tag, ct.is_loadable,
-       f.rebuild_requested, f.build_id, b.target AS built_for, b.ended_at, b.without_compiler
+       f.rebuild_requested, f.build_id, b.target AS built_for, b.ended_at, b.without_compiler,
+       f.mirrored_from IS NOT NULL AS is_mirrored
   FROM files f
   JOIN builds b ON b.build_id = f.build_id
   JOIN compatible_targets ct ON ct.compatibility_id = f.compatibility_id
- WHERE EXISTS (
-           SELECT FROM requires_python_targets rt
-            WHERE rt.requires_python = f.requires_python AND rt.target = ct.target
-       )
-    OR NOT EXISTS (
-           SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python);
+ WHERE f.missing_since IS NULL
+   AND f.yanked IS NULL
+   AND (EXISTS (
+            SELECT FROM requires_python_targets rt
+             WHERE rt.requires_python = f.requires_python AND rt.target = ct.target
+        )
+        OR NOT EXISTS (
+            SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python));
 
 -- Which files make a build for a target unnecessary? Those that load there, and that are not to be
 -- rebuilt.
@@ -717,7 +749,7 @@ SELECT f.project, f.version, ct.target, f.filename, ct.tag_rank, f.build_tag, ct
 -- be built again and again.
 CREATE VIEW covering_files AS
 SELECT i.project, i.version, i.target, i.filename, i.tag_rank, i.build_tag, i.build_id,
-       i.without_compiler
+       i.without_compiler, i.is_mirrored
   FROM installable_files i
   JOIN targets t ON t.target = i.target
  WHERE i.is_loadable
@@ -732,14 +764,20 @@ SELECT i.project, i.version, i.target, i.filename, i.tag_rank, i.build_tag, i.bu
           AND NOT (i.built_for = i.target AND i.ended_at > other.ended_at)
    );
 
--- Which wheels of upstream do installers take from there, so that none is built here?
+-- Which wheels of upstream do installers take from there, so that none is built here? Of one that is
+-- mirrored here, the ELF files were read: it does not count where these do not load.
 CREATE VIEW covering_upstream_wheels AS
 SELECT w.project, w.version, ct.target, w.filename, ct.tag_rank
   FROM upstream_wheels w
   JOIN compatible_targets ct ON ct.compatibility_id = w.compatibility_id
   JOIN requires_python_targets rt
     ON rt.requires_python = w.requires_python AND rt.target = ct.target
- WHERE ct.is_loadable;
+ WHERE ct.is_loadable
+   AND NOT EXISTS (
+       SELECT FROM files f
+         JOIN compatible_targets own
+           ON own.compatibility_id = f.compatibility_id AND own.target = ct.target
+        WHERE f.filename = w.filename AND f.mirrored_from IS NOT NULL AND NOT own.is_loadable);
 
 -- What has to be built, according to the rules alone?
 --
@@ -756,6 +794,7 @@ SELECT r.project, r.version, wanted.target
      SELECT EXISTS (
                 SELECT FROM files f JOIN builds b ON b.build_id = f.build_id
                  WHERE f.project = r.project AND f.version = r.version
+                   AND f.mirrored_from IS NULL
                    AND NOT f.rebuild_requested AND NOT b.without_compiler
             ) AS exists
  ) wheel

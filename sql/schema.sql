@@ -215,6 +215,11 @@ CREATE TABLE files (
     build_id bigint NOT NULL,
     rebuild_requested boolean NOT NULL DEFAULT false,
     published_at timestamp with time zone NOT NULL DEFAULT now(),
+    mirrored_from text,
+    uploaded_at timestamp with time zone,
+    yanked text,
+    missing_since timestamp with time zone,
+    attestations_url text NOT NULL DEFAULT ''::text,
     CONSTRAINT files_build_id_fkey FOREIGN KEY (build_id) REFERENCES builds(build_id) ON DELETE CASCADE,
     CONSTRAINT files_compatibility_id_fkey FOREIGN KEY (compatibility_id) REFERENCES wheel_compatibilities(compatibility_id),
     CONSTRAINT files_filename_fkey FOREIGN KEY (filename) REFERENCES reserved_filenames(filename),
@@ -223,6 +228,7 @@ CREATE TABLE files (
 )
 CREATE INDEX files_build ON files USING btree (build_id)
 CREATE INDEX files_hash_prefix ON files USING btree ("left"(sha256, 2))
+CREATE INDEX files_mirrored ON files USING btree (project) WHERE (mirrored_from IS NOT NULL)
 CREATE INDEX files_release ON files USING btree (project, version)
 CREATE INDEX files_unstated ON files USING btree (filename) WHERE (NOT has_provenance)
 CREATE TRIGGER files_deleted AFTER DELETE ON files REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
@@ -427,7 +433,7 @@ CREATE TABLE projects (
     CONSTRAINT projects_check_result_check CHECK ((check_result = ANY (ARRAY[''::text, 'current'::text, 'older'::text, 'absent'::text, 'empty'::text, 'unusable'::text, 'fault'::text]))),
     CONSTRAINT projects_pkey PRIMARY KEY (project),
     CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'quarantined'::text, 'deprecated'::text]))),
-    CONSTRAINT projects_upstream_wheel_policy_check CHECK ((upstream_wheel_policy = ANY (ARRAY['build'::text, 'missing'::text])))
+    CONSTRAINT projects_upstream_wheel_policy_check CHECK ((upstream_wheel_policy = ANY (ARRAY['build'::text, 'missing'::text, 'mirror'::text])))
 )
 CREATE INDEX projects_next_poll ON projects USING btree (next_poll_at) WHERE (follow_since IS NOT NULL)
 CREATE INDEX projects_popular ON projects USING btree (project) WHERE is_popular
@@ -642,10 +648,28 @@ CREATE TABLE wheel_compatibilities (
     CONSTRAINT wheel_compatibilities_pkey PRIMARY KEY (compatibility_id)
 )
 
+CREATE TABLE wheels_to_mirror (
+    project text NOT NULL,
+    version text NOT NULL,
+    filename text NOT NULL,
+    url text NOT NULL,
+    sha256 text NOT NULL,
+    size_bytes bigint,
+    uploaded_at timestamp with time zone,
+    attestations_url text NOT NULL DEFAULT ''::text,
+    next_check_at timestamp with time zone NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0,
+    problem text NOT NULL DEFAULT ''::text,
+    refused boolean NOT NULL DEFAULT false,
+    CONSTRAINT wheels_to_mirror_pkey PRIMARY KEY (project, version, filename),
+    CONSTRAINT wheels_to_mirror_project_version_filename_fkey FOREIGN KEY (project, version, filename) REFERENCES upstream_wheels(project, version, filename) ON DELETE CASCADE
+)
+CREATE INDEX wheels_to_mirror_next_check ON wheels_to_mirror USING btree (next_check_at) WHERE (NOT refused)
+
 VIEW counted_rows (table_name, category, state, number, size_bytes)
-VIEW covering_files (project, version, target, filename, tag_rank, build_tag, build_id, without_compiler)
+VIEW covering_files (project, version, target, filename, tag_rank, build_tag, build_id, without_compiler, is_mirrored)
 VIEW covering_upstream_wheels (project, version, target, filename, tag_rank)
-VIEW installable_files (project, version, target, filename, tag_rank, build_tag, is_loadable, rebuild_requested, build_id, built_for, ended_at, without_compiler)
+VIEW installable_files (project, version, target, filename, tag_rank, build_tag, is_loadable, rebuild_requested, build_id, built_for, ended_at, without_compiler, is_mirrored)
 VIEW row_count_errors (table_name, category, state, kept, counted, kept_bytes, counted_bytes)
 VIEW wanted_jobs (project, version, target)
 

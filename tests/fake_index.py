@@ -37,6 +37,9 @@ class FakeIndex:
     modified: str = ""  # Last-Modified of pages, and what a 304 is given for
     clock_ahead_s: float = 0.0  # of this machine's
     slow_s: float = 0.0  # how long a page takes
+    #: By path, after how many bytes of a file the connection stands still until `resume` is set.
+    stalls: dict[str, int] = field(default_factory=dict)
+    resume: threading.Event = field(default_factory=threading.Event)
     most_at_once: int = 0  # pages that were asked for at the same time
     answered: Counter[int] = field(default_factory=Counter)  # pages, by HTTP status
     busy: int = 0
@@ -100,6 +103,10 @@ class FakeIndex:
         requested = headers.get("If-None-Match"), headers.get("If-Modified-Since")
         if set(requested) & set(validators.values()):
             status, content = 304, b""
+        start = _range_start(headers.get("Range", ""))
+        if status == 200 and start:
+            validators["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            status, content = (206, content[start:]) if start < len(content) else (416, b"")
         with self.lock:
             self.busy -= 1
             self.answered[status] += 1
@@ -157,6 +164,12 @@ class FakeIndex:
         return f"{HTML}; charset=utf-8", f"<html><body>{''.join(links)}</body></html>".encode()
 
 
+def _range_start(header: str) -> int:
+    """Where the rest of a file begins that is asked for (RFC 9110, 14.1.2); 0 for anything else."""
+    start = header.removeprefix("bytes=").removesuffix("-")
+    return int(start) if header.startswith("bytes=") and start.isdecimal() else 0
+
+
 @contextmanager
 def fake_index() -> Iterator[FakeIndex]:
     """Serve a fake index while the context lasts."""
@@ -176,7 +189,10 @@ def fake_index() -> Iterator[FakeIndex]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content)
+                stall = index.stalls.get(path, len(content))
+                self.wfile.write(content[:stall])
+                index.resume.wait(timeout=None if stall < len(content) else 0)
+                self.wfile.write(content[stall:])
 
         def do_HEAD(self) -> None:
             self.do_GET()
@@ -210,6 +226,7 @@ def fake_index() -> Iterator[FakeIndex]:
     try:
         yield index
     finally:
+        index.resume.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -220,13 +220,21 @@ class UpstreamSection(msgspec.Struct, frozen=True):
         ),
     ] = False
     wheels: Annotated[
-        Literal["build", "missing"],
+        Literal["build", "missing", "mirror"],
         _doc(
             "What wheels of the upstream count for. `build`: nothing, every target is built. "
             "`missing`: a target that one of them covers is not built, installers take it from the "
-            "upstream."
+            "upstream. `mirror`: neither is it built, and that wheel is published here as it is."
         ),
     ] = "build"
+    mirror_max_wheel_mb: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)],
+        _doc("Larger wheels of the upstream are not mirrored."),
+    ] = 500
+    mirror_min_free_disk_mb: Annotated[
+        NonNegativeInt,
+        _doc("No wheels are mirrored while the web root's disk has less free space."),
+    ] = 2048
     max_requests: Annotated[
         PositiveInt, _doc("Maximum number of pages requested at the same time.")
     ] = 20

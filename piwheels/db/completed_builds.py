@@ -165,6 +165,17 @@ async def next_build_id(db: Database) -> int:
     return int(await db.value("SELECT nextval('build_ids')"))
 
 
+async def store_mirrored_build(
+    db: Database, build: Build, file: WheelFile, rules: CompatibilityRules
+) -> None:
+    """Store a wheel of the upstream; within a transaction that holds the lock of its project.
+
+    What builds of the project need is not learned from it.
+    """
+    await _store_row(db, build, will_retry=False)
+    await _store_files(db, build, [file], rules)
+
+
 async def _store_build(
     db: Database,
     build: Build,
@@ -173,6 +184,14 @@ async def _store_build(
     *,
     will_retry: bool,
 ) -> None:
+    await _store_row(db, build, will_retry=will_retry)
+    await _store_files(db, build, files, rules)
+    if files and not build.without_compiler:
+        await _set_pure(db, build.project, all(file.compatibility.is_pure for file in files))
+        await _remove_obsolete_files(db, build)
+
+
+async def _store_row(db: Database, build: Build, *, will_retry: bool) -> None:
     await db.execute(
         """
         INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry,
@@ -192,13 +211,15 @@ async def _store_build(
             "phases": msgspec.json.encode(build.phases).decode(),
         },
     )
+
+
+async def _store_files(
+    db: Database, build: Build, files: Sequence[WheelFile], rules: CompatibilityRules
+) -> None:
     for file in files:
         await add_compatibility(db, file.compatibility, rules)
         await add_specifiers(db, [file.requires_python], rules)
         await _store_file(db, build, file)
-    if files and not build.without_compiler:
-        await _set_pure(db, build.project, all(file.compatibility.is_pure for file in files))
-        await _remove_obsolete_files(db, build)
 
 
 async def _set_pure(db: Database, project: str, pure: bool) -> None:
@@ -256,10 +277,11 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
         """
         INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id,
                            build_tag, requires_python, debian_packages, has_provenance, project,
-                           version, build_id)
+                           version, build_id, mirrored_from, uploaded_at, attestations_url)
         VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
                 %(build_tag)s, %(requires_python)s, %(debian_packages)s, %(has_provenance)s,
-                %(project)s, %(version)s, %(build_id)s)
+                %(project)s, %(version)s, %(build_id)s, %(mirrored_from)s, %(uploaded_at)s,
+                %(attestations_url)s)
             ON CONFLICT (filename) DO UPDATE
            SET rebuild_requested = false, build_id = excluded.build_id,
                has_provenance = files.has_provenance OR excluded.has_provenance

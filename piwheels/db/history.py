@@ -74,6 +74,7 @@ async def recent_builds(
     """The builds that ended last, the newest first, optionally filtered."""
     # Only the conditions that apply, so that each combination gets its own plan.
     conditions = {
+        "b.builder <> 'mirror'": True,
         "b.project = %(project)s": project is not None,
         # Bounded, because no index has the builder.
         "b.builder = %(builder)s AND b.ended_at > now() - interval '7 days'": builder is not None,
@@ -111,7 +112,7 @@ async def usual_durations(db: Database, builds: Sequence[int]) -> dict[int, floa
                FROM (
                    SELECT duration_s FROM builds o
                     WHERE o.project = b.project AND o.target = b.target
-                      AND o.builder <> b.builder AND o.outcome = 'built'
+                      AND o.builder <> b.builder AND o.outcome = 'built' AND o.duration_s > 0
                       AND o.ended_at > now() - interval '90 days'
                     ORDER BY o.ended_at DESC
                     LIMIT %(limit)s
@@ -258,7 +259,7 @@ async def longest_build_s(db: Database, project: str) -> float | None:
     longest: float | None = await db.value(
         """
         SELECT max(duration_s) FROM builds
-         WHERE project = %(project)s AND outcome = 'built' AND builder <> 'import'
+         WHERE project = %(project)s AND outcome = 'built' AND duration_s > 0
         """,
         {"project": project},
     )

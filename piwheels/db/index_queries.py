@@ -20,10 +20,13 @@ async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexP
     rows = await db.rows(
         """
         SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256,
-               f.requires_python, f.version, r.released_at, r.yanked
+               f.requires_python, f.version, f.attestations_url,
+               coalesce(f.uploaded_at, r.released_at) AS released_at,
+               coalesce(f.yanked, r.yanked) AS yanked
           FROM files f
           JOIN releases r ON r.project = f.project AND r.version = f.version
          WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
+           AND f.missing_since IS NULL
         """,
         {"projects": list(projects)},
     )

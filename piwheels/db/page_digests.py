@@ -73,6 +73,8 @@ _DIGEST = f"""
           WHERE j.project = p.project),
         (SELECT sum(hash_record_extended(w, 0)) FROM upstream_wheels w
           WHERE w.project = p.project),
+        (SELECT sum(hash_record_extended(ROW(m.filename, m.problem, m.refused), 0))
+           FROM wheels_to_mirror m WHERE m.project = p.project),
         (SELECT sum(hash_record_extended(s, 0)) FROM target_skips s WHERE s.project = p.project),
         (SELECT sum(hash_record_extended(a, 0)) FROM project_aliases a
           WHERE a.project = p.project),

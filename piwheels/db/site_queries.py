@@ -46,11 +46,14 @@ async def project_files(
         """
         SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
                f.requires_python, f.debian_packages, f.version, f.build_id, f.rebuild_requested,
-               f.published_at, f.has_provenance, r.released_at, r.yanked
+               f.published_at, f.has_provenance, f.mirrored_from, f.attestations_url,
+               coalesce(f.uploaded_at, r.released_at) AS released_at,
+               coalesce(f.yanked, r.yanked) AS yanked
           FROM files f
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version
          WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
+           AND f.missing_since IS NULL
          ORDER BY f.filename
         """,
         {"projects": list(projects)},
@@ -110,7 +113,7 @@ async def last_builds(
           FROM unnest(%(projects)s::text[]) AS named (project)
          CROSS JOIN LATERAL (
              SELECT build_id FROM builds
-              WHERE builds.project = named.project
+              WHERE builds.project = named.project AND builds.builder <> 'mirror'
               ORDER BY build_id DESC LIMIT %(limit)s
          ) last
         """,
@@ -130,7 +133,7 @@ async def latest_builds(
         db,
         """
         SELECT build_id FROM builds
-         WHERE %(outcome)s::text IS NULL OR outcome = %(outcome)s
+         WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s) AND builder <> 'mirror'
          ORDER BY ended_at DESC LIMIT %(limit)s
         """,
         {"limit": limit, "outcome": outcome and str(outcome)},

@@ -124,6 +124,10 @@ _TARGET_STATUS_SQL = """
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
            ) AS python_allowed,
            good.filename AS covered_by, theirs.filename AS upstream_wheel,
+           coalesce(good.is_mirrored, false) AS is_mirrored,
+           mirror.filename IS NOT NULL AS to_be_mirrored,
+           coalesce(mirror.problem, '') AS mirror_problem,
+           coalesce(mirror.refused, false) AS mirror_refused,
            coalesce(good.build_id <> b.build_id, false) AS built_for_other_target,
            coalesce(good.without_compiler, taken.without_compiler, false) AS without_compiler,
            CASE WHEN good.filename IS NULL AND taken.is_loadable
@@ -156,11 +160,11 @@ _TARGET_STATUS_SQL = """
       LEFT JOIN LATERAL (
           SELECT * FROM builds
            WHERE builds.project = r.project AND builds.version = r.version
-             AND builds.target = t.target
+             AND builds.target = t.target AND builds.builder <> 'mirror'
            ORDER BY build_id DESC LIMIT 1
       ) b ON true
       LEFT JOIN LATERAL (
-          SELECT c.filename, c.build_id, c.without_compiler FROM covering_files c
+          SELECT c.filename, c.build_id, c.without_compiler, c.is_mirrored FROM covering_files c
            WHERE c.project = r.project AND c.version = r.version AND c.target = t.target
            ORDER BY c.tag_rank, c.build_tag DESC, c.filename LIMIT 1
       ) good ON true
@@ -174,6 +178,11 @@ _TARGET_STATUS_SQL = """
            WHERE u.project = r.project AND u.version = r.version AND u.target = t.target
            ORDER BY u.tag_rank, u.filename LIMIT 1
       ) theirs ON true
+      LEFT JOIN LATERAL (
+          SELECT m.filename, m.problem, m.refused FROM wheels_to_mirror m
+           WHERE m.project = r.project AND m.version = r.version AND m.filename = theirs.filename
+           LIMIT 1
+      ) mirror ON true
       LEFT JOIN LATERAL (
           SELECT s.version, s.reason FROM target_skips s
            WHERE s.project = r.project AND s.target = t.target AND s.version IN ('', r.version)

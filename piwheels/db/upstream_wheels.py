@@ -1,16 +1,28 @@
-"""Wheels of the upstream index that make builds unnecessary (policy `missing`)."""
+"""Wheels of the upstream index that make builds unnecessary (policies `missing` and `mirror`)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional, transpose_rows
+from piwheels.db.rows import to_parameters
 from piwheels.db.target_queries import add_compatibility, add_specifiers
 from piwheels.model import CompatibilityRules, Struct, UpstreamWheelPolicy, WheelCompatibility
 
 #: Whether wheels of upstream count, as the stored ones were chosen.
 _POLICY_KEY = "upstream/wheels"
+
+
+class MirrorSource(Struct, frozen=True, kw_only=True):
+    """Where a wheel is mirrored from, and what its page says of it."""
+
+    url: str
+    sha256: str  # "" if the page gives none
+    size_bytes: int | None  # None if the page gives none
+    uploaded_at: datetime | None  # None if the page gives none
+    attestations_url: str  # PEP 740; "" for none
 
 
 class UpstreamWheel(Struct, frozen=True, kw_only=True):
@@ -21,6 +33,17 @@ class UpstreamWheel(Struct, frozen=True, kw_only=True):
     filename: str
     compatibility: WheelCompatibility
     requires_python: str
+    source: MirrorSource | None = None  # None: it is not mirrored
+
+
+class ListedWheel(Struct, frozen=True, kw_only=True):
+    """A wheel of any kind, as its project's page lists it now."""
+
+    filename: str
+    sha256: str  # "" if the page gives none
+    yanked: str | None
+    uploaded_at: datetime | None
+    attestations_url: str
 
 
 class WheelChanges(Struct, frozen=True, kw_only=True):
@@ -57,7 +80,9 @@ async def store_upstream_wheels(
         for wheel in wheels
     ]
     removed = await _delete_others(db, projects, rows)
-    return WheelChanges(added=await _insert(db, rows) if rows else 0, removed=removed)
+    added = await _insert(db, rows) if rows else 0
+    await _store_sources(db, projects, wheels)
+    return WheelChanges(added=added, removed=removed)
 
 
 async def _of_known_releases(
@@ -117,6 +142,39 @@ async def _insert(db: Database, rows: Sequence[dict[str, Any]]) -> int:
             ON CONFLICT DO NOTHING
         """,
         transpose_rows(rows),
+    )
+
+
+async def _store_sources(
+    db: Database, projects: Sequence[str], wheels: Sequence[UpstreamWheel]
+) -> None:
+    """Make these the wheels to mirror; one with other content is looked at again."""
+    mirrored = [wheel for wheel in wheels if wheel.source is not None]
+    await db.execute(
+        """
+        DELETE FROM wheels_to_mirror
+         WHERE project = ANY (%(projects)s) AND filename <> ALL (%(filenames)s)
+        """,
+        {"projects": list(projects), "filenames": [wheel.filename for wheel in mirrored]},
+    )
+    if not mirrored:
+        return
+    await db.execute(
+        """
+        INSERT INTO wheels_to_mirror AS old (project, version, filename, url, sha256, size_bytes,
+                                             uploaded_at, attestations_url)
+        SELECT * FROM unnest(%(project)s::text[], %(version)s::text[], %(filename)s::text[],
+                             %(url)s::text[], %(sha256)s::text[], %(size_bytes)s::bigint[],
+                             %(uploaded_at)s::timestamptz[], %(attestations_url)s::text[])
+            ON CONFLICT (project, version, filename) DO UPDATE
+           SET url = excluded.url, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,
+               uploaded_at = excluded.uploaded_at, attestations_url = excluded.attestations_url,
+               next_check_at = now(), attempts = 0, problem = '', refused = false
+         WHERE (old.url, old.sha256, old.size_bytes, old.attestations_url)
+               IS DISTINCT FROM (excluded.url, excluded.sha256, excluded.size_bytes,
+                                 excluded.attestations_url)
+        """,
+        transpose_rows([to_parameters(wheel, wheel.source) for wheel in mirrored if wheel.source]),
     )
 
 

@@ -4,8 +4,8 @@ Pure functions with deterministic output: a page has no timestamp of its writing
 rewritten only when its content changes. Text of packages is untrusted.
 
 Sources: PEP 503 (HTML), 592 (yank), 629 (version), 658 and 714 (metadata), 691 (JSON), 700
-(sizes, times, versions), 792 (status). URLs are relative, so that the web root can be served
-under any prefix.
+(sizes, times, versions), 740 (attestations, of mirrored wheels alone), 792 (status). URLs are
+relative, so that the web root can be served under any prefix.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class _Hashes(msgspec.Struct, frozen=True):
 
 
 class _FileJson(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A file of PEP 691, with 700 and 714."""
+    """A file of PEP 691, with 700, 714 and 740."""
 
     filename: str
     url: str
@@ -49,6 +49,7 @@ class _FileJson(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     # Not `dist-info-metadata` too: pip 22.3 to 23.0, as in Debian 12, fail on it (PEP 714).
     core_metadata: _Hashes
     requires_python: str | msgspec.UnsetType = msgspec.UNSET
+    provenance: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def content_marker(page: IndexPage) -> bytes:
@@ -103,10 +104,12 @@ def _link(file: IndexEntry) -> str:
     metadata = f"sha256={_escape_hash(file.metadata_sha256)}"
     requires = _attribute("data-requires-python", file.requires_python or None)
     yanked = _attribute("data-yanked", file.yanked)
+    attested = _attribute("data-provenance", file.attestations_url or None)
     # pip before 23.2 reads only the misnamed attribute (PEP 714).
     return (
-        f'<a href="../../packages/{sha256[:2]}/{sha256}/{name}#sha256={sha256}"{requires}{yanked} '
-        f'data-core-metadata="{metadata}" data-dist-info-metadata="{metadata}">{name}</a><br>\n'
+        f'<a href="../../packages/{sha256[:2]}/{sha256}/{name}#sha256={sha256}"'
+        f'{requires}{yanked}{attested} data-core-metadata="{metadata}" '
+        f'data-dist-info-metadata="{metadata}">{name}</a><br>\n'
     )
 
 
@@ -145,6 +148,7 @@ def _file_json(file: IndexEntry) -> _FileJson:
         yanked=file.yanked or file.yanked is not None,
         core_metadata=_Hashes(file.metadata_sha256),
         requires_python=file.requires_python or msgspec.UNSET,
+        provenance=file.attestations_url or msgspec.UNSET,
     )
 
 

@@ -215,8 +215,7 @@ class SimpleIndex:
         if bypass_caches:
             headers |= {"Cache-Control": "no-cache", "Pragma": "no-cache"}
         async with self._response(url, headers) as response:
-            if response.status_code in _MISSING_STATUSES:
-                raise MissingFileError(f"{redact_url(url)} is no longer on the index")
+            _raise_if_missing(response, url)
             _raise_for_status(response, url)
             with _temporary_file(destination) as (file, temporary):
                 size, checks = 0, _hashers(sha256, digest)
@@ -236,6 +235,46 @@ class SimpleIndex:
                 temporary.chmod(0o644)
                 temporary.replace(destination)
         return FetchedFile(size_bytes=size, sha256=checks["sha256"][0].hexdigest())
+
+    async def fetch_resumable(
+        self, url: str, sha256: str, partial: Path, *, limit_bytes: int
+    ) -> None:
+        """Download a file, going on after the bytes that an earlier call left in `partial`.
+
+        Args:
+            url: from a page of this index.
+            sha256: the expected hash.
+            partial: the path of the file; its directory must exist. Another file is removed.
+            limit_bytes: the maximum size.
+
+        Raises:
+            TransientError, MissingFileError, DigestError, FileTooLargeError, RejectedError: as
+                `fetch`.
+        """
+        there = partial.stat().st_size if partial.exists() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if there:
+            headers["Range"] = f"bytes={there}-"
+        async with self._response(url, headers) as response:
+            _raise_if_missing(response, url)
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                partial.unlink()
+                raise TransientError(f"{redact_url(url)} has fewer bytes than were there before")
+            if not _continues(response, there):
+                _raise_for_status(response, url)
+                partial.unlink(missing_ok=True)
+            with AppendFile(partial) as file:
+                async for chunk in response.aiter_raw(_CHUNK_BYTES):
+                    if file.size_bytes + len(chunk) > limit_bytes:
+                        raise FileTooLargeError(_too_large(url, limit_bytes))
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(file.sync)
+        found = await asyncio.to_thread(_file_sha256, partial)
+        if found != sha256:
+            partial.unlink()
+            raise DigestError(
+                f"{redact_url(url)} has sha256 {found}, the index lists {sha256}", found
+            )
 
     async def read_tail(self, url: str, length_bytes: int) -> bytes:
         """The last bytes of a file, unverified; the whole file if it is shorter.
@@ -329,6 +368,11 @@ def _load_ssl_context(bundle: str, cert_file: str, cert_dir: str) -> ssl.SSLCont
     return context
 
 
+def _raise_if_missing(response: httpx.Response, url: str) -> None:
+    if response.status_code in _MISSING_STATUSES:
+        raise MissingFileError(f"{redact_url(url)} is no longer on the index")
+
+
 def _raise_for_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if status == httpx.codes.OK:
@@ -382,6 +426,17 @@ def _retry_after_s(response: httpx.Response) -> float:
         except (ValueError, TypeError, OverflowError):  # not a date, or one without a time zone
             return 0.0
     return min(max(asked_s, 0.0), _MAX_RETRY_AFTER_S)
+
+
+def _continues(response: httpx.Response, there: int) -> bool:
+    """Whether a response has the bytes that follow those that are there (RFC 9110, 14.4)."""
+    is_part = response.status_code == httpx.codes.PARTIAL_CONTENT
+    return is_part and response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _media_type(response: httpx.Response) -> str:

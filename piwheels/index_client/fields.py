@@ -143,6 +143,16 @@ def parse_metadata_sha256(offered: object) -> str:
     return str(value).strip().lower() if is_digest("sha256", value) else ""
 
 
+def parse_attestations_url(url: object) -> str:
+    """The absolute URL of a file's attestations (PEP 740); "" if there is none."""
+    if url is None or url == "":
+        return ""
+    try:
+        return clean_url(parse_url(url, ""))
+    except InvalidFieldError:
+        raise InvalidFieldError("its provenance is not an absolute url") from None
+
+
 def parse_yanked(reason: object) -> str | None:
     """None is not yanked; what is not a text is a yank without a reason."""
     if reason is None:

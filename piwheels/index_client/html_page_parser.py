@@ -107,6 +107,7 @@ def _entries(parser: _LinkParser, url: str) -> Iterator[RawEntry]:
             requires_python=attributes.get("data-requires-python"),
             yanked=attributes["data-yanked"] or "" if "data-yanked" in attributes else None,
             core_metadata={algorithm: digest},
+            attestations_url=attributes.get("data-provenance"),
         )
 
 

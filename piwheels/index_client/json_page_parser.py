@@ -72,4 +72,5 @@ def _entries(files: list[Any], url: str) -> Iterator[RawEntry | str]:
             core_metadata=first_present(
                 entry.get("core-metadata"), entry.get("dist-info-metadata")
             ),
+            attestations_url=entry.get("provenance"),
         )

@@ -22,6 +22,7 @@ class IndexFile(Struct, frozen=True, kw_only=True):
     uploaded_at: datetime | None = None  # PEP 700 upload-time
     yanked: str | None = None  # PEP 592: None is not yanked, "" is yanked without a reason
     metadata_sha256: str = ""  # PEP 714 core-metadata; "" if none with a sha256 is offered
+    attestations_url: str = ""  # PEP 740; "" for none
 
 
 class ProjectPage(Struct, frozen=True, kw_only=True):

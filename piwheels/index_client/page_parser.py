@@ -164,6 +164,9 @@ class _PageValidator:
             uploaded_at=self._valid(entry, fields.parse_upload_time, entry.upload_time, None),
             yanked=fields.parse_yanked(entry.yanked),
             metadata_sha256=fields.parse_metadata_sha256(entry.core_metadata),
+            attestations_url=self._valid(
+                entry, fields.parse_attestations_url, entry.attestations_url, ""
+            ),
         )
 
     def _identify(self, entry: RawEntry, url: SplitResult) -> FileIdentity | None:

@@ -25,6 +25,7 @@ class RawEntry:
     upload_time: object = None
     yanked: object = None  # None is not yanked
     core_metadata: object = None
+    attestations_url: object = None  # PEP 740
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

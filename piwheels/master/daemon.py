@@ -42,6 +42,7 @@ from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.master.statement_fill import StatementFill
+from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import UpstreamWheelPolicy, projection
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import CONTROL_DOMAIN, MASTER, KeyStore, Role
@@ -188,6 +189,7 @@ class _Master:
         sockets = await self._bind_sockets(stack)
         await self._open_scheduler(stack, sockets)
         await self._open_publishers(stack)
+        await self._open_mirror(stack)
         await self._open_watches(stack)
         await self._open_status(stack)
         series_db = await self._connect(stack, "series")
@@ -278,6 +280,22 @@ class _Master:
         )
         bucket_db = await self._connect(stack, "bucket")
         self._bucket = await open_follower(bucket_db, self._webroot, self._config)
+
+    async def _open_mirror(self, stack: AsyncExitStack) -> None:
+        """Create what publishes wheels of the upstream."""
+        upstream, db = self._config.upstream, await self._connect(stack, "mirror")
+        self._mirror = UpstreamMirror(
+            db=db,
+            index=self._index,
+            rules=self._rules,
+            publisher=WheelPublisher(db, self._webroot),
+            folder=self._config.master.spool_dir / "mirror",
+            limits=MirrorLimits(
+                max_wheel_bytes=upstream.mirror_max_wheel_mb << 20,
+                min_free_bytes=upstream.mirror_min_free_disk_mb << 20,
+            ),
+            record=EventPublisher(db, self._event_bus).record,
+        )
 
     def _site(self) -> Site:
         # pip's own index is usually PyPI or a mirror of it.
@@ -375,6 +393,7 @@ class _Master:
             group.create_task(self._upstream_sync.run())
             group.create_task(self._retention.run())
             group.create_task(self._statement_fill.run())
+            group.create_task(self._mirror.run())
             group.create_task(self._daily_retention.run())
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 _BATCH_ROWS = 50
 #: Each batch has pages written again, and all of a large farm's must not come at once.
 _PAUSE_S = 1.0
-#: Who is named in place of a builder where nobody knows how the wheel was built.
-_OTHER_MAKERS = (imported_wheels.IMPORT, imported_wheels.RESTORE)
 
 
 @dataclass(slots=True)
@@ -42,7 +40,7 @@ class StatementFill:
             return
         written, after = 0, ""
         while batch := await statements.wheels_without_statement(
-            self.db, after, _BATCH_ROWS, other_makers=_OTHER_MAKERS
+            self.db, after, _BATCH_ROWS, other_makers=imported_wheels.OTHER_MAKERS
         ):
             after = batch[-1].filename
             try:

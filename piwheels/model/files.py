@@ -31,6 +31,9 @@ class WheelFile(DistributionFile, frozen=True, kw_only=True):
     compatibility: WheelCompatibility
     debian_packages: tuple[str, ...] = ()  # Debian packages that its ELF files need
     has_provenance: bool = False  # a statement of how it was built is beside it
+    mirrored_from: str | None = None  # the file on the upstream index; None: it is no mirrored one
+    uploaded_at: datetime | None = None  # of a mirrored one, to the upstream; None: unknown
+    attestations_url: str = ""  # of a mirrored one, on the upstream index (PEP 740)
 
     @property
     def build_tag(self) -> int:
@@ -42,8 +45,10 @@ class IndexEntry(DistributionFile, frozen=True, kw_only=True):
     """A wheel as its project's index page lists it: only what changes that page."""
 
     version: str
-    released_at: datetime  # of the upstream release (PEP 700 upload-time)
+    #: Of the upstream release, or of the mirrored file (PEP 700 upload-time).
+    released_at: datetime
     yanked: str | None  # PEP 592
+    attestations_url: str = ""  # of a mirrored wheel (PEP 740); "" for none
 
 
 class FileSummary(IndexEntry, frozen=True, kw_only=True):
@@ -55,6 +60,7 @@ class FileSummary(IndexEntry, frozen=True, kw_only=True):
     build_id: int
     has_provenance: bool = False  # a statement of how it was built is beside it
     rebuild_requested: bool
+    mirrored_from: str | None = None  # the file on the upstream index; None: it is no mirrored one
     published_at: datetime
 
 

@@ -44,6 +44,7 @@ class UpstreamWheelPolicy(StrEnum):
 
     BUILD = "build"  # nothing: every target is built
     MISSING = "missing"  # nothing is built for a target that one of them covers
+    MIRROR = "mirror"  # the same, and these are published here as they are
 
 
 class PageCheckResult(StrEnum):

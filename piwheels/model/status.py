@@ -82,6 +82,10 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     covered_by: str | None  # a file that installers accept there, and that loads
     to_be_rebuilt: str | None  # such a file that is to be rebuilt
     upstream_wheel: str | None = None  # a wheel of upstream because of which none is built here
+    is_mirrored: bool = False  # covered_by is a wheel of upstream, as it is
+    to_be_mirrored: bool = False  # upstream_wheel is to be published here
+    mirror_problem: str = ""  # why it is not yet
+    mirror_refused: bool = False  # and never will be
     queued: bool
     jobs_ahead: JobsAhead = JobsAhead()  # that builders of this target take before its job
     expected: ExpectedWait | None = None  # until a queued job starts; None: unknown

@@ -35,6 +35,7 @@ def target_status(
         cause=None if covered else target.last_cause,
         next_step=_next_step(target, known.state),
         built_for_target=covered
+        and not target.is_mirrored
         and target.last_outcome is Outcome.BUILT
         and not target.built_for_other_target,
     )
@@ -51,19 +52,33 @@ def _classify(
         detail = f"Requires-Python is {release.requires_python}"
         return make_status(facts, release, State.EXCLUDED, text, detail=detail)
     if target.covered_by is not None:
-        text = f"{target.covered_by} is published and installs there"
+        mirrored = ", mirrored from the upstream index," if target.is_mirrored else ""
+        text = f"{target.covered_by}{mirrored} is published and installs there"
         return make_status(facts, release, State.COVERED, text, detail=target.covered_by)
     if target.upstream_wheel is not None and target.claimed_by is None:
         name = target.upstream_wheel
+        text = f"upstream has {name}, which covers it: nothing is built, {_mirror_text(target)}"
+        policy = "mirror" if target.to_be_mirrored else "missing"
         whose = "project" if facts.upstream_wheel_policy else "farm"
-        text = (
-            f"upstream has {name}, which covers it: nothing is built, installers take that one "
-            f"(policy missing, set for the {whose})"
-        )
+        text += f" (policy {policy}, set for the {whose})"
         return make_status(facts, release, State.UPSTREAM_WHEEL, text, detail=name)
     if skipped := _skip_state(facts, release, target):
         return skipped
     return _unpublished_state(facts, release, target, context)
+
+
+def _mirror_text(target: TargetStatusRow) -> str:
+    """Where installers get the upstream wheel that covers a target."""
+    if not target.to_be_mirrored:
+        return "installers take that one"
+    if target.mirror_refused:
+        return (
+            "installers take that one from the upstream, because it is not mirrored here: "
+            f"{target.mirror_problem}"
+        )
+    if target.mirror_problem:
+        return f"it is to be mirrored here, and could not be yet: {target.mirror_problem}"
+    return "it is to be mirrored here"
 
 
 def _skip_state(

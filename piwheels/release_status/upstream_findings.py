@@ -47,6 +47,8 @@ def policy_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
             effect = "every target is built, whatever wheels the upstream has"
         case UpstreamWheelPolicy.MISSING:
             effect = "nothing is built for a target that a wheel of the upstream covers"
+        case UpstreamWheelPolicy.MIRROR:
+            effect = "a wheel of the upstream that covers a target is published here as it is"
     return ReleaseStatus(
         project=facts.project,
         state=State.UPSTREAM,

@@ -14,6 +14,9 @@ DISCONNECTED = "disconnected"
 UNKNOWN_KEY = "this builder's key is not authorized on the master"
 KEYS_UNREADABLE = "the master cannot read or write its keys now, and says why in its log: try again"
 
+# Why a wheel of the upstream is not published here under its own name.
+NAME_IS_TAKEN = "its name stands for another file here, which stays"
+
 # For the log, with the sender's key.
 UNHANDLED_MESSAGE = "a message of %s could not be handled"
 

@@ -23,6 +23,7 @@ from piwheels.db.project_metadata import store_metadata
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, WheelFile, build_tag_number, projection
 from piwheels.provenance.statement import BuildFacts, Subject
+from piwheels.scheduler import reasons
 from piwheels.webroot import Webroot, install_file
 from piwheels.wheel.inspect import WheelInfo, check_matches_job, manylinux_platform
 from piwheels.wheel.isolated_read import number_wheel, read_wheel, retag_wheel
@@ -111,14 +112,36 @@ class WheelPublisher:
         path, facts = await self._retag_manylinux(path, facts, target)
         async with self._lock:
             path, facts = await self._pick_unique_name(path, facts)
-            # The same file may be waiting for its deletion.
-            await file_deletions.reserve_install(
-                self.db, facts.filename, facts.sha256, facts.project
-            )
-            has_provenance = await asyncio.to_thread(self._install_files, facts, path, build)
-        await store_metadata(self.db, facts.project, facts.version, facts.about)
+            has_provenance = await self._install_reserved(facts, path, build)
         packages = tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies))
         return projection(WheelFile, facts, debian_packages=packages, has_provenance=has_provenance)
+
+    async def install_unchanged(self, facts: WheelInfo, path: Path) -> WheelFile:
+        """Move a valid wheel that was made elsewhere into the web root, with its name and bytes.
+
+        Raises:
+            RejectedError: its name stands for other content here, or it would hide another wheel.
+            OSError: it cannot be stored; the web root is unchanged.
+        """
+        async with self._lock:
+            alike = await catalog.files_with_tags(
+                self.db, facts.project, facts.version, facts.compatibility.tags
+            )
+            _reject_if_hiding(facts, build_tag_number(facts.filename), alike)
+            if not await self._reserve(facts):
+                raise RejectedError(reasons.NAME_IS_TAKEN)
+            await self._install_reserved(facts, path, None)
+        return projection(WheelFile, facts)
+
+    async def _install_reserved(
+        self, facts: WheelInfo, path: Path, build: BuildFacts | None
+    ) -> bool:
+        """Install a wheel whose name is reserved; returns whether its statement is there."""
+        # The same file may be waiting for its deletion.
+        await file_deletions.reserve_install(self.db, facts.filename, facts.sha256, facts.project)
+        has_provenance = await asyncio.to_thread(self._install_files, facts, path, build)
+        await store_metadata(self.db, facts.project, facts.version, facts.about)
+        return has_provenance
 
     def _install_files(self, facts: WheelInfo, path: Path, build: BuildFacts | None) -> bool:
         """Write the wheel, then what is beside it; returns whether its statement is there."""

@@ -10,14 +10,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import audit_log, catalog, upstream, upstream_wheels
+from piwheels.db import audit_log, catalog, mirrored_wheels, upstream, upstream_wheels
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import CompatibilityRules, ProjectStatus, Release, UpstreamWheelPolicy
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.selection import is_new, upload_times
-from piwheels.upstream.wheels import counting_wheels
+from piwheels.upstream.wheels import counting_wheels, listed_wheels
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class Reconciler:
             page, await upstream_wheels.policy_of(db, project, self.wheel_policy)
         )
         changes = await upstream_wheels.store_upstream_wheels(db, [project], wheels, self.rules)
+        if (listed := listed_wheels(page)) is not None:
+            await mirrored_wheels.update_from_page(db, project, listed)
         return changed, changes.removed > 0
 
     async def _new_versions(

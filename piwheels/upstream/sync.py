@@ -172,13 +172,13 @@ async def set_wheel_policy(
 ) -> WheelChanges:
     """Give a project a policy of its own for wheels of upstream, or the farm's again (None).
 
-    With `missing`, the wheels are those that the project's page lists now.
+    With `missing` and `mirror`, the wheels are those that the project's page lists now.
 
     Raises:
         PiwheelsError: the page cannot be read, or there is no such project.
     """
     holds, wheels = policy or farm_policy, []
-    if holds is UpstreamWheelPolicy.MISSING:
+    if holds is not UpstreamWheelPolicy.BUILD:
         page = await index.project(project)
         if page is None:
             raise RejectedError(f"{index.url} has no project {project}")

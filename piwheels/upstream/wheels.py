@@ -1,10 +1,10 @@
-"""Which wheels of a project's page make builds unnecessary. Pure."""
+"""Which wheels of a project's page make builds unnecessary, and what it says of each. Pure."""
 
 from collections.abc import Iterator
 
-from piwheels.db.upstream_wheels import UpstreamWheel
+from piwheels.db.upstream_wheels import ListedWheel, MirrorSource, UpstreamWheel
 from piwheels.index_client.page import FileKind, ProjectPage
-from piwheels.model import UpstreamWheelPolicy
+from piwheels.model import ProjectStatus, UpstreamWheelPolicy, build_tag_number, projection
 from piwheels.wheel.tags import compatibility_of
 
 #: Wheels that no Linux target can use are not stored.
@@ -16,18 +16,36 @@ def counting_wheels(page: ProjectPage, policy: UpstreamWheelPolicy) -> list[Upst
     """The wheels of a page that installers take from upstream: not yanked, for Linux or any system.
 
     None with the policy `build`. Of wheels of a release with the same compatibility and
-    Requires-Python, the first by name.
+    Requires-Python, the one with the highest build number, which installers take.
     """
     found: dict[tuple[str, str, str], UpstreamWheel] = {}
     if policy is UpstreamWheelPolicy.BUILD:
         return []
-    for wheel in sorted(_usable(page), key=lambda wheel: wheel.filename):
+    usable = _usable(page, with_source=policy is UpstreamWheelPolicy.MIRROR)
+    for wheel in sorted(usable, key=lambda it: (-build_tag_number(it.filename), it.filename)):
         key = (wheel.version, wheel.compatibility.identifier, wheel.requires_python)
         found.setdefault(key, wheel)
     return list(found.values())
 
 
-def _usable(page: ProjectPage) -> Iterator[UpstreamWheel]:
+def listed_wheels(page: ProjectPage) -> list[ListedWheel] | None:
+    """What a page says of its wheels; None for that of a quarantined project, which lists none."""
+    if page.status is ProjectStatus.QUARANTINED and not page.files:
+        return None
+    return [
+        ListedWheel(
+            filename=file.filename,
+            sha256=file.sha256,
+            yanked=file.yanked,
+            uploaded_at=file.uploaded_at,
+            attestations_url=file.attestations_url,
+        )
+        for file in page.files
+        if file.kind is FileKind.WHEEL
+    ]
+
+
+def _usable(page: ProjectPage, *, with_source: bool) -> Iterator[UpstreamWheel]:
     for file in page.files:
         if file.kind is not FileKind.WHEEL or not file.version or file.yanked is not None:
             continue
@@ -40,6 +58,7 @@ def _usable(page: ProjectPage) -> Iterator[UpstreamWheel]:
             filename=file.filename,
             compatibility=compatibility,
             requires_python=file.requires_python,
+            source=projection(MirrorSource, file) if with_source else None,
         )
 
 

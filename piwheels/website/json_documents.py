@@ -42,7 +42,15 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="signed statement of how it was built (in-toto, SLSA); null: none"),
     ]
     build_id: Annotated[int, Meta(description="the build that produced it")] = field(name="build")
-    log_url: Annotated[str, Meta(description="log of that build")]
+    log_url: Annotated[
+        str | None, Meta(description="log of that build; null: it was not built here")
+    ]
+    mirrored_from: Annotated[
+        str | None, Meta(description="the same file on the upstream index; null: not mirrored")
+    ]
+    attestations_url: Annotated[
+        str | None, Meta(description="of a mirrored wheel (PEP 740); null: none")
+    ]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
     downloads: Annotated[int, Meta(description="all time")]
 
@@ -262,13 +270,15 @@ def encode(document: msgspec.Struct) -> bytes:
 
 def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
     url = f"{site.url}{filters.wheel_path(file.sha256, file.filename)}"
+    built_here = file.mirrored_from is None
     return projection(
         FileJson,
         file,
         url=url,
         metadata_url=f"{url}.metadata",
         provenance_url=f"{url}{PROVENANCE_SUFFIX}" if file.has_provenance else None,
-        log_url=f"{site.url}{filters.log_path(file.build_id)}",
+        log_url=f"{site.url}{filters.log_path(file.build_id)}" if built_here else None,
+        attestations_url=file.attestations_url or None,
         published=formatting.format_rfc3339(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),
     )

@@ -213,6 +213,8 @@ def _covered_cell(
         note = "built without a C compiler"
     elif target.build_note:
         note = target.build_note
+    elif target.is_mirrored:
+        note = "from the upstream index"
     else:
         tags = next((file.tags for file in files if file.filename == name), "")
         note = "" if made_here else tags

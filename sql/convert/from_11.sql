@@ -112,7 +112,7 @@ ALTER TABLE projects RENAME COLUMN existing TO existing_versions;
 ALTER TABLE projects RENAME COLUMN skip TO skip_reason;
 ALTER TABLE projects RENAME COLUMN pure TO is_pure;
 ALTER TABLE projects ADD COLUMN upstream_wheel_policy text
-    CHECK (upstream_wheel_policy IN ('build', 'missing'));
+    CHECK (upstream_wheel_policy IN ('build', 'missing', 'mirror'));
 ALTER TABLE projects ADD COLUMN min_memory_bytes bigint NOT NULL DEFAULT 0;
 -- Who added a project was not recorded.
 ALTER TABLE projects ADD COLUMN is_named boolean NOT NULL DEFAULT true;
@@ -157,7 +157,14 @@ ALTER TABLE files RENAME COLUMN kind TO compatibility_id;
 ALTER TABLE files RENAME COLUMN dependencies TO debian_packages;
 ALTER TABLE files RENAME COLUMN build TO build_id;
 ALTER TABLE files RENAME COLUMN superseded TO rebuild_requested;
-ALTER TABLE files ADD COLUMN has_provenance boolean NOT NULL DEFAULT false;
+ALTER TABLE files
+    ADD COLUMN has_provenance boolean NOT NULL DEFAULT false,
+    ADD COLUMN mirrored_from text,
+    ADD COLUMN uploaded_at timestamptz,
+    ADD COLUMN yanked text,
+    ADD COLUMN missing_since timestamptz,
+    ADD COLUMN attestations_url text NOT NULL DEFAULT '';
+CREATE INDEX files_mirrored ON files (project) WHERE mirrored_from IS NOT NULL;
 CREATE INDEX files_unstated ON files (filename) WHERE NOT has_provenance;
 ALTER TABLE removals RENAME TO file_deletions;
 ALTER TABLE file_deletions ADD COLUMN installing boolean NOT NULL DEFAULT false;
@@ -271,7 +278,7 @@ ALTER TABLE downloads_daily_by_dimension
     CHECK (dimension IN ('arch', 'os', 'python', 'installer'));
 
 -- Which wheels of upstream make builds unnecessary? Filled where the policy for the project's wheels
--- is `missing`; of wheels with the same compatibility and Requires-Python, one.
+-- is `missing` or `mirror`; of wheels with the same compatibility and Requires-Python, one.
 CREATE TABLE upstream_wheels (
     project          text NOT NULL,
     version          text NOT NULL,
@@ -281,6 +288,27 @@ CREATE TABLE upstream_wheels (
     PRIMARY KEY (project, version, filename),
     FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
 );
+
+-- Which of these are to be published here as they are? Filled where the policy is `mirror`. Each is
+-- looked at when next_check_at is reached: it is fetched, or it is not needed now.
+CREATE TABLE wheels_to_mirror (
+    project        text NOT NULL,
+    version        text NOT NULL,
+    filename       text NOT NULL,
+    url            text NOT NULL,
+    sha256         text NOT NULL,             -- '': the page gives none
+    size_bytes     bigint,                    -- NULL: the page gives none
+    uploaded_at    timestamptz,               -- NULL: the page gives none
+    attestations_url text NOT NULL DEFAULT '',  -- PEP 740
+    next_check_at  timestamptz NOT NULL DEFAULT now(),
+    attempts       integer NOT NULL DEFAULT 0,
+    problem        text NOT NULL DEFAULT '',  -- of the last attempt
+    refused        boolean NOT NULL DEFAULT false,  -- that problem stays
+    PRIMARY KEY (project, version, filename),
+    FOREIGN KEY (project, version, filename) REFERENCES upstream_wheels ON DELETE CASCADE
+);
+
+CREATE INDEX wheels_to_mirror_next_check ON wheels_to_mirror (next_check_at) WHERE NOT refused;
 
 -- Partitions, indexes, constraints and sequences carry the names of their tables and columns.
 DO $$

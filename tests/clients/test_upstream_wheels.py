@@ -1,4 +1,4 @@
-"""Clients of a farm with the policy `missing` install from it and from the upstream."""
+"""Clients of a farm with the policy `missing` or `mirror` install what the upstream has."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,9 @@ from piwheels.db import index_queries, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.index.index_publisher import write_pages
 from piwheels.index_client.client import SimpleIndex
+from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import BuildRequest, UpstreamWheelPolicy, WheelFile
+from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.upstream.sync import add_projects, set_wheel_policy
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import compatibility_of
@@ -18,6 +20,7 @@ from tests.clients.servers import serving
 from tests.clients.test_install import install
 from tests.db.scenario import RULES, TARGETS, complete_as_built
 from tests.fake_index import FakeIndex, fake_index
+from tests.wheel.factories import make_wheel as make_sound_wheel
 
 _SOURCE = b"this cannot be built"
 
@@ -28,7 +31,7 @@ def upstream(tmp_path: Path) -> Iterator[FakeIndex]:
     with fake_index() as index:
         for version in ("1.0", "2.0"):
             index.add("demo", f"demo-{version}.tar.gz", _SOURCE + version.encode())
-        wheel = make_wheel(tmp_path, "demo", "2.0")
+        wheel = make_sound_wheel(tmp_path, version="2.0", files={"demo.py": b"version = '2.0'\n"})
         index.add("demo", wheel.name, wheel.read_bytes())
         yield index
 
@@ -80,3 +83,46 @@ def test_what_was_not_built_is_installed_from_upstream_and_the_rest_from_the_far
     fetched = {path.rpartition("/")[2] for path, _ in upstream.requests if "/files/" in path}
     assert fetched == {"demo-2.0-py3-none-any.whl"}
     assert "demo-1.0-py3-none-any.whl" in (tmp_path / "own.log").read_text()
+
+
+async def ignore(text: str) -> None:
+    """Record no event."""
+
+
+@pytest.fixture
+async def mirrored(database: Database, upstream: FakeIndex, tmp_path: Path) -> Path:
+    """The web root of a farm with the policy `mirror`, which built nothing."""
+    webroot = Webroot(tmp_path / "mirrored")
+    webroot.root.mkdir()
+    await target_queries.add_target(database, TARGETS[1], RULES)
+    await target_queries.recompute_jobs(database)
+    mirror = UpstreamWheelPolicy.MIRROR
+    async with SimpleIndex(upstream.simple) as index:
+        await add_projects(database, index, [BuildRequest(requirement="demo")], RULES)
+        await set_wheel_policy(database, index, "demo", mirror, RULES, farm_policy=mirror)
+        await UpstreamMirror(
+            db=database,
+            index=index,
+            rules=RULES,
+            publisher=WheelPublisher(database, webroot),
+            folder=tmp_path / "spool",
+            limits=MirrorLimits(max_wheel_bytes=1 << 20, min_free_bytes=0),
+            record=ignore,
+        ).mirror_due()
+    pages = await index_queries.index_pages(database, ["demo"])
+    assert not write_pages(webroot.root, list(pages.items()))
+    return webroot.root
+
+
+@pytest.mark.parametrize("client", ["pip-newest", "uv"])
+def test_a_mirrored_wheel_is_installed_by_the_upstreams_hash(
+    client: str, mirrored: Path, upstream: FakeIndex, environments: dict[str, Path], tmp_path: Path
+) -> None:
+    (wheel,) = (entry for entry in upstream.projects["demo"] if entry["filename"].endswith("whl"))
+    locked = tmp_path / "requirements.txt"
+    locked.write_text(f"demo==2.0 --hash=sha256:{wheel['hashes']['sha256']}\n")
+    with serving("own", mirrored, tmp_path) as address:
+        options = ["--require-hashes", "--no-deps", "-r", str(locked)]
+        done = install(client, environments, f"{address}simple/", tmp_path / "t", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "t" / "demo.py").read_text() == "version = '2.0'\n"

@@ -1,15 +1,21 @@
 """A farm's database under random operations, and what its jobs ought to be."""
 
+import hashlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from piwheels.db import catalog, completed_builds, job_queue, target_queries
+from piwheels.db import catalog, completed_builds, job_queue, mirrored_wheels, target_queries
 from piwheels.db.database import Database
+from piwheels.db.mirrored_wheels import WheelToMirror
+from piwheels.db.rows import from_row
 from piwheels.db.upstream_wheels import (
+    ListedWheel,
+    MirrorSource,
     UpstreamWheel,
     policy_of,
     set_project_policy,
@@ -29,6 +35,7 @@ from piwheels.model import (
     WheelCompatibility,
     WheelFile,
 )
+from piwheels.scheduler import imported_wheels
 from piwheels.wheel.tags import PackagingRules, compatibility_of, make_target
 
 RULES = PackagingRules()
@@ -83,16 +90,24 @@ _UPSTREAM_TAGS = [
 
 
 def make_upstream_wheel(
-    project: str, version: str, tags: str, requires_python: str = ""
+    project: str, version: str, tags: str, requires_python: str = "", *, mirrored: bool = False
 ) -> UpstreamWheel:
     """A wheel that the upstream has of a release."""
     filename = f"{project}-{version}-{tags}.whl"
+    source = MirrorSource(
+        url=f"https://upstream/{filename}",
+        sha256=hashlib.sha256(filename.encode()).hexdigest(),
+        size_bytes=1,
+        uploaded_at=None,
+        attestations_url="",
+    )
     return UpstreamWheel(
         project=project,
         version=version,
         filename=filename,
         compatibility=compatibility_of(filename),
         requires_python=requires_python,
+        source=source if mirrored else None,
     )
 
 
@@ -196,6 +211,7 @@ class PublishedWheel:
     built_for: str
     rebuild_requested: bool
     without_compiler: bool
+    mirrored_from: str | None
 
     def rank(self, target: Target) -> tuple[int, int] | None:
         """How an installer ranks it, the best first; None if it does not accept it."""
@@ -237,6 +253,8 @@ def expected_targets(
     files: list[PublishedWheel],
     failures: dict[str, list[dict[str, Any]]],
     upstream: Sequence[dict[str, Any]] = (),
+    *,
+    glibcs: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
     """The coverage rules as DESIGN words them, without SQL: the oracle of these tests.
 
@@ -246,9 +264,13 @@ def expected_targets(
         files: its published wheels.
         failures: its failed builds by target.
         upstream: its wheels of the upstream that count.
+        glibcs: what the mirrored ones need, by name.
     """
     wanted, holding = set(), set()
-    one_by_one = not any(not file.rebuild_requested and not file.without_compiler for file in files)
+    one_by_one = not any(
+        not file.rebuild_requested and not file.without_compiler and file.mirrored_from is None
+        for file in files
+    )
     for active in targets:
         target = active.target
         counting = [
@@ -257,7 +279,7 @@ def expected_targets(
             if not (build["without_compiler"] and active.has_compiler)
         ]
         final = any(not build["will_retry"] for build in counting)
-        if any(_upstream_wheel_covers(wheel, target) for wheel in upstream):
+        if any(_upstream_wheel_covers(wheel, target, glibcs) for wheel in upstream):
             continue
         if not RULES.allows_python(requires_python, target) or active.is_covered(files) or final:
             continue
@@ -269,9 +291,14 @@ def expected_targets(
     return wanted
 
 
-def _upstream_wheel_covers(wheel: dict[str, Any], target: Target) -> bool:
+def _upstream_wheel_covers(
+    wheel: dict[str, Any], target: Target, glibcs: Mapping[str, str]
+) -> bool:
     compatibility = WheelCompatibility(tags=wheel["tags"], glibc=wheel["glibc"])
     accepts = RULES.tag_rank(compatibility, target) is not None
+    if (glibc := glibcs.get(wheel["filename"])) is not None:
+        own = WheelCompatibility(tags=wheel["tags"], glibc=glibc)
+        accepts = accepts and RULES.is_loadable(own, target)
     return accepts and RULES.allows_python(wheel["requires_python"], target)
 
 
@@ -293,6 +320,8 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
         "FROM files f JOIN wheel_compatibilities k USING (compatibility_id) "
         "JOIN builds b USING (build_id)"
     )
+    glibcs = {row["filename"]: row["glibc"] for row in files if row["mirrored_from"]}
+    files = [row for row in files if row["yanked"] is None and row["missing_since"] is None]
     failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
     skips = await db.rows("SELECT * FROM target_skips")
     upstream = await db.rows(
@@ -331,7 +360,9 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
         }
         targets = [active for active in every if active.target.name not in skipped]
         theirs = [row for row in upstream if (row["project"], row["version"]) == key]
-        found = expected_targets(release["requires_python"], targets, own, failures, theirs)
+        found = expected_targets(
+            release["requires_python"], targets, own, failures, theirs, glibcs=glibcs
+        )
         wanted |= {(*key, name) for name in found}
     return wanted
 
@@ -387,6 +418,8 @@ class RandomWalk:
             (1, self.presence),
             (1, self.skip_for_target),
             (2, self.upstream_wheels),
+            (2, self.mirror),
+            (1, self.take_back),
             (1, self.set_policy),
         ]
         weights = [weight for weight, _ in deeds]
@@ -451,11 +484,68 @@ class RandomWalk:
 
         await self.db.in_transaction(store)
 
+    async def mirror(self) -> None:
+        """A wheel of the upstream is published here; it may need a newer glibc than it says."""
+        rows = await self.db.rows("SELECT * FROM wheels_to_mirror ORDER BY filename")
+        if not rows:
+            return
+        wheel = from_row(
+            WheelToMirror, self.random.choice(rows), is_wanted=True, name_is_taken=False
+        )
+        target = self.random.choice(await target_queries.targets(self.db) or [TARGETS[0]])
+        number = await completed_builds.next_build_id(self.db)
+        build = imported_wheels.build_of(
+            number, wheel.project, wheel.version, target, imported_wheels.MIRROR
+        )
+        glibc = self.random.choice(["2.17", "2.39"])
+        file = WheelFile(
+            filename=wheel.filename,
+            sha256=wheel.sha256,
+            size_bytes=1,
+            metadata_sha256="0" * 64,
+            compatibility=compatibility_of(wheel.filename, glibc),
+            requires_python=self.random.choice(SPECIFIERS),
+            mirrored_from=wheel.url,
+        )
+        await catalog.reserve_filename(self.db, file.filename, file.sha256)
+        await mirrored_wheels.publish_mirrored(self.db, wheel, build, file, RULES)
+
+    async def take_back(self) -> None:
+        """A page lists some of the mirrored wheels, or says that they are yanked."""
+        project = self.random.choice(PROJECTS)
+        rows = await self.db.rows(
+            "SELECT filename, sha256 FROM files WHERE project = %(project)s ORDER BY filename",
+            {"project": project},
+        )
+        listed = [
+            ListedWheel(
+                filename=row["filename"],
+                sha256=row["sha256"],
+                yanked=self.random.choice([None, "broken"]),
+                uploaded_at=None,
+                attestations_url="",
+            )
+            for row in rows
+            if self.random.random() < 0.7
+        ]
+
+        async def store() -> None:
+            await catalog.lock_projects(self.db, [project])
+            await mirrored_wheels.update_from_page(self.db, project, listed)
+
+        await self.db.in_transaction(store)
+
     def _upstream_wheels_of(self, project: str, policy: UpstreamWheelPolicy) -> list[UpstreamWheel]:
         if policy is UpstreamWheelPolicy.BUILD:
             return []
         return [
-            make_upstream_wheel(project, version, tags, self.random.choice(SPECIFIERS))
+            make_upstream_wheel(
+                project,
+                version,
+                tags,
+                self.random.choice(SPECIFIERS),
+                mirrored=policy is UpstreamWheelPolicy.MIRROR,
+            )
             for version in self.random.sample(VERSIONS, self.random.randint(0, 2))
             for tags in self.random.sample(_UPSTREAM_TAGS, self.random.randint(1, 2))
         ]

@@ -168,6 +168,23 @@ def test_the_page_and_the_json_have_the_recipes_of_a_project() -> None:
     assert second["learned_at"] == "2026-11-25T16:40:00Z"
 
 
+def test_a_mirrored_wheel_is_shown_as_the_upstreams_without_a_log() -> None:
+    origin, attestations = "https://upstream.example/demo.whl", "https://upstream.example/attested"
+    wheel = a_wheel(mirrored_from=origin, attestations_url=attestations)
+    target = a_target(CP311, covered_by=wheel.filename, is_mirrored=True)
+    content = a_project(a_release("1.0", target), files=(wheel,))
+    rendered = render_project(SITE, content)
+    reader = page(content)
+    assert "from the upstream index, as it is" in reader.text
+    assert "build log" not in reader.text
+    assert {origin, attestations} <= set(reader.links())
+    document = json.loads(rendered["v1.json"])
+    (file,) = document["releases"][0]["files"]
+    assert (file["mirrored_from"], file["attestations_url"]) == (origin, attestations)
+    assert file["log_url"] is None
+    assert file["provenance_url"] is None
+
+
 def test_a_project_without_recipes_shows_none() -> None:
     assert "Recipe" not in page(built_project()).text
 

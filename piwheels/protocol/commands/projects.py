@@ -282,9 +282,11 @@ POLICY = CommandDefinition(
     message=SetWheelPolicy,
     summary="Set whether a project is built also where an upstream wheel covers a target.",
     details="`build` builds every target; `missing` builds only targets that no wheel of the "
-    "upstream covers, because installers take that wheel from there; `default` is the farm's "
-    "setting `upstream.wheels`. `piw explain PROJECT` tells which policy holds.",
-    examples=("piw policy numpy missing", "piw policy numpy default"),
+    "upstream covers, because installers take that wheel from there; `mirror` does the same and "
+    "publishes that wheel here as it is; `default` is the farm's setting `upstream.wheels`. Wheels "
+    "that were mirrored stay when the policy changes. `piw explain PROJECT` tells which policy "
+    "holds.",
+    examples=("piw policy numpy mirror", "piw policy numpy default"),
     parameters=(
         Parameter("project", Kind.PROJECT),
         Parameter("policy", Kind.CHOICE, choices=(*map(str, UpstreamWheelPolicy), _FARM_POLICY)),

@@ -1,0 +1,197 @@
+"""Publishes wheels of the upstream index here as they are (policy `mirror`).
+
+A few are fetched at the same time, each into a folder of the spool that is named by its hash: an
+interrupted download goes on where it stopped. They are read in a bounded process like those of
+builders, keep their names and bytes, and get no statement of how they were built.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from piwheels.db import completed_builds, mirrored_wheels
+from piwheels.db.database import Database
+from piwheels.db.mirrored_wheels import WheelToMirror
+from piwheels.errors import PiwheelsError, RejectedError, TransientError
+from piwheels.formatting import format_size
+from piwheels.index_client.client import FileTooLargeError, SimpleIndex
+from piwheels.model import CompatibilityRules, projection
+from piwheels.scheduler import imported_wheels, reasons
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 10.0
+_BATCH_ROWS = 100
+_MAX_CONCURRENT = 2
+#: An attempt that takes longer ends, and the next one goes on from there.
+_FETCH_TIMEOUT_S = 3600.0
+_FIRST_DELAY_S = 60.0
+_MAX_DELAY_S = 86400.0
+_MAX_DOUBLINGS = 20
+_MAX_PROBLEM_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorLimits:
+    """max_wheel_bytes, min_free_bytes: as the settings `upstream.mirror_*` say."""
+
+    max_wheel_bytes: int
+    min_free_bytes: int
+    interval_s: float = _INTERVAL_S
+    first_delay_s: float = _FIRST_DELAY_S
+
+
+@dataclass(slots=True)
+class UpstreamMirror:
+    """The service that mirrors wheels.
+
+    folder: where they are while they are fetched.
+    record: adds an event.
+    """
+
+    db: Database
+    index: SimpleIndex
+    rules: CompatibilityRules
+    publisher: WheelPublisher
+    folder: Path
+    limits: MirrorLimits
+    record: Callable[[str], Awaitable[None]]
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT))
+    _is_waiting: bool = False
+
+    async def run(self) -> None:
+        """Mirror what is listed, until canceled."""
+        await self._remove_leftovers()
+        while True:
+            if not await self.mirror_due():
+                await asyncio.sleep(self.limits.interval_s)
+
+    async def mirror_due(self) -> bool:
+        """Look at the wheels that are due; returns whether more may be."""
+        due = await mirrored_wheels.due_wheels(self.db, _BATCH_ROWS)
+        if unneeded := [wheel for wheel in due if not wheel.is_wanted]:
+            await mirrored_wheels.postpone_unneeded(self.db, unneeded)
+        wanted = [wheel for wheel in due if wheel.is_wanted]
+        if wanted and not await self._has_space():
+            return False
+        async with asyncio.TaskGroup() as group:
+            for wheel in wanted:
+                group.create_task(self._mirror(wheel))
+        return len(due) == _BATCH_ROWS
+
+    async def _has_space(self) -> bool:
+        """Whether the web root's disk has space; what changes is recorded."""
+        root = self.publisher.webroot.root
+        try:
+            free = (await asyncio.to_thread(shutil.disk_usage, root)).free
+        except OSError as error:
+            log.warning("no wheels are mirrored: %s: %s", root, error.strerror)
+            return False
+        is_short = free < self.limits.min_free_bytes
+        if is_short and not self._is_waiting:
+            limit = format_size(self.limits.min_free_bytes)
+            await self.record(
+                f"no wheels are mirrored: the web root's disk has {format_size(free)} free, less "
+                f"than {limit} (upstream.mirror_min_free_disk_mb)"
+            )
+        elif self._is_waiting and not is_short:
+            await self.record("wheels are mirrored again: the web root's disk has space")
+        self._is_waiting = is_short
+        return not is_short
+
+    async def _mirror(self, wheel: WheelToMirror) -> None:
+        async with self._slots:
+            try:
+                await self._fetch_and_publish(wheel)
+            except _RefusedError as error:
+                await self._record_problem(wheel, str(error), None)
+            except OSError as error:
+                text = f"it cannot be stored now: {error.strerror or error}"
+                await self._record_problem(wheel, text, self._delay_s(wheel))
+            except PiwheelsError as error:
+                asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
+                delay_s = max(asked_s, self._delay_s(wheel))
+                if isinstance(error, FileTooLargeError):  # the setting may be raised
+                    delay_s = _MAX_DELAY_S
+                await self._record_problem(wheel, str(error), delay_s)
+
+    async def _fetch_and_publish(self, wheel: WheelToMirror) -> None:
+        if not wheel.sha256:
+            raise _RefusedError("the upstream index gives no sha256 of it")
+        if wheel.name_is_taken:
+            raise _RefusedError(reasons.NAME_IS_TAKEN)
+        limit = self.limits.max_wheel_bytes
+        if (wheel.size_bytes or 0) > limit:
+            raise FileTooLargeError(_too_large(limit))
+        folder = self.folder / wheel.sha256
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        partial = folder / f"{wheel.filename}.part"
+        try:
+            async with asyncio.timeout(_FETCH_TIMEOUT_S):
+                await self.index.fetch_resumable(
+                    wheel.url, wheel.sha256, partial, limit_bytes=wheel.size_bytes or limit
+                )
+        except TimeoutError:
+            raise TransientError(
+                f"the download was not complete after {_FETCH_TIMEOUT_S / 3600:.0f} h; it goes on"
+            ) from None
+        await self._publish(wheel, partial.rename(folder / wheel.filename))
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _publish(self, wheel: WheelToMirror, path: Path) -> None:
+        try:
+            facts = await self.publisher.inspect(path)
+            if (facts.project, facts.version) != (wheel.project, wheel.version):
+                raise RejectedError(f"it is a wheel of {facts.project} {facts.version}")
+            target = await imported_wheels.first_compatible_target(self.db, self.rules, facts)
+            made = await self.publisher.install_unchanged(facts, path)
+        except RejectedError as error:
+            await asyncio.to_thread(shutil.rmtree, path.parent, ignore_errors=True)
+            raise _RefusedError(str(error)) from None
+        file = projection(
+            type(made),
+            made,
+            mirrored_from=wheel.url,
+            uploaded_at=wheel.uploaded_at,
+            attestations_url=wheel.attestations_url,
+        )
+        build = imported_wheels.build_of(
+            await completed_builds.next_build_id(self.db),
+            *(wheel.project, wheel.version, target, imported_wheels.MIRROR),
+        )
+        if await mirrored_wheels.publish_mirrored(self.db, wheel, build, file, self.rules):
+            log.info("mirrored %s", wheel.filename)
+
+    def _delay_s(self, wheel: WheelToMirror) -> float:
+        doublings = min(wheel.attempts, _MAX_DOUBLINGS)
+        return min(self.limits.first_delay_s * 2.0**doublings, _MAX_DELAY_S)
+
+    async def _record_problem(self, wheel: WheelToMirror, text: str, delay_s: float | None) -> None:
+        text = text[:_MAX_PROBLEM_CHARS]
+        if delay_s is None:
+            await self.record(f"{wheel.filename} of the upstream is not mirrored: {text}")
+        else:
+            log.info("%s is not mirrored now: %s", wheel.filename, text)
+        await mirrored_wheels.record_problem(self.db, wheel, text, delay_s=delay_s)
+
+    async def _remove_leftovers(self) -> None:
+        """Remove what an earlier master fetched of wheels that are not to be mirrored any more."""
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return
+        kept = await mirrored_wheels.hashes_to_mirror(self.db, names)
+        for name in set(names) - kept:
+            await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
+
+
+class _RefusedError(RejectedError):
+    """A wheel that is never mirrored."""
+
+
+def _too_large(limit_bytes: int) -> str:
+    return f"it is larger than {format_size(limit_bytes)} (upstream.mirror_max_wheel_mb)"
