@@ -431,6 +431,36 @@ CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_proje
 -- Which job does a builder have?
 CREATE INDEX jobs_claimed ON jobs (claimed_by) WHERE claimed_by IS NOT NULL;
 
+-- Which published wheels are, or were, built again to be compared? (`piw reproduce`)
+--
+-- result is as in model.ReproductionResult, comparison as in db.reproductions. attempts are builds
+-- of which no result came. Nothing else of the farm depends on these rows, except pages.
+CREATE TABLE reproductions (
+    reproduction_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    filename        text NOT NULL REFERENCES files ON DELETE CASCADE,
+    project         text NOT NULL,
+    target          text NOT NULL,             -- that the wheel was built for
+    asked_by        text NOT NULL,             -- '': the farm chose it, for an idle time
+    asked_at        timestamptz NOT NULL DEFAULT now(),
+    claimed_by      text,                      -- the builder that builds it now
+    build_id        bigint,                    -- the number of that build
+    started_at      timestamptz,
+    attempts        integer NOT NULL DEFAULT 0,
+    ended_at        timestamptz,
+    builder         text NOT NULL DEFAULT '',  -- that built it at last
+    result          text NOT NULL DEFAULT 'pending' CHECK (result IN (
+                        'pending', 'same', 'same-contents', 'differs', 'failed')),
+    reason          text NOT NULL DEFAULT '',  -- why it failed
+    comparison      jsonb NOT NULL DEFAULT '{}',
+    CHECK ((result = 'pending') = (ended_at IS NULL)),
+    CHECK (claimed_by IS NULL OR ended_at IS NULL)
+);
+
+-- Which are open? Of each wheel one at most.
+CREATE UNIQUE INDEX reproductions_open ON reproductions (filename) WHERE ended_at IS NULL;
+CREATE INDEX reproductions_file ON reproductions (filename, reproduction_id);
+CREATE INDEX reproductions_project ON reproductions (project);
+
 -- How long was the queue, every few minutes?
 CREATE TABLE queue_length_samples (
     at      timestamptz NOT NULL,
@@ -1366,6 +1396,9 @@ CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER builds_updated_pages AFTER UPDATE ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER reproductions_updated_pages AFTER UPDATE ON reproductions
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
 CREATE TRIGGER upstream_wheels_inserted_pages AFTER INSERT ON upstream_wheels

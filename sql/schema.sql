@@ -7,6 +7,7 @@ CREATE SEQUENCE build_ids
 CREATE SEQUENCE events_event_id_seq
 CREATE SEQUENCE ingested_logs_log_id_seq
 CREATE SEQUENCE page_generations
+CREATE SEQUENCE reproductions_reproduction_id_seq
 CREATE SEQUENCE series_series_id_seq
 
 CREATE TABLE access_records (
@@ -491,6 +492,33 @@ CREATE TRIGGER releases_inserted_pages AFTER INSERT ON releases REFERENCING NEW 
 CREATE TRIGGER releases_replaced_sdist AFTER UPDATE OF sdist_replaced_build_id ON releases FOR EACH ROW WHEN ((new.sdist_replaced_build_id IS DISTINCT FROM old.sdist_replaced_build_id)) EXECUTE FUNCTION rebuild_replaced_sdist()
 CREATE TRIGGER releases_updated AFTER UPDATE ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
 CREATE TRIGGER releases_updated_pages AFTER UPDATE ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases()
+
+CREATE TABLE reproductions (
+    reproduction_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    filename text NOT NULL,
+    project text NOT NULL,
+    target text NOT NULL,
+    asked_by text NOT NULL,
+    asked_at timestamp with time zone NOT NULL DEFAULT now(),
+    claimed_by text,
+    build_id bigint,
+    started_at timestamp with time zone,
+    attempts integer NOT NULL DEFAULT 0,
+    ended_at timestamp with time zone,
+    builder text NOT NULL DEFAULT ''::text,
+    result text NOT NULL DEFAULT 'pending'::text,
+    reason text NOT NULL DEFAULT ''::text,
+    comparison jsonb NOT NULL DEFAULT '{}'::jsonb,
+    CONSTRAINT reproductions_check CHECK (((result = 'pending'::text) = (ended_at IS NULL))),
+    CONSTRAINT reproductions_check1 CHECK (((claimed_by IS NULL) OR (ended_at IS NULL))),
+    CONSTRAINT reproductions_filename_fkey FOREIGN KEY (filename) REFERENCES files(filename) ON DELETE CASCADE,
+    CONSTRAINT reproductions_pkey PRIMARY KEY (reproduction_id),
+    CONSTRAINT reproductions_result_check CHECK ((result = ANY (ARRAY['pending'::text, 'same'::text, 'same-contents'::text, 'differs'::text, 'failed'::text])))
+)
+CREATE INDEX reproductions_file ON reproductions USING btree (filename, reproduction_id)
+CREATE INDEX reproductions_project ON reproductions USING btree (project)
+CREATE UNIQUE INDEX reproductions_open ON reproductions USING btree (filename) WHERE (ended_at IS NULL)
+CREATE TRIGGER reproductions_updated_pages AFTER UPDATE ON reproductions REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 
 CREATE TABLE requires_python_specifiers (
     requires_python text NOT NULL,

@@ -62,7 +62,7 @@ def test_a_row_with_a_value_that_no_field_can_have_is_an_error(change: dict[str,
     ("kind", "keys"),
     [
         (FileJson, ("filename url sha256 size tags requires_python debian_packages metadata_url "
-         "provenance_url build log_url mirrored_from attestations_url published downloads")),
+         "provenance_url build log_url mirrored_from attestations_url published downloads reproduction")),
         (TargetJson, "state text file note build log_url failure ahead ahead_at_most"),
         (ReleaseJson, ("version released requires_python yanked yanked_reason state text targets "
          "files")),

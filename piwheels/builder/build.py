@@ -20,7 +20,11 @@ from msgspec.structs import replace
 
 from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
-from piwheels.builder.build_environment import build_environment, with_compiler_options
+from piwheels.builder.build_environment import (
+    build_environment,
+    reproducible_variables,
+    with_compiler_options,
+)
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, TRYING_AGAIN, BuildLog, OnLog, OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
@@ -218,8 +222,9 @@ class _BuildTask:
         tries = self.tries.describe()
         path = (f"path {folder}" for folder in self.path)
         python = f"python {self.interpreter.version} {self.interpreter.abi}"
+        variables = (f"env {it}" for it in reproducible_variables(self._plain_environment()))
         own = (*self.system.inputs, python, f"source {self.source}", *path, self.pip.provenance)
-        return (*own, *recipe, *tries, *self.sent_files)
+        return (*own, *variables, *recipe, *tries, *self.sent_files)
 
     @property
     def path(self) -> tuple[Path, ...]:
@@ -344,7 +349,10 @@ class _BuildTask:
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
         self.sent_files = ()
-        proxy = IndexProxy(self._indexes, options.cache, day=self.day, crates=options.crates)
+        only = self.job.only_inputs
+        proxy = IndexProxy(
+            self._indexes, options.cache, day=self.day, crates=options.crates, only=only
+        )
         async with proxy.serving(self.scratch_dir / "index.sock"):
             try:
                 result = self.process_result = await options.sandbox.run(command, self.log.write)

@@ -8,6 +8,8 @@ from pathlib import Path
 BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 _ZIP_EPOCH = 315532800  # 1980-01-01: zip files, and so wheels, have no earlier dates
+#: The variables that make builds reproducible: the order of sets, and the date.
+_REPRODUCIBLE = ("PYTHONHASHSEED", "SOURCE_DATE_EPOCH")
 _ARMV6_FLAGS = "-march=armv6 -mfpu=vfp -mfloat-abi=hard -marm"
 #: Variables for a target whose machine can differ from the builder's: the platform that sysconfig,
 #: and so the wheel's tag, reports, and compiler flags.
@@ -44,6 +46,7 @@ def build_environment(
         "TERM": "dumb",
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",  # the log is followed while it grows
+        "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": str(max(_ZIP_EPOCH, int(released_at.timestamp()))),
         "GIT_ALLOW_PROTOCOL": "file",
         "PIP_CONFIG_FILE": "/dev/null",
@@ -54,6 +57,11 @@ def build_environment(
         "PIP_RETRIES": "3",
         **_ARCH_ENVIRONMENTS.get(arch, {}),
     }
+
+
+def reproducible_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that make builds reproducible, each as NAME=VALUE, for a build's record."""
+    return tuple(f"{name}={environment[name]}" for name in _REPRODUCIBLE)
 
 
 def with_compiler_options(environment: Mapping[str, str], options: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import UTC, date
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class _ListedFile(Struct, frozen=True):
 class IndexProxy:
     """The index for one build: `indexes` by preference, the farm's own before upstream's.
 
-    With `day` it shows only files that were uploaded until the end of that day (UTC). With `crates`
-    it is a cargo registry too.
+    With `day` it shows only files that were uploaded until the end of that day (UTC), with `only`
+    those of this list of inputs. With `crates` it is a cargo registry too.
     """
 
     def __init__(
@@ -65,8 +65,11 @@ class IndexProxy:
         *,
         day: date | None = None,
         crates: SimpleIndex | None = None,
+        only: Collection[str] = (),
     ) -> None:
         self._day = day
+        self._only = frozenset(only)
+        self._only_names = frozenset(text.partition(" ")[2] for text in only)
         self._indexes = tuple(indexes)
         self._cache = cache
         self._pages: dict[str, list[_ListedFile]] = {}
@@ -159,7 +162,7 @@ class IndexProxy:
 
         Raises NoUploadTimesError if there has to be a day and the page has no upload times at all.
         """
-        files = list(_servable_files(page))
+        files = [file for file in _servable_files(page) if self._may_show(file)]
         if self._day is None or not files:
             return files
         if all(file.uploaded_at is None for file in files):
@@ -168,6 +171,15 @@ class IndexProxy:
                 f"it cannot be shown as of {self._day}"
             )
         return [file for file in files if _was_uploaded(file, self._day)]
+
+    def _may_show(self, file: IndexFile) -> bool:
+        """Whether a file, or the metadata beside it, is one of the inputs that are allowed."""
+        if not self._only:
+            return True
+        if not file.sha256:
+            return file.filename in self._only_names
+        metadata = f"{file.metadata_sha256} {file.filename}{_METADATA_SUFFIX}"
+        return f"{file.sha256} {file.filename}" in self._only or metadata in self._only
 
     async def _read_page(self, index: SimpleIndex, project: str) -> ProjectPage | None:
         """A page of an index; None if it is unreachable and not the last one, which is upstream."""

@@ -61,6 +61,16 @@ _RUN_CYTHON = (
     "import runpy, sys; sys.path.insert(0, {!r}); "
     "runpy.run_module('cython', run_name='__main__', alter_sys=True)"
 )
+#: Runs pip with temporary folders whose names are the same in each build: compilers write the paths
+#: of sources into what they make. The work folder is not searched for modules.
+_RUN_PIP = """
+import sys
+del sys.path[0]
+import itertools, runpy, tempfile
+tempfile._name_sequence = map("{:08}".format, itertools.count())
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 _GENERATED_SUFFIXES = (".c", ".cpp", ".cxx", ".cc")
 #: What a setup.py says of options of Cython: without them it would generate something else.
 _CYTHON_OPTIONS = re.compile(
@@ -263,8 +273,9 @@ def _build_wheel(task: "dict[str, str]", source: str) -> int:
     """
     return run(
         [
-            str(Path(task["venv"]) / "bin/python"), task["pip"], "wheel", "--verbose", "--no-deps",
-            "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], source,
+            str(Path(task["venv"]) / "bin/python"), "-c", _RUN_PIP, task["pip"], "wheel",
+            "--verbose", "--no-deps", "--no-cache-dir", "--prefer-binary",
+            "--wheel-dir", task["wheels"], source,
         ]
     )  # fmt: skip
 

@@ -37,6 +37,7 @@ _SECTIONS = (
             "recipe",
             "classify",
             "reclassify",
+            "reproduce",
             "verify",
         ),
     ),

@@ -62,6 +62,9 @@ no_sandbox_option = click.option(
 )
 
 
+target_option = click.option(
+    "--target", help="Only this target: its name, or its ABI tag where that is unique."
+)
 builder_name_option = click.option(
     "--name",
     default="",

@@ -19,6 +19,7 @@ from piwheels.cli.options import (
     load_config,
     release_count,
     run_and_exit,
+    target_option,
 )
 from piwheels.protocol.commands.projects import ADD, IMPORT
 
@@ -107,7 +108,7 @@ def import_wheels(wheels: tuple[Path, ...], config_file: Path | None, as_json: b
 
 @cli.command(cls=TargetCommand)
 @click.argument("release", metavar="PROJECT[==VERSION]")
-@click.option("--target", help="Only this target: its name, or its ABI tag where that is unique.")
+@target_option
 @config_option
 @json_option
 def explain(release: str, target: str | None, config_file: Path | None, as_json: bool) -> None:

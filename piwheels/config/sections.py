@@ -167,6 +167,15 @@ class MasterSection(msgspec.Struct, frozen=True):
             "the builder itself. 0: never."
         ),
     ] = 3
+    reproduce_percent: Annotated[
+        float,
+        Meta(ge=0, le=100),
+        _doc(
+            "Of the builds that succeed, so many percent are built again, on another builder where "
+            "there is one, when a builder has nothing else to do, and the wheels are compared "
+            "(docs/provenance.md). 0: none."
+        ),
+    ] = 0.0
     recipes: Annotated[
         str,
         _doc(

@@ -17,6 +17,7 @@ from piwheels.db import (
     job_queue,
     page_queue,
     recipe_store,
+    reproductions,
     retention_queries,
     site_queries,
 )
@@ -47,6 +48,7 @@ from piwheels.protocol.messages import (
     RejectBuilder,
     Remove,
     ReplyBody,
+    Reproduce,
     RequestBody,
     Resume,
     Retry,
@@ -102,6 +104,7 @@ class CommandHandlers:
         self.register(RegeneratePages, self._regenerate_pages)
         self.register(RejectBuilder, self.invitations.reject)
         self.register(Remove, self._remove)
+        self.register(Reproduce, self._reproduce)
         self.register(Resume, self._resume)
         self.register(Retry, self._retry)
         self.register(RetryReleases, self._retry_releases)
@@ -250,6 +253,23 @@ class CommandHandlers:
             )
         done = f"{pluralize(count, 'build')} of {project} {_was(count)} queued again"
         return CommandSucceeded(text=done, count=count)
+
+    async def _reproduce(self, command: Reproduce, call: Call) -> CommandSucceeded:
+        project, version = command.project, command.version
+        if version is None:
+            raise RejectedError(f"name one version, as in {project}==1.0")
+        target = await self._resolve(command.target)
+        found = await reproductions.files_of_release(self.db, project, version, target)
+        what = release_text(project, version, target)
+        if not found:
+            raise RejectedError(f"{what} has no published wheel; see `piw explain {project}`")
+        possible = [file for file in found if not file.obstacle]
+        if not possible:
+            raise RejectedError(f"{found[0].filename} cannot be built again: {found[0].obstacle}")
+        await reproductions.request(self.db, possible, call.caller.name)
+        count = len(possible)
+        text = f"{pluralize(count, 'wheel')} of {what} will be built again and compared"
+        return CommandSucceeded(text=text, count=count)
 
     async def _retry_releases(self, command: RetryReleases, _: Call) -> CommandSucceeded:
         count = await failures.retry_releases(self.db, command.releases)

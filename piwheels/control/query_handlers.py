@@ -11,7 +11,15 @@ from piwheels.control.builder_pages import BuilderPages
 from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.control.project_search import ProjectSearch
 from piwheels.control.status_service import StatusService
-from piwheels.db import failures, history, page_queue, series, status_queries, target_queries
+from piwheels.db import (
+    failures,
+    history,
+    page_queue,
+    reproductions,
+    series,
+    status_queries,
+    target_queries,
+)
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.db.listed_projects import listed_problem
@@ -43,6 +51,7 @@ from piwheels.protocol.messages import (
     ListFailures,
     ListInvitations,
     ListQueue,
+    ListReproductions,
     LogTail,
     ProjectReply,
     QueueReply,
@@ -51,6 +60,7 @@ from piwheels.protocol.messages import (
     ReleaseReportReply,
     ReleaseReportRow,
     ReplyBody,
+    ReproductionsReply,
     RequestBody,
     SearchProjects,
     SeriesReply,
@@ -108,7 +118,7 @@ class QueryHandlers:
                 return await self._about_failures(query)
             case ReadSeries(names=names, window=window):
                 return await self.read_series(names, window)
-            case Explain() | SearchProjects() | ShowProject():
+            case Explain() | ListReproductions() | SearchProjects() | ShowProject():
                 return await self._about_projects(query)
             case ListQueue(target=target):
                 return await self.queue(target)
@@ -116,6 +126,16 @@ class QueryHandlers:
                 return await self.release_report(query)
             case _:
                 raise RejectedError(f"{type(query).__name__} cannot be sent by itself")
+
+    async def reproductions(self, query: ListReproductions) -> ReproductionsReply:
+        """The newest reproduction of each wheel that a query names."""
+        target = await self.resolve_target(query.target) if query.target else None
+        named = await reproductions.files_of_release(self.db, query.project, query.version, target)
+        names = {file.filename for file in named}
+        found = await reproductions.newest_of_release(self.db, query.project, query.version)
+        return ReproductionsReply(
+            reproductions=tuple(each for each in found if each.filename in names)
+        )
 
     async def _about_builds(self, query: ListBuilds | ShowBuild) -> ReplyBody:
         match query:
@@ -153,8 +173,12 @@ class QueryHandlers:
             return tail
         raise RejectedError(no_log_text(build))
 
-    async def _about_projects(self, query: Explain | SearchProjects | ShowProject) -> ReplyBody:
+    async def _about_projects(
+        self, query: Explain | ListReproductions | SearchProjects | ShowProject
+    ) -> ReplyBody:
         match query:
+            case ListReproductions():
+                return await self.reproductions(query)
             case Explain():
                 return await self.explain(query)
             case SearchProjects(text=text):

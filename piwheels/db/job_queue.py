@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 
@@ -34,21 +34,23 @@ _BUILDER_SUITS = """(
     AND (required_packages = '{}' OR jobs.target = ANY (%(layer_targets)s::text[])
          OR required_packages <@ %(available_packages)s::text[])
 )"""
-#: The columns of a Job, from the tables jobs and releases (r). A build goes without a recipe that
+#: The columns of a Job that come from the table releases (r). A build goes without a recipe that
 #: was learned long ago, to see whether its packages are still needed.
-_JOB_COLUMNS = """
-    jobs.build_id, jobs.project, jobs.version, jobs.target, jobs.attempts AS attempt,
-    jobs.min_timeout_s, r.released_at, jsonb_build_object(
+RELEASE_COLUMNS: LiteralString = """
+    r.project, r.version, r.released_at, jsonb_build_object(
         'filename', r.sdist_filename, 'url', r.sdist_url, 'sha256', coalesce(r.sdist_sha256, ''),
         'size_bytes', r.sdist_size, 'digest', coalesce(r.sdist_digest, '')) AS sdist,
     (SELECT value FROM key_values
-      WHERE key = 'recipe/written/' || jobs.project) AS written_recipe,
+      WHERE key = 'recipe/written/' || r.project) AS written_recipe,
     (SELECT value FROM key_values
-      WHERE key = 'recipe/operator/' || jobs.project) AS operator_recipe,
+      WHERE key = 'recipe/operator/' || r.project) AS operator_recipe,
     (SELECT value FROM key_values
-      WHERE key = 'recipe/learned/' || jobs.project
+      WHERE key = 'recipe/learned/' || r.project
         AND coalesce((value::jsonb ->> 'learned_at')::timestamptz, now())
             > now() - interval '90 days') AS learned_recipe
+"""
+_JOB_COLUMNS: LiteralString = f"""
+    jobs.build_id, jobs.target, jobs.attempts AS attempt, jobs.min_timeout_s, {RELEASE_COLUMNS}
 """
 
 
@@ -144,9 +146,14 @@ async def claim(
 
 
 def _job_of_row(row: Mapping[str, Any]) -> Job:
+    return from_row(Job, row, recipe=recipe_of_row(row))
+
+
+def recipe_of_row(row: Mapping[str, Any]) -> Recipe | None:
+    """The recipe for a row with RELEASE_COLUMNS and a target; None if there is none."""
     stored = (row[f"{origin}_recipe"] for origin in RecipeOrigin)
     recipes = [decode_recipe(text) if text else None for text in stored]
-    return from_row(Job, row, recipe=combine(recipes, row["version"], row["target"]))
+    return combine(recipes, row["version"], row["target"])
 
 
 def decode_recipe(text: str) -> Recipe | None:

@@ -71,6 +71,9 @@ _DIGEST = f"""
                        CASE WHEN count(*) > 0 THEN %(queued)s::text END)
            FROM jobs j JOIN first_keys first ON first.target = j.target
           WHERE j.project = p.project),
+        (SELECT sum(hash_record_extended(ROW(x.filename, x.ended_at, x.result, x.reason, x.builder,
+                                             x.comparison), 0))
+           FROM reproductions x WHERE x.project = p.project AND x.ended_at IS NOT NULL),
         (SELECT sum(hash_record_extended(w, 0)) FROM upstream_wheels w
           WHERE w.project = p.project),
         (SELECT sum(hash_record_extended(ROW(m.filename, m.problem, m.refused), 0))

@@ -254,6 +254,7 @@ class _Master:
                 retry_delay_s=config.retry_delay_s,
                 max_attempts=config.max_attempts,
                 quarantine_after=config.quarantine_after,
+                reproduce_percent=config.reproduce_percent,
             ),
         )
 

@@ -77,6 +77,13 @@ from piwheels.model.releases import Release as Release
 from piwheels.model.releases import Sdist as Sdist
 from piwheels.model.releases import UpstreamPage as UpstreamPage
 from piwheels.model.releases import UpstreamWheelPolicy as UpstreamWheelPolicy
+from piwheels.model.reproductions import MAX_DIFFERENCES as MAX_DIFFERENCES
+from piwheels.model.reproductions import MemberChange as MemberChange
+from piwheels.model.reproductions import MemberDifference as MemberDifference
+from piwheels.model.reproductions import Reproduction as Reproduction
+from piwheels.model.reproductions import ReproductionJob as ReproductionJob
+from piwheels.model.reproductions import ReproductionResult as ReproductionResult
+from piwheels.model.reproductions import WheelComparison as WheelComparison
 from piwheels.model.roots import BuilderRoot as BuilderRoot
 from piwheels.model.roots import RootHistory as RootHistory
 from piwheels.model.roots import RootState as RootState

@@ -28,6 +28,7 @@ class Job(Struct, frozen=True, kw_only=True):
     attempt: int = 1  # 1 for the first try
     min_timeout_s: float = 0.0  # the lower bound of the builder's time limit; 0: none
     recipe: Recipe | None = None  # of the project; it can be for other versions or targets
+    only_inputs: tuple[str, ...] = ()  # "<sha256> <filename>": all that indexes show; () is any
 
 
 class Outcome(StrEnum):

@@ -94,6 +94,7 @@ def _build_definition(facts: BuildFacts) -> dict[str, Any]:
         "pip": next((text for text in inputs if text.startswith("installed pip")), None),
         "addedPackages": facts.added_packages,
         "path": _after(inputs, "path "),
+        "environment": _after(inputs, "env "),
         "tries": [text for text in inputs if text.startswith("try ")],
         "inputsAreComplete": None if facts.inputs_are_complete else False,
         "isFromRecord": facts.is_from_record or None,

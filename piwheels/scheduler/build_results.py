@@ -22,6 +22,7 @@ from piwheels.scheduler.builder_record import (
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.scheduler.session_changes import suspend
 from piwheels.scheduler.state_machine_events import (
+    BuildCompleted,
     CompleteBuild,
     Instruction,
     PublishBuilder,
@@ -129,12 +130,12 @@ def _wait_for_web_root(farm: FarmState, session: Session) -> list[Instruction]:
     return [SendMessage(session.label, Ack()), PublishBuilder(session.label)]
 
 
-def on_build_completed(
-    farm: FarmState, label: str, build: int, outcome: Outcome, *, stored: bool
-) -> list[Instruction]:
+def on_build_completed(farm: FarmState, completed: BuildCompleted) -> list[Instruction]:
     """A build was recorded, or its claim had been lost."""
+    label, build, outcome = completed.label, completed.build, completed.outcome
+    stored = completed.stored
     record = farm.records.setdefault(label, BuilderRecord())
-    if stored and outcome not in {Outcome.CANCELED, Outcome.LOST}:
+    if stored and completed.counts and outcome not in {Outcome.CANCELED, Outcome.LOST}:
         record.count_build(farm.now, built=outcome is Outcome.BUILT)
     session = farm.sessions.get(label)
     if session is None or not session.is_building(build):

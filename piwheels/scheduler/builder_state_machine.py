@@ -32,7 +32,6 @@ from piwheels.protocol.messages import (
     LogChunk,
     NoJobAvailable,
     Rejected,
-    StartBuild,
     Welcome,
 )
 from piwheels.sanitize import truncate_line
@@ -54,6 +53,7 @@ from piwheels.scheduler.session_changes import (
     cancel_build,
     complete_as_lost,
     return_job,
+    send_job,
     send_shutdown,
 )
 from piwheels.scheduler.state_machine_events import (
@@ -138,8 +138,8 @@ class BuilderStateMachine(FarmState):
                 return self._on_job_claimed(label, job, now)
             case DurationEstimated(label, build, longest_s):
                 return self._on_duration_estimated(label, build, longest_s)
-            case BuildCompleted(label, build, outcome, stored):
-                return build_results.on_build_completed(self, label, build, outcome, stored=stored)
+            case BuildCompleted():
+                return build_results.on_build_completed(self, event)
             case WheelNotStored(label, build, reason):
                 return build_results.on_wheel_not_stored(self, label, build, reason)
             case WebRootFailed(reason):
@@ -283,7 +283,7 @@ class BuilderStateMachine(FarmState):
             session.finishing = False
             return [*returned, *self._offer_job(session)]
         if now - session.job_started_at > RESEND_AFTER_S:
-            return [SendMessage(session.label, StartBuild(job=job))]
+            return [send_job(session.label, job)]
         return []
 
     def _on_building(
@@ -341,7 +341,7 @@ class BuilderStateMachine(FarmState):
         self.outage.on_job_started(label)
         session.start_job(job, now, STARTING, now)
         return [
-            SendMessage(label, StartBuild(job=job)),
+            send_job(label, job),
             CreateLog(job.build_id),
             PublishBuilder(label),
             EstimateDuration(label, job),

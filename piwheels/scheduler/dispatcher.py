@@ -14,10 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import history, job_queue
+from piwheels.db import history, job_queue, reproductions
 from piwheels.db.database import Database, is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
-from piwheels.model import CompatibilityRules, Job, Outcome, RootState, projection
+from piwheels.model import (
+    CompatibilityRules,
+    Job,
+    Outcome,
+    ReproductionJob,
+    RootState,
+    projection,
+)
 from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
     BuilderState,
@@ -98,6 +105,7 @@ class DispatcherOptions:
     retry_delay_s: float = 600.0  # before the second attempt; doubled for each further one
     max_attempts: int = 3
     quarantine_after: int = 3  # consecutive builds that fail because of the builder; 0 is never
+    reproduce_percent: float = 0.0  # of the builds that succeed, at idle times
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,14 @@ class Dispatcher:
             retry_delay_s=options.retry_delay_s, max_attempts=options.max_attempts
         )
         self.targets = FarmTargets(self.db, self.dsn, self.rules, self.event_publisher, farm)
-        self.jobs = JobStore(self.db, self.rules, self.logs, farm, retries)
+        self.jobs = JobStore(
+            self.db,
+            self.rules,
+            self.logs,
+            farm,
+            retries,
+            reproduce_percent=options.reproduce_percent,
+        )
         self.connections = BuilderConnections(
             self.router,
             self.keys,
@@ -295,8 +310,13 @@ class Dispatcher:
         while True:
             await asyncio.sleep(_REQUEUE_INTERVAL_S)
             await self.jobs.update_parked_jobs()
+            await self._end_overdue_reproductions()
             if await job_queue.requeue_due_jobs(self.db):
                 await self._apply(JobsAvailable())
+
+    async def _end_overdue_reproductions(self) -> None:
+        for filename, reason in await reproductions.end_overdue(self.db):
+            await self.event_publisher.record(f"reproduction of {filename}: {reason}")
 
     async def _watch_web_root(self) -> None:
         """Check whether the web root accepts files: without that no job is assigned."""
@@ -491,9 +511,19 @@ class Dispatcher:
             await self._complete(complete_as(ended.label, job, Outcome.REFUSED, reason))
 
     async def _complete(self, ended: CompleteBuild) -> None:
+        if isinstance(ended.job, ReproductionJob):
+            await self._complete_reproduction(ended, ended.job)
+            return
         build, stored = await self.jobs.complete(ended)
         if stored:
             self.event_publisher.publish_build_recorded(build, ended.files)
             if learned := await self.jobs.learn(ended.job, build):
                 await self.event_publisher.record(learned)
         await self._apply(BuildCompleted(build.builder, build.build_id, build.outcome, stored))
+
+    async def _complete_reproduction(self, ended: CompleteBuild, job: ReproductionJob) -> None:
+        stored, found = await self.jobs.complete_reproduction(ended, job)
+        if found is not None:
+            await self.event_publisher.record(f"reproduction of {job.filename}: {found.summary}")
+        outcome = ended.result.outcome
+        await self._apply(BuildCompleted(ended.label, job.build_id, outcome, stored, counts=False))

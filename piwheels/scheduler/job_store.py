@@ -14,14 +14,18 @@ from piwheels.db import (
     key_values,
     parked_jobs,
     recipe_store,
+    reproductions,
 )
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
     CompatibilityRules,
     Job,
+    JobPriority,
     Outcome,
     PastFailure,
+    Reproduction,
+    ReproductionJob,
     RetryDecision,
     first_priority,
     projection,
@@ -33,6 +37,7 @@ from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.build_results import MAX_REASON_CHARS
 from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
 from piwheels.scheduler.farm_state import FarmState
+from piwheels.scheduler.reproduction_store import ReproductionStore
 from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, PersistSuspension
 
 _PAUSED_KEY, _PAUSED_BY_KEY = "paused", "paused/by"
@@ -68,8 +73,13 @@ class JobStore:
     farm: FarmState
     retry_options: retry_policy.RetryOptions = field(default_factory=retry_policy.RetryOptions)
     pause: FarmPause = field(default_factory=FarmPause)
+    reproduce_percent: float = 0.0
+    reproductions: ReproductionStore = field(init=False)
     #: How many jobs each builder got since the master started.
     _claims: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.reproductions = ReproductionStore(self.db, self.reproduce_percent)
 
     async def restore(self, now: float) -> set[int]:
         """Fill the farm's state from the database; returns the builds that are claimed.
@@ -80,6 +90,7 @@ class JobStore:
         if self.farm.paused:
             self.pause = _parse_pause(await key_values.get_value(self.db, _PAUSED_BY_KEY))
         claims = await job_queue.claimed_jobs(self.db)
+        claims += await reproductions.claimed_jobs(self.db)
         clock = datetime.now(UTC)
         self.farm.orphans = {
             claim.builder: OrphanedClaim(
@@ -137,14 +148,24 @@ class JobStore:
 
     async def _claim_once(self, claim: ClaimJob) -> Job | None:
         await job_queue.unclaim_all(self.db, claim.label)
-        return await job_queue.claim(
-            self.db,
-            claim.label,
-            claim.targets,
-            claim.targets_without_compiler,
-            self.farm.fitness(claim.label),
-            first=first_priority(self._claims[claim.label]),
-        )
+        await reproductions.unclaim(self.db, claim.label)
+        fitness = self.farm.fitness(claim.label)
+        first = first_priority(self._claims[claim.label])
+        job: Job | None = None
+        if first is JobPriority.NAMED:
+            job = await self.reproductions.claim(claim, fitness, asked_only=True)
+        if job is None:
+            job = await job_queue.claim(
+                self.db,
+                claim.label,
+                claim.targets,
+                claim.targets_without_compiler,
+                fitness,
+                first=first,
+            )
+        if job is None:
+            job = await self.reproductions.claim(claim, fitness, asked_only=False)
+        return job
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was requeued, if nobody else has taken it."""
@@ -152,7 +173,9 @@ class JobStore:
 
     async def unclaim(self, label: str, build: int) -> None:
         """Requeue a job as if its build had not begun."""
-        if await job_queue.unclaim(self.db, label, build):
+        if await job_queue.unclaim(self.db, label, build) or await reproductions.unclaim(
+            self.db, label, build
+        ):
             self.logs.discard(build)
 
     async def complete(self, ended: CompleteBuild) -> tuple[Build, bool]:
@@ -162,7 +185,16 @@ class JobStore:
         stored = await completed_builds.complete_job(
             self.db, build, ended.files, self.rules, lambda past: self._decide_retry(build, past)
         )
+        if stored and build.outcome is Outcome.BUILT:
+            await self.reproductions.sample(build.build_id)
         return build, stored
+
+    async def complete_reproduction(
+        self, ended: CompleteBuild, job: ReproductionJob
+    ) -> tuple[bool, Reproduction | None]:
+        """Record how a reproduction ended, without its log; as `ReproductionStore.complete`."""
+        self.logs.discard(job.build_id)
+        return await self.reproductions.complete(ended, job)
 
     async def update_parked_jobs(self) -> None:
         """Park the jobs whose packages no connected builder has, and queue the others."""

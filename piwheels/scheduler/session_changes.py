@@ -1,12 +1,13 @@
 """Changes of one builder's session, each with the instructions that follow. No I/O, no clock."""
 
-from piwheels.model import Job, Outcome
+from piwheels.model import Job, Outcome, projection
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuilderState,
     BuildFinished,
     CancelBuild,
     Shutdown,
+    StartBuild,
 )
 from piwheels.scheduler import reasons
 from piwheels.scheduler.builder_record import PendingShutdown, Session
@@ -54,6 +55,11 @@ def suspend(session: Session, suspension: BuilderState | None, reason: str) -> l
         return []
     record.suspension, record.suspension_reason = suspension, reason if suspension else ""
     return [PersistSuspension(session.label, suspension, reason)]
+
+
+def send_job(label: str, job: Job) -> SendMessage:
+    """Send a builder its job, without what only the master knows of it."""
+    return SendMessage(label, StartBuild(job=projection(Job, job)))
 
 
 def return_job(session: Session) -> list[Instruction]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from piwheels.model import Job, Outcome, WheelFile
+from piwheels.model import Job, Outcome, WheelComparison, WheelFile
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuilderState,
@@ -56,6 +56,7 @@ class BuildCompleted(StateMachineStruct, frozen=True):
     build: int
     outcome: Outcome
     stored: bool
+    counts: bool = True  # among the builds of its builder: False for a reproduction
 
 
 class WheelNotStored(StateMachineStruct, frozen=True):
@@ -155,12 +156,17 @@ class UnclaimJob(StateMachineStruct, frozen=True):
 
 
 class CompleteBuild(StateMachineStruct, frozen=True):
-    """Record how a build ended, with the files that were published; answered by BuildCompleted."""
+    """Record how a build ended, with the files that were published; answered by BuildCompleted.
+
+    A reproduction publishes none: it has the hash of its wheel, and how that differs.
+    """
 
     label: str
     job: Job
     result: BuildFinished
     files: tuple[WheelFile, ...] = ()
+    rebuilt_sha256: str = ""
+    comparison: WheelComparison | None = None  # None: no byte differs
 
 
 class StartUpload(StateMachineStruct, frozen=True):

@@ -20,7 +20,7 @@ from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_error
 from piwheels.errors import ConfigError, PiwheelsError, RejectedError
 from piwheels.isolated_process import FILE_CAUSED_ERRNOS
-from piwheels.model import Job, Outcome, Target, WheelFile, projection
+from piwheels.model import Job, Outcome, ReproductionJob, Target, projection
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
     MAX_INPUTS,
@@ -199,8 +199,7 @@ class UploadServer:
 
     async def _check(self, expected: PendingUpload) -> None:
         try:
-            wheel = await self._publish(expected)
-            ended = CompleteBuild(expected.label, expected.job, expected.result, (wheel,))
+            ended = await self._publish_or_compare(expected)
         except RejectedError as error:
             log.warning("rejected %s of %s: %s", expected.artifact.filename, expected.label, error)
             ended = _refused(expected, str(error))
@@ -215,7 +214,19 @@ class UploadServer:
             ended = _refused(expected, reasons.internal_error(error))
         await self._finish(expected, ended)
 
-    async def _publish(self, expected: PendingUpload) -> WheelFile:
+    async def _publish_or_compare(self, expected: PendingUpload) -> CompleteBuild:
+        label, job, result = expected.label, expected.job, expected.result
+        named = await self._verify(expected)
+        if isinstance(job, ReproductionJob):
+            sha256, comparison = await self.publisher.compare(named, job, expected.target)
+            return CompleteBuild(label, job, result, rebuilt_sha256=sha256, comparison=comparison)
+        wheel = await self.publisher.publish(
+            named, job, expected.target, expected.artifact.debian_packages, _build_facts(expected)
+        )
+        return CompleteBuild(label, job, result, (wheel,))
+
+    async def _verify(self, expected: PendingUpload) -> Path:
+        """Check that what arrived is what was announced; returns the file, with its name."""
         digest = await asyncio.to_thread(file_sha256, expected.partial_path)
         if digest != expected.artifact.sha256:
             raise RejectedError(
@@ -224,13 +235,7 @@ class UploadServer:
             )
         named = expected.partial_path.with_name(expected.artifact.filename)
         expected.partial_path.rename(named)
-        return await self.publisher.publish(
-            named,
-            expected.job,
-            expected.target,
-            expected.artifact.debian_packages,
-            _build_facts(expected),
-        )
+        return named
 
     async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
         """Delete what has arrived: the builder still has its wheel."""

@@ -21,12 +21,26 @@ from piwheels.db import catalog, file_deletions, restored
 from piwheels.db.database import Database
 from piwheels.db.project_metadata import store_metadata
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Target, WheelFile, build_tag_number, projection
+from piwheels.model import (
+    Job,
+    ReproductionJob,
+    Target,
+    WheelComparison,
+    WheelFile,
+    build_tag_number,
+    projection,
+)
 from piwheels.provenance.statement import BuildFacts, Subject
 from piwheels.scheduler import reasons
 from piwheels.webroot import Webroot, install_file
 from piwheels.wheel.inspect import WheelInfo, check_matches_job, manylinux_platform
-from piwheels.wheel.isolated_read import number_wheel, read_wheel, retag_wheel
+from piwheels.wheel.isolated_read import (
+    compare_contents,
+    file_sha256,
+    number_wheel,
+    read_wheel,
+    retag_wheel,
+)
 from piwheels.wheel.tags import glibc_version
 
 if TYPE_CHECKING:
@@ -77,6 +91,39 @@ class WheelPublisher:
         facts = await self.inspect(path)
         check_matches_job(facts, job, target)
         return await self.install(facts, path, dependencies, target, build)
+
+    async def compare(
+        self, path: Path, job: ReproductionJob, target: Target
+    ) -> tuple[str, WheelComparison | None]:
+        """Compare a wheel that was built again with the published one; publishes nothing.
+
+        Before, it gets what the published one got: a manylinux tag and a build number.
+
+        Args:
+            path: where it is, in a folder of its own.
+            job: what was built again.
+            target: for which target.
+
+        Returns:
+            Its hash, and what differs; None if no byte does.
+
+        Raises:
+            RejectedError: it is invalid or not the job's, or the published wheel is gone.
+            OSError: one of them cannot be read.
+        """
+        facts = await self.inspect(path)
+        check_matches_job(facts, job, target)
+        path, facts = await self._retag_manylinux(path, facts, target)
+        if number := build_tag_number(job.filename):
+            path = await number_wheel(path, number)
+        sha256 = await asyncio.to_thread(file_sha256, path)
+        published = self.webroot.wheel_path(job.sha256, job.filename)
+        if not await asyncio.to_thread(published.is_file):
+            raise RejectedError(f"{job.filename} is missing in the web root")
+        if sha256 == job.sha256:
+            return sha256, None
+        async with self._read_slots:
+            return sha256, await compare_contents(published, path)
 
     async def inspect(self, path: Path) -> WheelInfo:
         """Read a wheel and check that it is consistent; a few at the same time.

@@ -8,7 +8,14 @@ from msgspec import Meta, field
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_cause
-from piwheels.model import FileSummary, Recipe, ReleaseStatusRow, TargetStatusRow, projection
+from piwheels.model import (
+    FileSummary,
+    Recipe,
+    ReleaseStatusRow,
+    Reproduction,
+    TargetStatusRow,
+    projection,
+)
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.webroot import PROVENANCE_SUFFIX
 from piwheels.website import filters
@@ -19,6 +26,36 @@ _FORMAT = Meta(description="increased when a field changes or is removed")
 _REQUIRES_PYTHON = Meta(description="'' allows every Python")
 _STATE_TEXT = Meta(description="the state as a sentence")
 _LAST_30_DAYS = Meta(description="of the last 30 days, including today")
+
+
+class DifferenceJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a wheel that differs after the wheel was built again."""
+
+    member: Annotated[str, Meta(description="its name in the archive")]
+    change: Annotated[
+        str, Meta(description="missing, extra, content, or metadata (of the archive alone)")
+    ]
+    how: Annotated[str, Meta(description="what differs, in words")]
+
+
+class ReproductionJson(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of building a published wheel again."""
+
+    result: Annotated[
+        str,
+        Meta(
+            description="same (every byte), same-contents (the archive alone differs), differs, or "
+            "failed (no wheel to compare)"
+        ),
+    ]
+    text: Annotated[str, Meta(description="the result in words")]
+    at: Annotated[str, Meta(description="RFC 3339, UTC")]
+    elsewhere: Annotated[bool, Meta(description="whether another builder built it than at first")]
+    rebuilt_sha256: Annotated[str, Meta(description="of the second wheel, in hex; '' if none")]
+    differences: Annotated[
+        tuple[DifferenceJson, ...], Meta(description="members that differ, the first 50")
+    ]
+    unlisted: Annotated[int, Meta(description="further members that differ")]
 
 
 class FileJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +90,10 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     ]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
     downloads: Annotated[int, Meta(description="all time")]
+    reproduction: Annotated[
+        ReproductionJson | None,
+        Meta(description="the last time that it was built again and compared; null: never"),
+    ]
 
 
 class FailureJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,6 +322,20 @@ def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
         attestations_url=file.attestations_url or None,
         published=formatting.format_rfc3339(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),
+        reproduction=_reproduction_json(content.reproductions.get(file.filename)),
+    )
+
+
+def _reproduction_json(found: Reproduction | None) -> ReproductionJson | None:
+    if found is None or found.ended_at is None:
+        return None
+    return projection(
+        ReproductionJson,
+        found,
+        text=found.summary,
+        at=formatting.format_rfc3339(found.ended_at),
+        elsewhere=found.is_elsewhere,
+        differences=tuple(projection(DifferenceJson, item) for item in found.differences),
     )
 
 

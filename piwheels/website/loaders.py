@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from piwheels.db import downloads, recipe_store, status_queries, target_queries
+from piwheels.db import downloads, recipe_store, reproductions, status_queries, target_queries
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.db.downloads import (
@@ -56,6 +56,7 @@ async def load_projects(
     facts = await status_queries.project_statuses(db, names, outlines=outlines)
     metadata = await load_metadata(db, names)
     files = await site_db.project_files(db, names)
+    compared = await reproductions.ended_of_projects(db, names)
     builds = await site_db.last_builds(db, names, _FEED_BUILDS)
     aliases = await site_db.aliases_of(db, names)
     recipes = await recipe_store.recipes_of(db, names)
@@ -66,6 +67,11 @@ async def load_projects(
             facts=row,
             metadata=metadata.get(name, ProjectMetadata()),
             files=files.get(name, ()),
+            reproductions={
+                file.filename: compared[file.filename]
+                for file in files.get(name, ())
+                if file.filename in compared
+            },
             builds=builds.get(name, ()),
             aliases=tuple(aliases.get(name, ())),
             recipes=recipes.get(name, ()),

@@ -4,6 +4,8 @@ import re
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
+from msgspec import field
+
 from piwheels.model import (
     BuildSummary,
     DownloadTotals,
@@ -15,6 +17,7 @@ from piwheels.model import (
     ProjectMetadata,
     ProjectStatusRow,
     Recipe,
+    Reproduction,
     Struct,
 )
 from piwheels.release_status import StatusContext
@@ -81,6 +84,9 @@ class ProjectData(Struct, frozen=True, kw_only=True):
     downloads: ProjectDownloads
     days: tuple[ProjectDay, ...]  # days with downloads, oldest first
     wheel_downloads: dict[str, int]
+    reproductions: dict[str, Reproduction] = field(
+        default_factory=dict
+    )  # that ended last, by file name
 
 
 class HomeData(Struct, frozen=True, kw_only=True):

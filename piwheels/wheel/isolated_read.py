@@ -12,6 +12,8 @@ import msgspec
 
 from piwheels.errors import RejectedError
 from piwheels.isolated_process import Limits, run_isolated
+from piwheels.model import WheelComparison
+from piwheels.wheel.comparison import compare_wheels
 from piwheels.wheel.completeness import (
     CompletenessResult,
     UpstreamWheel,
@@ -115,6 +117,19 @@ async def _rewrite(path: Path, rewrite: Callable[[Path, Value], str], value: Val
     except RejectedError as error:
         raise _with_wheel_name(error, path) from None
     return path.with_name(Path(made).name)
+
+
+async def compare_contents(published: Path, rebuilt: Path) -> WheelComparison:
+    """What differs between two wheels whose bytes differ, as `compare_wheels` says.
+
+    Raises:
+        RejectedError: one is no valid archive, or comparing them takes too much time or memory.
+        OSError: one cannot be read now.
+    """
+    alone, other = _limits(published), _limits(rebuilt)
+    # Each is unpacked up to three times: for its digest, and to find what differs.
+    limits = Limits(cpu_s=3 * (alone.cpu_s + other.cpu_s))
+    return await run_isolated(limits, compare_wheels, published, rebuilt)
 
 
 async def unpack_wheel(path: Path, folder: Path) -> None:

@@ -378,6 +378,36 @@ CREATE TABLE exported_accesses (
 
 CREATE INDEX page_invalidations_urgent ON page_invalidations (page_kind) WHERE urgent;
 
+-- Which published wheels are, or were, built again to be compared? (`piw reproduce`)
+--
+-- result is as in model.ReproductionResult, comparison as in db.reproductions. attempts are builds
+-- of which no result came. Nothing else of the farm depends on these rows, except pages.
+CREATE TABLE reproductions (
+    reproduction_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    filename        text NOT NULL REFERENCES files ON DELETE CASCADE,
+    project         text NOT NULL,
+    target          text NOT NULL,             -- that the wheel was built for
+    asked_by        text NOT NULL,             -- '': the farm chose it, for an idle time
+    asked_at        timestamptz NOT NULL DEFAULT now(),
+    claimed_by      text,                      -- the builder that builds it now
+    build_id        bigint,                    -- the number of that build
+    started_at      timestamptz,
+    attempts        integer NOT NULL DEFAULT 0,
+    ended_at        timestamptz,
+    builder         text NOT NULL DEFAULT '',  -- that built it at last
+    result          text NOT NULL DEFAULT 'pending' CHECK (result IN (
+                        'pending', 'same', 'same-contents', 'differs', 'failed')),
+    reason          text NOT NULL DEFAULT '',  -- why it failed
+    comparison      jsonb NOT NULL DEFAULT '{}',
+    CHECK ((result = 'pending') = (ended_at IS NULL)),
+    CHECK (claimed_by IS NULL OR ended_at IS NULL)
+);
+
+-- Which are open? Of each wheel one at most.
+CREATE UNIQUE INDEX reproductions_open ON reproductions (filename) WHERE ended_at IS NULL;
+CREATE INDEX reproductions_file ON reproductions (filename, reproduction_id);
+CREATE INDEX reproductions_project ON reproductions (project);
+
 -- Of which data were the pages of a project written last (db.page_digests)? There is no row while
 -- they are written, so that a crash leaves none that is wrong.
 CREATE TABLE page_digests (

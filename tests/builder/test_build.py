@@ -72,10 +72,14 @@ async def test_a_pure_project_is_built(
         assert wheel.name == "pure-1.0-py3-none-any.whl"
         assert zipfile.ZipFile(wheel).read("pure.py") == b"answer, note = 42, None\n"
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
-        python, source, pip = result.build_inputs
+        python, source, pip, *variables = result.build_inputs
         assert python == f"python {interpreter.version} {interpreter.abi}"
         assert source == f"source {job.sdist.sha256} {job.sdist.filename}"
         assert pip.split()[1].startswith("pip-")
+        assert variables == [
+            "env PYTHONHASHSEED=0",
+            f"env SOURCE_DATE_EPOCH={int(sdists.RELEASED.timestamp())}",
+        ]
         assert builder.log.endswith(b"--- piwheels: built ---\n")
 
 
@@ -114,7 +118,8 @@ async def test_a_c_extension_is_built_for_each_interpreter(
         result = await builder.build(job, interpreter)
         assert result.outcome is Outcome.BUILT, builder.log.decode()
         assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.files[0].filename
-        files = [text.split() for text in result.build_inputs[2:]]
+        inputs = (text.split() for text in result.build_inputs[2:])
+        files = [words for words in inputs if words[0] != "env"]
         assert [name.partition("-")[0] for _, name in files] == ["pip", "setuptools"]
         assert all(len(sha256) == 64 for sha256, _ in files)
 

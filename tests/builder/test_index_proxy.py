@@ -330,3 +330,18 @@ async def test_files_that_came_after_the_day_or_without_a_time_are_not_shown(
         async with proxy.serving(tmp_path / "s"), client_of(tmp_path / "s") as client:
             assert list(await get_page(client, "foo")) == ["foo-1.0.tar.gz"]
             assert proxy.last_error is None
+
+
+async def test_only_the_inputs_of_an_earlier_build_are_shown(
+    upstream: FakeIndex, cache: FileCache, tmp_path: Path
+) -> None:
+    upstream.add("foo", "foo-1.0.tar.gz", b"1")
+    upstream.add("foo", "foo-2.0.tar.gz", b"2")
+    upstream.add("bar", "bar-1.0.tar.gz", b"3")
+    only = [f"{hashlib.sha256(b'1').hexdigest()} foo-1.0.tar.gz"]
+    async with SimpleIndex(upstream.simple) as theirs:
+        proxy = IndexProxy([theirs], cache, only=only)
+        async with proxy.serving(tmp_path / "s"), client_of(tmp_path / "s") as client:
+            assert list(await get_page(client, "foo")) == ["foo-1.0.tar.gz"]
+            assert (await client.get("/simple/bar/")).status_code == 404
+            assert proxy.last_error is None

@@ -13,7 +13,16 @@ import pytest
 
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
-from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
+from piwheels.model import (
+    FailureClass,
+    FailureEvidence,
+    HostMetrics,
+    Job,
+    Outcome,
+    ReproductionJob,
+    Target,
+    WheelComparison,
+)
 from piwheels.protocol import messages as m
 from piwheels.protocol.sockets import Peer
 from piwheels.scheduler import dispatcher as module
@@ -91,12 +100,19 @@ class _SimUploadServer:
 
     db: Database
     disk_error: str = ""
+    comparison: WheelComparison | None = None  # of wheels that are built again
     results: list[CompleteBuild | WheelNotStored] = field(default_factory=list)
 
     def expect(self, upload: StartUpload, _: Target) -> None:
         label, job = upload.label, upload.job
         if self.disk_error:
             self.results.append(WheelNotStored(label, job.build_id, self.disk_error, 1000))
+            return
+        if isinstance(job, ReproductionJob):
+            again = CompleteBuild(
+                label, job, upload.result, rebuilt_sha256="1" * 64, comparison=self.comparison
+            )
+            self.results.append(again)
             return
         tags = f"{job.target.split('-')[0]}-{job.target.split('-')[0]}-linux_aarch64"
         file = make_wheel(job, tags)

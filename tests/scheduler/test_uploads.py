@@ -15,7 +15,7 @@ import pytest
 
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Outcome
+from piwheels.model import Job, Outcome, ReproductionJob, WheelFile, projection
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Router
@@ -28,6 +28,7 @@ from tests.db.scenario import BUILD_TIME, TARGETS, make_sdist
 from tests.full_disk import file_size_limit
 from tests.timeouts import WAIT_S, LongTimeoutDealer
 from tests.wheel.factories import (
+    EM_AARCH64,
     EM_X86_64,
     elf,
     make_wheel,
@@ -56,11 +57,22 @@ class UploadHarness:
         root = self.server.publisher.webroot.root
         return {path.name for path in root.rglob("*") if path.is_file()}
 
-    async def expect(self, *offers: m.ArtifactInfo, label: str = "pi1") -> None:
+    async def expect(self, *offers: m.ArtifactInfo, label: str = "pi1", job: Job = JOB) -> None:
         built = m.BuildFinished(
             build=JOB.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=offers
         )
-        self.server.expect(StartUpload(label, JOB, built), TARGET)
+        self.server.expect(StartUpload(label, job, built), TARGET)
+
+    async def build_again(self, wheel: Path, published: WheelFile) -> CompleteBuild:
+        """Have a wheel announced, sent and compared with a published one."""
+        job = projection(ReproductionJob, published, JOB, reproduction_id=1)
+        await self.expect(artifact_of(wheel), job=job)
+        async with Uploader(self, wheel, artifact_of(wheel)) as sender:
+            await sender.send_all()
+            async with asyncio.timeout(WAIT_S):
+                received = await self.server.results.get()
+        assert isinstance(received, CompleteBuild), received
+        return received
 
     async def result(self) -> CompleteBuild:
         async with asyncio.timeout(WAIT_S):
@@ -499,3 +511,59 @@ async def test_a_wheel_that_causes_an_internal_error_is_rejected(
     assert "internal error of the master (ZeroDivisionError)" in received.result.reason
     monkeypatch.undo()
     assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.BUILT
+
+
+# --- wheels that are built again ---
+
+
+async def test_a_wheel_that_was_built_again_is_compared_and_not_published(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
+    native = {"demo.so": elf(EM_AARCH64), "when.py": b"at = 1\n"}
+    wheel = make_wheel(tmp_path, tags="cp311-cp311-linux_aarch64", files=native)
+    (published,) = (await intake.upload(wheel)).files
+    assert published.filename != wheel.name, "it got a manylinux tag, which is written into it"
+    before = intake.published_files
+    same = await intake.build_again(wheel, published)
+    assert (same.result.outcome, same.rebuilt_sha256, same.comparison) == (
+        Outcome.BUILT,
+        published.sha256,
+        None,
+    )
+    (tmp_path / "again").mkdir()
+    native["when.py"] = b"at = 2\n"
+    other = make_wheel(tmp_path / "again", tags="cp311-cp311-linux_aarch64", files=native)
+    found = await intake.build_again(other, published)
+    assert found.files == ()
+    assert found.comparison is not None
+    assert [each.member for each in found.comparison.differences] == [
+        "when.py",
+        "demo-1.0.dist-info/RECORD",
+    ]
+    assert intake.published_files == before
+    assert not list(intake.server.spool_dir.iterdir())
+
+
+async def test_a_numbered_wheel_is_compared_as_numbered(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
+    await intake.upload(make_wheel(tmp_path, files={"demo.py": b"x = 1\n"}))
+    (tmp_path / "again").mkdir()
+    wheel = make_wheel(tmp_path / "again", files={"demo.py": b"x = 2\n"})
+    (published,) = (await intake.upload(wheel)).files
+    assert published.build_tag == 1
+    assert (await intake.build_again(wheel, published)).comparison is None
+
+
+async def test_what_cannot_be_compared_has_a_reason(intake: UploadHarness, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    (published,) = (await intake.upload(wheel)).files
+    (tmp_path / "again").mkdir()
+    foreign = make_wheel(tmp_path / "again", name="other")
+    refused = await intake.build_again(foreign, published)
+    assert refused.result.outcome is Outcome.REFUSED
+    assert "the job is demo 1.0" in refused.result.reason
+    intake.server.publisher.webroot.wheel_path(published.sha256, published.filename).unlink()
+    gone = await intake.build_again(wheel, published)
+    assert gone.result.outcome is Outcome.REFUSED
+    assert gone.result.reason == f"{wheel.name} is missing in the web root"

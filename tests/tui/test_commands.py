@@ -16,6 +16,7 @@ from piwheels.protocol.messages import (
     Pause,
     Prioritize,
     RejectBuilder,
+    Reproduce,
     RequestBody,
     Resume,
     Retry,
@@ -120,6 +121,7 @@ async def test_keys_send_commands_to_the_farm_and_its_builders(
     ("name", "keys"),
     [
         ("retry", ()),
+        ("reproduce", CONFIRM_KEYS),
         ("skip_project", CONFIRM_KEYS),
         ("unskip_project", ()),
         ("raise_priority", ("ctrl+u", "2", "enter")),
@@ -132,6 +134,7 @@ async def test_keys_send_commands_about_projects(
     project, version, target = release(farm, "pi007")
     expected = {
         "retry": Retry(project=project, version=version, target=target),
+        "reproduce": Reproduce(project=project, version=version, target=target),
         "skip_project": Skip(project=project, reason="by an operator"),
         "unskip_project": Skip(project=project, reason=None),
         "raise_priority": Prioritize(project=project, version=version, advance_s=7200.0),
@@ -167,7 +170,7 @@ def test_every_command_action_is_tested_above() -> None:
     tried = {
         *("pause", "resume", "stop_master", "sleep", "sleep_now", "wake", "cancel_build", "drain"),
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
-        "reset_priority",
+        *("reset_priority", "reproduce"),
         *("authorize_builder", "reject_builder"),
         *("retry_group", "skip_group"),  # in test_failures.py
         "add_project",  # below

@@ -15,6 +15,8 @@ from piwheels.model import (
     FarmTotals,
     FileSummary,
     JobsAhead,
+    MemberChange,
+    MemberDifference,
     Outcome,
     Patch,
     ProjectDay,
@@ -23,6 +25,8 @@ from piwheels.model import (
     ProjectStatusRow,
     Recipe,
     ReleaseStatusRow,
+    Reproduction,
+    ReproductionResult,
     Struct,
     TargetStatusRow,
 )
@@ -172,6 +176,32 @@ def built_project() -> ProjectData:
     )
 
 
+def a_reproduction(**facts: Any) -> Reproduction:
+    """A wheel that was built again with another content."""
+    changed = MemberDifference(
+        member=facts.pop("member", "demo.py"),
+        change=MemberChange.CONTENT,
+        how=facts.pop("how", "line 1: 'a' became 'b'"),
+    )
+    known: dict[str, Any] = {
+        "reproduction_id": 1,
+        "filename": a_wheel().filename,
+        "project": "demo",
+        "version": "1.0",
+        "target": CP311,
+        "sha256": a_wheel().sha256,
+        "original_builder": "pi1",
+        "builder": "pi2",
+        "asked_by": "ann@secret",
+        "asked_at": NOW,
+        "ended_at": NOW,
+        "result": ReproductionResult.DIFFERS,
+        "rebuilt_sha256": "cd" * 32,
+        "differences": (changed,),
+    }
+    return Reproduction(**(known | facts))
+
+
 def hostile_project() -> ProjectData:
     """A project with hostile text in every untrusted field."""
     failed = a_target(
@@ -211,6 +241,11 @@ def hostile_project() -> ProjectData:
         aliases=(HOSTILE,),
         recipes=(hostile_recipe(),),
         wheel_downloads={},
+        reproductions={
+            f"demo-1.0-{HOSTILE}.whl": a_reproduction(
+                member=HOSTILE, how=HOSTILE, result=ReproductionResult.FAILED, reason=HOSTILE
+            )
+        },
     )
 
 

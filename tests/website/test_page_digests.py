@@ -139,6 +139,12 @@ _CHANGES: dict[str, Callable[[Database], Awaitable[object]]] = {
     "files": lambda db: db.execute("UPDATE files SET build_tag = 7 WHERE project = 'alpha'"),
     "target": lambda db: db.execute("UPDATE targets SET skip_reason = 'old' WHERE python = '3.9'"),
     "recipe": lambda db: db.execute("INSERT INTO key_values VALUES ('recipe/learned/alpha', '1')"),
+    "reproduction": lambda db: db.execute(
+        """
+        INSERT INTO reproductions (filename, project, target, asked_by, ended_at, result)
+        SELECT filename, project, 't', '', now(), 'same' FROM files WHERE project = 'alpha'
+        """
+    ),
     "downloads": lambda db: db.execute("INSERT INTO downloads_by_project VALUES ('alpha', 1, 0)"),
     "metadata": lambda db: db.execute(
         "INSERT INTO project_metadata VALUES ('alpha', '1.0', 'a', '', '', '{}', '{}')"
@@ -169,7 +175,15 @@ async def test_whatever_a_page_shows_changes_its_digest(site: SiteHarness) -> No
     assert unnoticed == []
     checked = "UPDATE projects SET checked_at = now(), page_serial = 7 WHERE project = 'alpha'"
     await site.db.execute(checked)
-    assert await digest(site.db) == seen[-1], "a check of the upstream page is not shown"
+    await site.db.execute(
+        """
+        INSERT INTO reproductions (filename, project, target, asked_by)
+        SELECT filename, project, 't', 'ann' FROM files WHERE project = 'alpha'
+        """
+    )
+    assert await digest(site.db) == seen[-1], (
+        "a check of the upstream page is not shown, and no reproduction that has not ended"
+    )
 
 
 async def test_times_and_builders_matter_to_pages_with_jobs_alone(site: SiteHarness) -> None:

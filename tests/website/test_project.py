@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
+import msgspec
 import pytest
 
 from piwheels.model import (
@@ -42,6 +43,7 @@ from tests.website.factories import (
     a_cause,
     a_project,
     a_release,
+    a_reproduction,
     a_target,
     a_wheel,
     an_ended_build,
@@ -481,6 +483,35 @@ def test_a_file_is_shown_with_its_details() -> None:
     assert {address, f"{address}.metadata", "../../logs/0000/0007/7.txt"} <= set(reader.links())
     for words in (wheel.sha256, "12.3 kB", wheel.tags, "libfoo1, libbar2", "12 downloads"):
         assert words in reader.text
+
+
+def test_a_wheel_that_was_built_again_tells_the_result() -> None:
+    content = msgspec.structs.replace(
+        built_project(), reproductions={a_wheel().filename: a_reproduction()}
+    )
+    reader = page(content)
+    assert "another builder made a wheel with 1 member that differs" in reader.text
+    assert "demo.py: line 1: 'a' became 'b'" in reader.text
+    assert "secret" not in reader.text, "who asked is not public"
+    document = json.loads(render_project(SITE, content)["v1.json"])
+    (file,) = document["releases"][0]["files"]
+    assert file["reproduction"] == {
+        "result": "differs",
+        "text": "another builder made a wheel with 1 member that differs",
+        "at": "2026-11-25T16:40:00Z",
+        "elsewhere": True,
+        "rebuilt_sha256": "cd" * 32,
+        "differences": [
+            {"member": "demo.py", "change": "content", "how": "line 1: 'a' became 'b'"}
+        ],
+        "unlisted": 0,
+    }
+    assert (
+        json.loads(render_project(SITE, built_project())["v1.json"])["releases"][0]["files"][0][
+            "reproduction"
+        ]
+        is None
+    )
 
 
 def test_downloads_are_charted_with_zero_for_days_without_any() -> None:

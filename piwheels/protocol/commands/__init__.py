@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from piwheels.protocol.commands import alerts, builders, failures, farm, joining, packages, projects
+from piwheels.protocol.commands import (
+    alerts,
+    builders,
+    failures,
+    farm,
+    joining,
+    packages,
+    projects,
+    reproductions,
+)
 from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
@@ -21,6 +30,7 @@ _definitions: list[CommandDefinition[Any]] = [
     *projects.DEFINITIONS,
     *failures.DEFINITIONS,
     *packages.DEFINITIONS,
+    *reproductions.DEFINITIONS,
     *alerts.DEFINITIONS,
 ]
 

@@ -12,6 +12,7 @@ from piwheels.protocol.commands.farm import *
 from piwheels.protocol.commands.joining import *
 from piwheels.protocol.commands.packages import *
 from piwheels.protocol.commands.projects import *
+from piwheels.protocol.commands.reproductions import *
 from piwheels.protocol.message_base import *
 from piwheels.protocol.messages.builder import *
 from piwheels.protocol.messages.commands import *

@@ -132,6 +132,14 @@ class SearchProjects(Message, frozen=True, kw_only=True):
     text: ShortText
 
 
+class ListReproductions(Message, frozen=True, kw_only=True):
+    """The newest reproduction of each wheel of a release, or of those for a target."""
+
+    project: ShortText
+    version: ShortText
+    target: ShortText | None = None
+
+
 class ReleaseReport(Message, frozen=True, kw_only=True):
     """The state of releases (project, version) for each of these targets."""
 
@@ -165,6 +173,7 @@ Query = (
     | ListEvents
     | ListFailures
     | ListInvitations
+    | ListReproductions
     | ListFailedBuilds
     | ShowBuild
     | ReadSeries

@@ -15,6 +15,7 @@ from piwheels.model import (
     ProjectHit,
     ProjectOverview,
     QueuedJob,
+    Reproduction,
     SeriesBars,
     State,
 )
@@ -90,6 +91,12 @@ class InvitationsReply(Message, frozen=True, kw_only=True):
     """The answer to ListInvitations."""
 
     invitations: tuple[IssuedInvitation, ...]  # the oldest first
+
+
+class ReproductionsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListReproductions, by file name."""
+
+    reproductions: tuple[Reproduction, ...]
 
 
 class ProjectHits(Message, frozen=True, kw_only=True):
@@ -230,6 +237,7 @@ ReplyBody = (
     | BuilderInvited
     | InvitationsReply
     | ExplainReply
+    | ReproductionsReply
     | ProjectHits
     | ProjectReply
     | QueueReply
