@@ -77,7 +77,9 @@ async def files_of_release(
     rows = await db.rows(
         """
         SELECT f.filename, f.project, b.target,
-               CASE WHEN r.sdist_url IS NULL THEN 'its release has no sdist any more'
+               CASE WHEN f.mirrored_from IS NOT NULL
+                    THEN 'it was taken from the upstream index, and not built here'
+                    WHEN r.sdist_url IS NULL THEN 'its release has no sdist any more'
                     WHEN f.build_id < r.sdist_replaced_build_id
                     THEN 'its sdist was replaced upstream after it was built'
                     ELSE '' END AS obstacle
