@@ -13,6 +13,7 @@ from piwheels.config import (
     Setting,
     env_var_name,
     load,
+    named_sections_text,
     static_sections,
     to_toml,
 )
@@ -323,5 +324,27 @@ def test_roots_are_sections_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_root_is_one_line(tmp_path: Path, text: str, error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        load(write(tmp_path / "piwheels.toml", text), environ={})
+
+
+def test_pools_are_sections_of_their_own(tmp_path: Path) -> None:
+    text = '[pool.arm64]\ntargets = ["*-aarch64"]\noptions = ["--partition=arm64"]\n'
+    pool = load(write(tmp_path / "piwheels.toml", text), environ={}).config.pool["arm64"]
+    assert (pool.targets, pool.options) == (("*-aarch64",), ("--partition=arm64",))
+    copied = write(tmp_path / "copy.toml", named_sections_text(tmp_path / "piwheels.toml"))
+    assert load(copied, environ={}).config.pool == {"arm64": pool}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[pool]\nmemory_mb = 3\n", r"\[pool.memory_mb\] is no section of a pool"),
+        ("[pool.A]\n", "begins with a lower-case letter"),
+        ("[pool.x]\nmemory_mb = 0\n", r"\[pool.x\]: .*>= 1"),
+        ("[pool.x]\nslots = 2\n", r"\[pool.x\]: .*unknown field `slots`"),
+    ],
+)
+def test_a_wrong_pool_is_one_line(tmp_path: Path, text: str, error: str) -> None:
     with pytest.raises(ConfigError, match=error):
         load(write(tmp_path / "piwheels.toml", text), environ={})

@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +19,8 @@ from piwheels.config_templates import (
     render_units,
     render_web_server_config,
 )
-from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
+from piwheels.config_templates.batch_systems import render_slurm
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
 from piwheels.system.open_files import MAX_OPEN_FILES
 from piwheels.webroot import Webroot
 from tests.clients.servers import program as server_program
@@ -284,3 +286,45 @@ def test_no_name_can_add_a_line(tmp_path: Path, name: str) -> None:
             render_site(server, tmp_path, tmp_path / "log", server_name=name)
     with pytest.raises(ConfigError, match="user"):
         render_units(load_test_config(tmp_path), user=name)
+
+
+def slurm_parts(folder: Path, **changes: Any) -> dict[str, str]:
+    """What `piw config slurm` prints, by default."""
+    options: dict[str, Any] = {
+        "script": folder / "slurm builder.sh",
+        "builder_config": Path("/etc/piwheels/piwheels.toml"),
+        "time_limit_s": 43_200.0,
+        "idle_s": 120.0,
+        "user": "root",
+    }
+    return render_slurm(load_test_config(folder), **(options | changes))
+
+
+@requires_program("shellcheck")
+def test_the_script_of_a_builder_on_slurm_is_its_builder_and_drains_in_time(tmp_path: Path) -> None:
+    script = slurm_parts(tmp_path)["script"]
+    checked = subprocess.run(
+        [find_program("shellcheck"), "-"], input=script, text=True, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout) == (0, "")
+    assert "#SBATCH --time=720\n" in script
+    assert "#SBATCH --signal=B:USR1@10800\n" in script
+    assert script.startswith("#!/bin/sh\n")
+    with pytest.raises(UsageError, match="--time has to be longer than"):
+        slurm_parts(tmp_path, time_limit_s=3600.0)
+
+
+@requires_program("systemd-analyze")
+def test_systemd_accepts_the_units_that_scale_pools(tmp_path: Path) -> None:
+    parts = slurm_parts(tmp_path)
+    units = [tmp_path / f"piwheels-scale.{name}" for name in ("service", "timer")]
+    for unit in units:
+        unit.write_text(parts[unit.suffix[1:]])
+    done = subprocess.run(
+        [find_program("systemd-analyze"), "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
+    assert (done.returncode, message) == (0, [])

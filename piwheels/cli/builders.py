@@ -252,6 +252,58 @@ def builder_invite(config_file: Path | None, as_json: bool, **options: Any) -> N
     run_and_exit(joining.invite(load_config(config_file), as_json=as_json, **options))
 
 
+@builder.command("demand")
+@config_option
+@json_option
+def builder_demand(config_file: Path | None, as_json: bool) -> None:
+    """Print how many jobs wait for builders, by target and memory.
+
+    `piw builder scale` starts builders for them. The memory is what a builder has to give a build:
+    0 for jobs that any builder can take, else a power of two, in MB.
+
+    \b
+    Example:
+      piw builder demand --json
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import scale
+
+    run_and_exit(scale.demand(load_config(config_file), as_json=as_json))
+
+
+@builder.command("scale")
+@click.argument(
+    "script", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False
+)
+@click.option("--pool", "pools", multiple=True, metavar="NAME", help="Only this pool; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@config_option
+@json_option
+def builder_scale(
+    script: Path | None,
+    pools: tuple[str, ...],
+    dry_run: bool,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Start builders on demand, as many as the queue needs now.
+
+    A timer runs this every half minute, for the pools of piwheels.toml ([pool.NAME]). SCRIPT is
+    what `piw config slurm` prints; Slurm starts it for each builder. Builders end by themselves
+    when they are idle. Where a pool has more than max_builders, those that have not started are
+    canceled, and others are drained.
+
+    \b
+    Examples:
+      piw builder scale /etc/piwheels/slurm-builder.sh --dry-run
+      piw builder scale /etc/piwheels/slurm-builder.sh --pool arm64 --json
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import scale
+
+    run_and_exit(
+        scale.scale(load_config(config_file), script, pools, dry_run=dry_run, as_json=as_json)
+    )
+
+
 @builder.command("invitations")
 @config_option
 @json_option

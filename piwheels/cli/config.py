@@ -231,6 +231,57 @@ def config_grafana(config_file: Path | None) -> None:
     click.echo(render_dashboard())
 
 
+@config.command("slurm")
+@config_option
+@click.option(
+    "--only",
+    type=click.Choice(["script", "service", "timer"]),
+    help="Print only the script that runs a builder, or a unit of the scaler.",
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/etc/piwheels/slurm-builder.sh"),
+    show_default=True,
+    help="Where the script is kept, beside the scaler.",
+)
+@click.option(
+    "--builder-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/etc/piwheels/piwheels.toml"),
+    show_default=True,
+    help="The builders' configuration on the nodes.",
+)
+@click.option(
+    "--time", "time_limit", default="12h", show_default=True, help="Time limit of a builder."
+)
+@click.option(
+    "--idle", default="2m", show_default=True, help="A builder ends after so long without a job."
+)
+@click.option(
+    "--user", default="piwheels", show_default=True, help="The account that submits builders."
+)
+def config_slurm(config_file: Path | None, only: str | None, **options: Any) -> None:
+    """Print what runs builders on demand on Slurm.
+
+    That is an array job, and the service and the timer of a scaler (`piw builder scale`).
+
+    \b
+    Examples:
+      piw config slurm
+      piw config slurm --only script --time 1d > /etc/piwheels/slurm-builder.sh
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote.client import parse_duration
+    from piwheels.config_templates.batch_systems import render_slurm
+
+    loaded = load_config_with_origins(config_file)
+    time_limit, idle = (parse_duration(options.pop(key)) for key in ("time_limit", "idle"))
+    parts = render_slurm(loaded, time_limit_s=time_limit, idle_s=idle, **options)
+    click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
+
+
 def _web_server(name: str, title: str, directory: str) -> None:
     help_text = (
         f"Print a configuration for {title} that serves the web root.\n\n\b\nExample:\n"

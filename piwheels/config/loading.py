@@ -7,8 +7,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from piwheels.config.names import ROOT_TABLE, static_sections
-from piwheels.config.roots import read_roots
+from piwheels.config.named_sections import read_pools, read_roots
+from piwheels.config.names import POOL_TABLE, ROOT_TABLE, static_sections
 from piwheels.config.sections import Config, path_hook
 from piwheels.config.sources import (
     GivenValue,
@@ -73,6 +73,7 @@ def load(
             values[field.name] = setting.value
         sections[section.name] = section.type(**values)
     sections[ROOT_TABLE] = read_roots(file, folder) if file else {}
+    sections[POOL_TABLE] = read_pools(file) if file else {}
     return LoadedConfig(
         config=Config(**sections),
         settings=tuple(settings),

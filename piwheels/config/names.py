@@ -20,8 +20,9 @@ NON_SETTING_VARIABLES = {
     "`--database-file` gives one.",
 }
 
-#: The table of sections `[root.NAME]`.
-ROOT_TABLE = "root"
+#: The tables of the sections `[root.NAME]` and `[pool.NAME]`.
+ROOT_TABLE, POOL_TABLE = "root", "pool"
+NAMED_TABLES = frozenset({ROOT_TABLE, POOL_TABLE})
 
 #: Keys of earlier versions and what they are called now; accepted for one release.
 RENAMED_SETTINGS = {
@@ -64,8 +65,8 @@ def env_var_name(key: str) -> str:
 
 
 def static_sections() -> list[msgspec.structs.FieldInfo]:
-    """The sections whose keys are settings; those of roots are named by their user."""
-    return [field for field in msgspec.structs.fields(Config) if field.name != ROOT_TABLE]
+    """The sections whose keys are settings; those of roots and pools are named by their user."""
+    return [field for field in msgspec.structs.fields(Config) if field.name not in NAMED_TABLES]
 
 
 def known_keys() -> dict[str, list[str]]:

@@ -408,6 +408,33 @@ class RootSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class PoolSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The pool NAME of builders that a batch system runs while there is work for them."""
+
+    targets: Annotated[
+        tuple[str, ...],
+        _doc("Names of the targets that its builders serve, with `*` and `?` as wildcards."),
+    ] = ("*",)
+    memory_mb: Annotated[
+        PositiveInt,
+        _doc(
+            "Memory limit of a build. Jobs that need more are left to a pool with more, and all of "
+            "them to the largest pool if none has as much."
+        ),
+    ] = 2048
+    max_builders: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)],
+        _doc("Most builders at a time. 0: those that run are drained, and none is started."),
+    ] = 10
+    jobs_per_builder: Annotated[
+        PositiveInt, _doc("One more builder is started for so many jobs that wait.")
+    ] = 2
+    options: Annotated[
+        tuple[str, ...],
+        _doc("Options of `sbatch` for its builders, such as `--partition=arm64`."),
+    ] = ()
+
+
 class AccessLogSection(msgspec.Struct, frozen=True):
     """What `piw accesslog` keeps."""
 
@@ -489,6 +516,7 @@ class Config(msgspec.Struct, frozen=True):
     accesslog: AccessLogSection = AccessLogSection()
     retention: RetentionSection = RetentionSection()
     root: dict[str, RootSection] = {}
+    pool: dict[str, PoolSection] = {}
 
 
 def path_hook(target_type: type, raw: object) -> object:

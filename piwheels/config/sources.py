@@ -11,9 +11,9 @@ import tomli_w
 from piwheels.config.names import (
     CONFIG_FILE_NAME,
     ENV_PREFIX,
+    NAMED_TABLES,
     NON_SETTING_VARIABLES,
     RENAMED_SETTINGS,
-    ROOT_TABLE,
     env_var_name,
     known_keys,
 )
@@ -97,7 +97,7 @@ def read_file(file: Path, folder: Path | None = None) -> dict[str, GivenValue]:
     known, base = known_keys(), folder or file.resolve().parent
     given: dict[str, GivenValue] = {}
     for section, table in tables.items():
-        if section == ROOT_TABLE:
+        if section in NAMED_TABLES:
             continue
         if section not in known or not isinstance(table, dict):
             names = ", ".join(sorted(known))

@@ -59,10 +59,10 @@ def render_units(
     return "\n\n".join(
         render(
             f"{role}.service",
-            command=_exec_start(loaded, *_service_command(role, access_log)),
+            command=exec_start(loaded, *_service_command(role, access_log)),
             user=unquoted_word("user", user),
             writable=[
-                _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
+                quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
             exit_stays_ended=EXIT_STAYS_ENDED,
         )
@@ -82,10 +82,10 @@ def render_backup_service(loaded: LoadedConfig, *, user: str, folder: Path, keep
     Raises:
         ConfigError: a path or the user name cannot be written in a unit.
     """
-    place = _quotable_path("the folder of backups", folder)
+    place = quotable_path("the folder of backups", folder)
     return render(
         "backup.service",
-        command=_exec_start(loaded, "db", "backup", place, "--keep", str(keep)),
+        command=exec_start(loaded, "db", "backup", place, "--keep", str(keep)),
         user=unquoted_word("user", user),
         folder=place,
     )
@@ -140,10 +140,10 @@ def render_web_server_config(
         check_tls(name, server_name, tls)
     return render(
         name,
-        root=_quotable_path("webroot.root", root),
+        root=quotable_path("webroot.root", root),
         server_name=unquoted_word("server name", server_name),
         port=port,
-        access_log=_quotable_path("access log", access_log),
+        access_log=quotable_path("access log", access_log),
         prefix=_url_path(url),
         tls=tls is not None,
         certificate=_tls_path("certificate", tls.certificate if tls else None),
@@ -177,7 +177,7 @@ def check_tls(name: str, server_name: str, tls: Tls) -> None:
 
 
 def _tls_path(what: str, path: Path | None) -> str:
-    return _quotable_path(what, path) if path is not None else ""
+    return quotable_path(what, path) if path is not None else ""
 
 
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
@@ -203,7 +203,7 @@ def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
     return folders
 
 
-def _quotable_path(what: str, path: Path) -> str:
+def quotable_path(what: str, path: Path) -> str:
     """An absolute path that is safe between double quotes in every format."""
     text = str(path.absolute())
     if not text.isprintable() or _UNQUOTABLE & set(text):
@@ -242,20 +242,30 @@ def _url_origin(url: str) -> str:
 
 def _service_command(role: str, access_log: Path) -> list[str]:
     return (
-        [role, "--follow", _quotable_path("access log", access_log)]
+        [role, "--follow", quotable_path("access log", access_log)]
         if role == "accesslog"
         else [role]
     )
 
 
-def _exec_start(loaded: LoadedConfig, *verb: str) -> str:
+def exec_start(loaded: LoadedConfig, *verb: str) -> str:
+    """The command of a unit: this program with these words and its configuration."""
+    words = [program_path(), *verb]
+    if loaded.file is not None:
+        words += ["--config", quotable_path("--config", loaded.file)]
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
+
+
+def program_path() -> str:
+    """The path of `piw` on this machine.
+
+    Raises:
+        ConfigError: it cannot be written between quotes.
+    """
     program = Path(sys.argv[0]).absolute()
     if program.name != "piw":
         program = Path(sys.executable).with_name("piw")
-    words = [_quotable_path("the program", program), *verb]
-    if loaded.file is not None:
-        words += ["--config", _quotable_path("--config", loaded.file)]
-    return " ".join(f'"{word}"' if " " in word else word for word in words)
+    return quotable_path("the program", program)
 
 
 def render(name: str, **values: Any) -> str:

@@ -15,6 +15,7 @@ from piwheels.db import (
     failures,
     history,
     page_queue,
+    queue_demand,
     reproductions,
     series,
     status_queries,
@@ -40,12 +41,14 @@ from piwheels.protocol.messages import (
     BuilderReply,
     BuildReply,
     BuildsReply,
+    DemandReply,
     EventsReply,
     Explain,
     ExplainReply,
     Explanation,
     InvitationsReply,
     ListBuilds,
+    ListDemand,
     ListEvents,
     ListFailedBuilds,
     ListFailures,
@@ -78,6 +81,7 @@ from piwheels.release_status import (
     release_statuses,
     removed_release_status,
 )
+from piwheels.scheduler import reasons
 from piwheels.scheduler.build_logs import no_log_text
 from piwheels.scheduler.dispatcher import Dispatcher
 
@@ -120,8 +124,8 @@ class QueryHandlers:
                 return await self.read_series(names, window)
             case Explain() | ListReproductions() | SearchProjects() | ShowProject():
                 return await self._about_projects(query)
-            case ListQueue(target=target):
-                return await self.queue(target)
+            case ListQueue() | ListDemand():
+                return await self._about_queue(query)
             case ReleaseReport():
                 return await self.release_report(query)
             case _:
@@ -223,6 +227,24 @@ class QueryHandlers:
         groups = (await self.status.failures()).groups if details.group_class else ()
         releases = (it.releases for it in groups if (it.failure_class, it.cause) == key)
         return replace(details, usual_s=usual_s.get(build), group_releases=next(releases, 0))
+
+    async def _about_queue(self, query: ListQueue | ListDemand) -> ReplyBody:
+        match query:
+            case ListQueue(target=target):
+                return await self.queue(target)
+            case ListDemand():
+                return await self._demand()
+
+    async def _demand(self) -> DemandReply:
+        """The jobs that wait for builders, and the builders that were started on demand."""
+        farm = self.dispatcher.state_machine
+        found = await queue_demand.queue_demand(self.db, sorted(farm.seen_targets))
+        views = self.dispatcher.builder_views()
+        return DemandReply(
+            demand=tuple(found),
+            waits=reasons.FARM_PAUSED if farm.paused else farm.no_jobs_reason,
+            builders=tuple(view for view in views if view.on_demand),
+        )
 
     async def queue(self, target: str) -> QueueReply:
         """The jobs that builders take next for a target, with their expected start."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from piwheels.config import CONFIG_FILE_NAME, read_toml, root_sections_text, to_toml
+from piwheels.config import CONFIG_FILE_NAME, named_sections_text, read_toml, to_toml
 from piwheels.errors import ConfigError
 from piwheels.local.ports import free_port, port_is_free
 from piwheels.local.socket_paths import socket_dir
@@ -101,7 +101,7 @@ class FarmDir:
             values["master.control_bind"] = self.control_address()
         self._choose_ports(values)
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
-        content = _HEADER + to_toml(ordered) + root_sections_text(self.config_file)
+        content = _HEADER + to_toml(ordered) + named_sections_text(self.config_file)
         if not self.config_file.exists() or self.config_file.read_text(encoding="utf-8") != content:
             replace_file(self.config_file, content.encode(), mode=0o600)  # it contains the password
 

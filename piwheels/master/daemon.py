@@ -255,6 +255,9 @@ class _Master:
                 max_attempts=config.max_attempts,
                 quarantine_after=config.quarantine_after,
                 reproduce_percent=config.reproduce_percent,
+                pools=tuple(
+                    (pool.targets, pool.memory_mb << 20) for pool in self._config.pool.values()
+                ),
             ),
         )
 

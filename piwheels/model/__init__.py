@@ -46,6 +46,7 @@ from piwheels.model.metrics import LiveDownloads as LiveDownloads
 from piwheels.model.metrics import NamedCount as NamedCount
 from piwheels.model.metrics import ProjectDay as ProjectDay
 from piwheels.model.metrics import ProjectDownloads as ProjectDownloads
+from piwheels.model.metrics import QueueDemand as QueueDemand
 from piwheels.model.metrics import QueuedJob as QueuedJob
 from piwheels.model.metrics import QueueStatus as QueueStatus
 from piwheels.model.metrics import TargetResults as TargetResults

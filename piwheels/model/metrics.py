@@ -51,6 +51,17 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     parked: int = 0  # until a builder has the packages that they lack
 
 
+class QueueDemand(Struct, frozen=True, kw_only=True):
+    """How many jobs of a target could be built now, of those that need about as much memory.
+
+    Of a long queue the first 10,000 jobs of each target count.
+    """
+
+    target: str
+    memory_mb: int  # that a builder has to give a build, a power of two; 0: any has enough
+    waiting: int
+
+
 class QueuedJob(Struct, frozen=True, kw_only=True):
     """A job that a builder can take, at its place in the queue of its target."""
 

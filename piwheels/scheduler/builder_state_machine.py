@@ -310,6 +310,7 @@ class BuilderStateMachine(FarmState):
 
     def _remove_session(self, session: Session, reason: str, now: float) -> list[Instruction]:
         del self.sessions[session.label]
+        self.remember_on_demand(session)
         for restart in self.rolling_restarts:
             restart.on_left(session.label, now)
         return [*self._publish_left(session, reason, now), *self._continue_rolling_restarts(now)]
@@ -394,6 +395,7 @@ class BuilderStateMachine(FarmState):
         label, job = session.label, session.clear_job()
         reason = reasons.lost(self.builder_timeout_s, job)
         del self.sessions[label]
+        self.remember_on_demand(session)
         self.lost[label] = LostBuilder(session, now, reason, job)
         for restart in self.rolling_restarts:
             restart.on_left(label, session.last_message_at)

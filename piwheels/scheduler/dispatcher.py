@@ -106,6 +106,7 @@ class DispatcherOptions:
     max_attempts: int = 3
     quarantine_after: int = 3  # consecutive builds that fail because of the builder; 0 is never
     reproduce_percent: float = 0.0  # of the builds that succeed, at idle times
+    pools: tuple[tuple[tuple[str, ...], int], ...] = ()  # as in `FarmState`
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class Dispatcher:
         self.state_machine = BuilderStateMachine(
             builder_timeout_s=options.builder_timeout_s,
             quarantine_after=options.quarantine_after,
+            pools=options.pools,
             check_invariants=bool(os.environ.get("PIWHEELS_DEBUG")),
         )
         farm = self.state_machine

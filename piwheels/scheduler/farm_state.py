@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
@@ -25,6 +26,10 @@ class FarmState:
         records: what is known of builders beyond their sessions, by label.
         web_root_fault: why no wheel can be published; "" when they can.
         required_packages: the Debian packages without which some jobs cannot be built.
+        on_demand: of the builders that were started on demand and are gone, one for each set of
+            targets and amount of memory: such a one can be started again.
+        pools: of builders that can be started on demand, the patterns of their targets, and how
+            much memory they give a build, in bytes.
         now: the time of the last event.
     """
 
@@ -39,6 +44,8 @@ class FarmState:
     web_root_fault: str = ""
     outage: IndexOutage = field(default_factory=IndexOutage)
     required_packages: frozenset[str] = frozenset()
+    on_demand: dict[tuple[tuple[str, ...], int], Session] = field(default_factory=dict)
+    pools: tuple[tuple[tuple[str, ...], int], ...] = ()
     now: float = 0.0
 
     def rejection_reason(self, command: BuilderCommand, label: str) -> str:
@@ -90,8 +97,9 @@ class FarmState:
         return replace(found, available_packages=available)
 
     def can_supply(self, target: str, packages: Collection[str]) -> bool:
-        """Whether a connected builder has these packages, or can add them, for a target."""
-        return any(session.can_supply(target, packages) for session in self.sessions.values())
+        """Whether a builder that is connected, or can be started again, has or adds packages."""
+        sessions = (*self.sessions.values(), *self.on_demand.values())
+        return any(session.can_supply(target, packages) for session in sessions)
 
     def has_packages(self, label: str, packages: Collection[str]) -> bool:
         """Whether a builder's own system has these packages."""
@@ -99,9 +107,29 @@ class FarmState:
         return session is not None and session.installed_packages.issuperset(packages)
 
     def max_memory_bytes(self, *targets: str) -> int:
-        """The largest memory limit of the builders that serve one of these targets, lost or not."""
-        known = (*self.sessions.values(), *(gone.session for gone in self.lost.values()))
-        return builder_capabilities.max_memory_bytes(targets, known)
+        """The largest memory limit of the builders that serve one of these targets, lost or not.
+
+        Those that can be started on demand count as well.
+        """
+        lost = (gone.session for gone in self.lost.values())
+        known = (*self.sessions.values(), *lost, *self.on_demand.values())
+        in_pools = [
+            memory
+            for patterns, memory in self.pools
+            if any(fnmatchcase(target, pattern) for target in targets for pattern in patterns)
+        ]
+        return max(builder_capabilities.max_memory_bytes(targets, known), *in_pools, 0)
+
+    @property
+    def seen_targets(self) -> frozenset[str]:
+        """The targets of all builders that are connected, or can be started again."""
+        sessions = (*self.sessions.values(), *self.on_demand.values())
+        return frozenset(name for session in sessions for name in session.targets)
+
+    def remember_on_demand(self, session: Session) -> None:
+        """A builder that was started on demand is gone: remember what such a one can do."""
+        if session.hello.on_demand:
+            self.on_demand[session.targets, session.hello.memory_limit_bytes] = session
 
     def largest_limits(self, target: str) -> tuple[int, int]:
         """The most processes and the largest file, in bytes, that builds for a target may have."""

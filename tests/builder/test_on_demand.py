@@ -152,15 +152,14 @@ async def test_builders_in_slots_share_a_configuration_and_end_by_themselves(
     own = keys.generate("builder-a")
     keys.authorize(Role.BUILDER, "a", own.public)
     slot_a = command(farm, "--slot", "a", "--exit-when-idle", "1s")
-    first = await asyncio.create_subprocess_exec(*slot_a, stderr=asyncio.subprocess.PIPE)
-    hello = await farm.master.expect(m.Hello)
-    assert hello.on_demand
-    second = await asyncio.create_subprocess_exec(*slot_a, stderr=asyncio.subprocess.PIPE)
-    status, text = await finished(second)
+    with KeyLock(keys.secret_path("builder-a")):  # as a builder that runs has it
+        second = await asyncio.create_subprocess_exec(*slot_a, stderr=asyncio.subprocess.PIPE)
+        status, text = await finished(second)
     assert status == 1
     assert "another builder uses the key" in text
     assert "Traceback" not in text
-    await farm.master.send(m.Welcome(label="a", log_offset=0))
+    first = await asyncio.create_subprocess_exec(*slot_a, stderr=asyncio.subprocess.PIPE)
+    assert (await farm.master.welcome()).on_demand
     assert (await farm.master.expect(m.Goodbye)).reason == "no job for 1s"
     status, text = await finished(first)
     assert status == 0

@@ -30,6 +30,11 @@ async def test_a_project_is_found_shown_and_listed_in_its_queue(master: Master) 
         assert states[TARGET.name] is State.QUEUED
         queue = await master.ask(m.ListQueue(target=TARGET.name), m.QueueReply)
         assert [(job.project, job.version) for job in queue.jobs] == [("later", "2.0")]
+        demand = await master.ask(m.ListDemand(), m.DemandReply)
+        assert [(it.target, it.memory_mb, it.waiting) for it in demand.demand] == [
+            (TARGET.name, 0, 1)
+        ]
+        assert (demand.waits, demand.builders) == ("", ()), "pi1 was not started on demand"
         builds = await master.ask(m.ListBuilds(builder="pi1"), m.BuildsReply)
         assert builds.usual_s == {}
 

@@ -206,6 +206,23 @@ def test_a_builder_on_demand_has_ended_when_it_says_goodbye_and_its_job_is_retur
     assert farm.labels() == []
 
 
+def test_what_a_builder_on_demand_could_do_counts_while_none_is_there(
+    farm: BuilderStateMachine,
+) -> None:
+    could = replace(
+        hello(), on_demand=True, memory_limit_bytes=2 << 30, installed_packages=("libx",)
+    )
+    target = could.targets[0].name
+    assert not farm.can_supply(target, ["libx"])
+    farm.handle(s.MessageReceived("b", could), 0.0)
+    farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
+    assert farm.can_supply(target, ["libx"])
+    assert farm.max_memory_bytes(target) == 2 << 30
+    assert farm.seen_targets == {target}
+    farm.pools = ((("*-aarch64",), 8 << 30), (("*-armv7l",), 16 << 30))
+    assert farm.max_memory_bytes(target) == 8 << 30, "it can be started"
+
+
 def test_a_builder_that_restarts_or_whose_key_is_revoked_is_not_listed_as_ended(
     farm: BuilderStateMachine,
 ) -> None:

@@ -126,6 +126,10 @@ class ListQueue(Message, frozen=True, kw_only=True):
     target: ShortText
 
 
+class ListDemand(Message, frozen=True, kw_only=True):
+    """How many jobs wait for builders, by target and memory; answered by DemandReply."""
+
+
 class SearchProjects(Message, frozen=True, kw_only=True):
     """The projects whose names match a text best, 20 at most; answered by ProjectHits."""
 
@@ -179,6 +183,7 @@ Query = (
     | ReadSeries
     | Explain
     | ListQueue
+    | ListDemand
     | SearchProjects
     | ShowProject
     | ReleaseReport

@@ -14,6 +14,7 @@ from piwheels.model import (
     IssuedInvitation,
     ProjectHit,
     ProjectOverview,
+    QueueDemand,
     QueuedJob,
     Reproduction,
     SeriesBars,
@@ -23,7 +24,7 @@ from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk, LogTail
-from piwheels.protocol.messages.status import StatusReply
+from piwheels.protocol.messages.status import BuilderView, StatusReply
 
 
 class Accepted(Message, frozen=True, kw_only=True):
@@ -111,6 +112,14 @@ class ProjectReply(Message, frozen=True, kw_only=True):
     """The answer to ShowProject."""
 
     overview: ProjectOverview
+
+
+class DemandReply(Message, frozen=True, kw_only=True):
+    """How many jobs wait for builders, and the builders that were started on demand."""
+
+    demand: tuple[QueueDemand, ...]
+    waits: str = ""  # why no builder gets a job; "" when they do
+    builders: tuple[BuilderView, ...] = ()
 
 
 class QueueReply(Message, frozen=True, kw_only=True):
@@ -241,6 +250,7 @@ ReplyBody = (
     | ProjectHits
     | ProjectReply
     | QueueReply
+    | DemandReply
     | ReleaseReportReply
     | LogChunk
     | LogTail

@@ -1,0 +1,120 @@
+"""`piw builder demand` and `piw builder scale`: builders for the jobs that wait."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from piwheels.cli.remote.client import connect, print_json
+from piwheels.config import Config, PoolSection
+from piwheels.errors import ConfigError, UsageError
+from piwheels.formatting import pluralize
+from piwheels.output import print_table
+from piwheels.protocol.client import ControlClient
+from piwheels.protocol.messages import (
+    BuilderCommand,
+    CommandBuilders,
+    CommandSucceeded,
+    DemandReply,
+    ListDemand,
+)
+from piwheels.sanitize import strip_controls
+from piwheels.scaling.batch_system import BatchSystem
+from piwheels.scaling.rule import Plan, builders_of, jobs_by_pool, plan
+from piwheels.scaling.slurm import Slurm
+
+
+async def demand(config: Config, *, as_json: bool) -> int:
+    """Print how many jobs wait for builders, by target and memory."""
+    async with connect(config) as client:
+        reply = await client.request(ListDemand(), DemandReply)
+    if as_json:
+        print_json(reply)
+        return 0
+    rows = [
+        (each.target, f"{each.memory_mb} MB" if each.memory_mb else "any", f"{each.waiting:,}")
+        for each in reply.demand
+    ]
+    if rows:
+        print_table(("target", "memory", "jobs that wait"), rows)
+    else:
+        click.echo("no job waits")
+    if reply.waits:
+        click.echo(strip_controls(reply.waits))
+    return 0
+
+
+async def scale(
+    config: Config, script: Path | None, names: Sequence[str], *, dry_run: bool, as_json: bool
+) -> int:
+    """Start, cancel and drain builders of pools, as the queue needs; print what was done.
+
+    Raises:
+        PiwheelsError: there is no such pool, or the master or a batch system does not answer.
+    """
+    chosen = _chosen(config.pool, names)
+    systems = {name: _batch_system(name, script) for name in chosen}
+    async with connect(config) as client:
+        reply = await client.request(ListDemand(), DemandReply)
+        waiting = jobs_by_pool(config.pool, reply.demand)
+        plans = []
+        for name, pool in chosen.items():
+            jobs = await asyncio.to_thread(systems[name].jobs, name)
+            builders = builders_of(name, reply.builders)
+            made = plan(name, pool, waiting[name], jobs, builders, blocked=reply.waits)
+            if not dry_run:
+                await _carry_out(made, pool, systems[name], client)
+            plans.append(made)
+    if as_json:
+        print_json(plans)
+    else:
+        _print(plans, dry_run=dry_run)
+    return 0
+
+
+def _chosen(pools: Mapping[str, PoolSection], names: Iterable[str]) -> dict[str, PoolSection]:
+    if not pools:
+        raise ConfigError("piwheels.toml has no section [pool.NAME], which says what to start")
+    for name in names:
+        if name not in pools:
+            raise UsageError(f"there is no pool {name}: there are {', '.join(pools)}")
+    return {name: pool for name, pool in pools.items() if not names or name in names}
+
+
+def _batch_system(name: str, script: Path | None) -> BatchSystem:
+    if script is None:
+        raise UsageError(f"the pool {name} needs SCRIPT, which `piw config slurm` prints")
+    return Slurm(script.absolute())
+
+
+async def _carry_out(
+    made: Plan, pool: PoolSection, system: BatchSystem, client: ControlClient
+) -> None:
+    if made.start:
+        await asyncio.to_thread(system.start, made.pool, pool, made.start)
+    if made.cancel:
+        await asyncio.to_thread(system.cancel, made.pool, made.cancel)
+    if made.drain:
+        body = CommandBuilders(command=BuilderCommand.DRAIN, builders=made.drain)
+        await client.request(body, CommandSucceeded)
+
+
+def _print(plans: Iterable[Plan], *, dry_run: bool) -> None:
+    would = "to be " if dry_run else ""
+    for each in plans:
+        done = [
+            f"{count} {would}{word}"
+            for count, word in (
+                (len(each.start), "started"),
+                (len(each.cancel), "canceled"),
+                (len(each.drain), "drained"),
+            )
+            if count
+        ]
+        note = f" ({strip_controls(each.note)})" if each.note else ""
+        click.echo(
+            f"{each.pool}: {pluralize(each.waiting, 'job')} waiting{note}; "
+            f"{pluralize(each.running, 'builder')}, {each.building} of them building, "
+            f"{each.pending} pending; {', '.join(done) or 'nothing to do'}"
+        )
