@@ -29,6 +29,11 @@ class Stopwatch:
         self._began, self._stalled = time.monotonic(), _stall_time_s()
 
     @property
+    def wall_s(self) -> float:
+        """Since it was made, by the clock."""
+        return time.monotonic() - self._began
+
+    @property
     def seconds(self) -> float:
         """Since it was made."""
         return time.monotonic() - self._began - (_stall_time_s() - self._stalled)

@@ -31,6 +31,8 @@ def farm_readings(facts: Facts, now: datetime) -> Iterator[Reading]:
         AlertRule.NO_JOBS, _FARM, idle, no_jobs_text(status.waits), severity=critical
     )
     yield _packages(status)
+    risky = bool(status.replication)
+    yield make_reading(AlertRule.REPLICATION, _FARM, risky, status.replication)
     yield _paused(status, now)
     yield _pages(status, now)
     yield _keys(facts.refused_keys, now)

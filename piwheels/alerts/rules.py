@@ -199,6 +199,11 @@ RULES: dict[AlertRule, Rule] = {
         "when a builder has them",
         "Install them on a builder, or build on roots that add packages.",
     ),
+    AlertRule.REPLICATION: Rule(
+        "when a failover of the database can lose builds that were acknowledged",
+        "when commits wait for a standby",
+        "Set synchronous_standby_names (Patroni: synchronous_mode), or database.dsn to one host.",
+    ),
     AlertRule.PAUSED: Rule(
         "when the farm is paused for an hour",
         "when it is resumed",

@@ -34,6 +34,7 @@ from piwheels.formatting import join_words, pluralize
 from piwheels.model import Struct
 from piwheels.sanitize import strip_controls
 from piwheels.webroot import Webroot, make_dir, replace_file
+from piwheels.webroot.tree_epoch import read_epoch
 from piwheels.wheel.tags import PackagingRules
 
 #: Builds that began after the backup, and whose logs are not here, had numbers up to this many
@@ -385,6 +386,8 @@ async def _compare_tree(
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
         aside = _moved_aside(loaded)
         make_dir(webroot.root)
+        if (written := read_epoch(webroot.root)) is not None:
+            await restored.follow_epoch(db, written.epoch)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
         counts = await run_audit(

@@ -11,7 +11,9 @@ class OpenConnection(Struct, frozen=True):
 
 
 class CloseConnection(Struct, frozen=True):
-    """Close the connection, after what was sent has left."""
+    """Close the connection, after what was sent has left; a reason is logged."""
+
+    reason: str = ""
 
 
 class SendHello(Struct, frozen=True):

@@ -38,6 +38,12 @@ LOG_INTERVAL_S = 1.0
 #: A connection on which the master sent nothing for this long is opened again.
 MASTER_TIMEOUT_S = 30.0
 _FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
+#: With several masters, of which one runs: the next is tried after these times.
+_NEXT_MASTER_TIMEOUT_S, _NEXT_MASTER_DELAY_S = 8.0, 2.0
+_FORMER_MASTER = (
+    "this is a former master: another one has taken over since; if the farm's database was "
+    "replaced, restart this builder"
+)
 #: After a connection that lasted this long, the next delay is the first one again.
 _STABLE_CONNECTION_S = 60.0
 _SELF = ""  # in the log of transitions, which the master keeps by label
@@ -106,22 +112,38 @@ class ConnectionStateMachine:
 
     check_each_event: bool = False
     exit_rules: ExitRules = STAYS
+    masters: int = 1  # how many addresses there are, which connections take in turn
     current: CurrentBuild | None = None
     last_build: int = 0  # the highest number of a build that was started
     connection: int = 0  # the number of the last connection
     connection_state: ConnectionState = ConnectionState.DISCONNECTED
+    epoch: int = 0  # the highest of a master that welcomed this builder
     pending_exit: instructions.Exit | None = None  # after the current build
     #: What it handled; the reason of a transition names the instructions.
     transitions: TransitionLog = field(default_factory=TransitionLog)
     _builds: int = 0  # that ended in this process
     _idle_since: float = math.inf
     _described: bool = True  # the master has an up-to-date Hello
-    _backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_DELAY_S, _MAX_DELAY_S))
+    _backoff: Backoff = field(init=False)
     _retry_at: float = -math.inf
     _opened_at: float = 0.0
     _last_message_at: float = 0.0
     _log_at: float = 0.0
     _heartbeat_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.know_masters(self.masters)
+
+    def know_masters(self, count: int) -> None:
+        """Set how many addresses there are, before the first event."""
+        self.masters = count
+        max_delay_s = _NEXT_MASTER_DELAY_S if self.masters > 1 else _MAX_DELAY_S
+        self._backoff = Backoff(_FIRST_DELAY_S, max_delay_s)
+
+    @property
+    def welcome_timeout_s(self) -> float:
+        """For how long a connection waits for the master's first message."""
+        return _NEXT_MASTER_TIMEOUT_S if self.masters > 1 else MASTER_TIMEOUT_S
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Apply an event; returns what has to be done, in this order."""
@@ -146,7 +168,7 @@ class ConnectionStateMachine:
             case ConnectionState.DISCONNECTED:
                 return min(self._retry_at, self._idle_ends_at())
             case ConnectionState.GREETING:
-                return min(self._last_message_at + MASTER_TIMEOUT_S, self._idle_ends_at())
+                return min(self._last_message_at + self.welcome_timeout_s, self._idle_ends_at())
             case ConnectionState.WELCOMED:
                 log_at = self._log_at + LOG_INTERVAL_S if self._has_log() else math.inf
                 timeout_at = self._last_message_at + MASTER_TIMEOUT_S
@@ -229,7 +251,7 @@ class ConnectionStateMachine:
             case ConnectionState.DISCONNECTED:
                 return self._connect(now) if now >= self._retry_at else []
             case ConnectionState.GREETING:
-                too_late = now >= self._last_message_at + MASTER_TIMEOUT_S
+                too_late = now >= self._last_message_at + self.welcome_timeout_s
                 return self._on_connection_lost(now) if too_late else []
             case ConnectionState.WELCOMED:
                 if now >= self._last_message_at + MASTER_TIMEOUT_S:
@@ -253,12 +275,12 @@ class ConnectionStateMachine:
         current_build = current.job.build_id if current is not None and has_build else None
         return instructions.SendHello(current_build, self.last_build)
 
-    def _on_connection_lost(self, now: float) -> list[Instruction]:
+    def _on_connection_lost(self, now: float, reason: str = "") -> list[Instruction]:
         if now - self._opened_at > _STABLE_CONNECTION_S:
             self._backoff.reset()
         self.connection_state = ConnectionState.DISCONNECTED
         self._retry_at = now + self._backoff.next_s()
-        return [instructions.CloseConnection()]
+        return [instructions.CloseConnection(reason)]
 
     def _idle_ends_at(self) -> float:
         """When this builder ends because it got no job; infinity for never."""
@@ -282,8 +304,8 @@ class ConnectionStateMachine:
     def _on_message(self, message: ToBuilder, now: float) -> list[Instruction]:
         self._last_message_at = now
         match message:
-            case Welcome(log_offset=offset):
-                return self._on_welcome(offset, now)
+            case Welcome():
+                return self._on_welcome(message, now)
             case StartBuild(job=job):
                 return self._start(job, now)
             case CancelBuild(build=build_id) | BuildAcknowledged(build=build_id):
@@ -300,10 +322,13 @@ class ConnectionStateMachine:
             case NoJobAvailable() | Ack() | Joined():
                 return []
 
-    def _on_welcome(self, log_offset: int, now: float) -> list[Instruction]:
+    def _on_welcome(self, welcome: Welcome, now: float) -> list[Instruction]:
+        if welcome.epoch < self.epoch:
+            return self._on_connection_lost(now, _FORMER_MASTER)
+        self.epoch = welcome.epoch
         self.connection_state, self._idle_since = ConnectionState.WELCOMED, now
         if self.current is not None:
-            self.current.log_offset = log_offset
+            self.current.log_offset = welcome.log_offset
         return self._report(now)
 
     def _start(self, job: Job, now: float) -> list[Instruction]:

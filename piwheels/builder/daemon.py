@@ -18,6 +18,7 @@ from piwheels.builder.debian_packages import packages_changed_at
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.joining import builder_address, join_at_start
 from piwheels.builder.master_client import MasterAddresses, MasterClient
+from piwheels.builder.master_list import parse_masters
 from piwheels.builder.slots import slot_label, with_slot
 from piwheels.config import BuilderSection, Config, RootSection, UpstreamSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
@@ -143,7 +144,7 @@ def _exit_code(end: Exit, start: BuilderStart) -> int:
 def _master_client(
     runner: BuildRunner,
     counts: BuildCounts,
-    addresses: MasterAddresses,
+    addresses: list[MasterAddresses],
     config: BuilderSection,
     start: BuilderStart,
 ) -> MasterClient:
@@ -202,20 +203,32 @@ def _own_pair(keys: KeyStore, name: str, slot: str) -> KeyPair:
     return pair
 
 
-def _master_addresses(config: BuilderSection, slot: str = "") -> MasterAddresses:
+def _master_addresses(config: BuilderSection, slot: str = "") -> list[MasterAddresses]:
     keys = KeyStore(config.key_dir)
-    master = config.master_key
-    if not master:
-        own = keys.pair(MASTER)
-        if own is None:
-            raise ConfigError(
-                "builder.master_key is not set: it is the master's public key, as "
-                "`piw key list` prints it there"
-            )
-        master = own.public
-    return MasterAddresses(
-        builder_address=builder_address(config.master, config.master_port),
-        upload_address=builder_address(config.master, config.upload_port),
-        key=_own_pair(keys, config.key_name, slot),
-        master_key=validate_public_key(master, "builder.master_key"),
+    places = parse_masters(
+        config.master,
+        config.master_key or _own_master_key(keys),
+        config.master_port,
+        config.upload_port,
     )
+    pair = _own_pair(keys, config.key_name, slot)
+    return [
+        MasterAddresses(
+            builder_address=builder_address(place.host, place.port),
+            upload_address=builder_address(place.host, place.upload_port),
+            key=pair,
+            master_key=validate_public_key(place.key, "builder.master_key"),
+        )
+        for place in places
+    ]
+
+
+def _own_master_key(keys: KeyStore) -> str:
+    """The public key of a master on this machine."""
+    own = keys.pair(MASTER)
+    if own is None:
+        raise ConfigError(
+            "builder.master_key is not set: it is the master's public key, as "
+            "`piw key list` prints it there"
+        )
+    return own.public

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from piwheels.builder import connection_events as events
@@ -74,11 +74,12 @@ _Connection = Dealer[ToBuilder, FromBuilder]
 class MasterClient:
     """Carries out what the state machine instructs, and tells it what happened.
 
+    Of several masters one runs: each connection tries the next.
     `describe` gives the `Hello` of this builder, for its current and last build; `host_metrics`
     gives the machine's state for heartbeats.
     """
 
-    addresses: MasterAddresses
+    addresses: MasterAddresses | Sequence[MasterAddresses]
     describe: Callable[[int | None, int], Hello]
     host_metrics: Callable[[], HostMetrics]
     build: BuildFunction
@@ -88,6 +89,7 @@ class MasterClient:
             check_each_event=bool(os.environ.get("PIWHEELS_DEBUG"))
         )
     )
+    _masters: tuple[MasterAddresses, ...] = field(init=False)
     _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     _dealer: _Connection | None = None
     _receiving: asyncio.Task[None] | None = None
@@ -96,6 +98,16 @@ class MasterClient:
     _building: asyncio.Task[None] | None = None
     _uploading: asyncio.Task[None] | None = None
     _removing: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        given = self.addresses
+        self._masters = (given,) if isinstance(given, MasterAddresses) else tuple(given)
+        self.machine.know_masters(len(self._masters))
+
+    @property
+    def master(self) -> MasterAddresses:
+        """The master of the last connection, or of the first one."""
+        return self._masters[(max(self.machine.connection, 1) - 1) % len(self._masters)]
 
     async def run(self) -> instructions.Exit:
         """Serve the master until it ends this builder; returns its instruction.
@@ -159,10 +171,14 @@ class MasterClient:
         match instruction:
             case instructions.OpenConnection(connection):
                 self._open(connection)
-            case instructions.CloseConnection():
+            case instructions.CloseConnection(reason):
+                if reason:
+                    log.warning("%s: %s", self.master.builder_address, reason)
                 await self._close()
             case instructions.SendHello(current_build, last_build):
-                lost = await self._send(self.describe(current_build, last_build), MASTER_TIMEOUT_S)
+                lost = await self._send(
+                    self.describe(current_build, last_build), self.machine.welcome_timeout_s
+                )
                 return lost or events.HelloSent(self.machine.connection)
             case instructions.SendIdleHeartbeat(last_build):
                 return await self._send(
@@ -186,7 +202,7 @@ class MasterClient:
             case instructions.RemoveBuild(build_id):
                 self._removing = asyncio.create_task(self._remove(build_id))
             case instructions.FailPermanently(reason):
-                raise RejectedByMasterError(f"{self.addresses.builder_address}: {reason}")
+                raise RejectedByMasterError(f"{self.master.builder_address}: {reason}")
             case instructions.Exit():
                 pass  # _handle() returns it
         return None
@@ -194,7 +210,7 @@ class MasterClient:
     # --- the connection ---
 
     def _open(self, connection: int) -> None:
-        addresses = self.addresses
+        addresses = self.master
         self._dealer = Dealer(
             ToBuilder,
             addresses.builder_address,
@@ -288,7 +304,7 @@ class MasterClient:
     # --- files ---
 
     async def _upload(self, result: BuildFinished) -> None:
-        addresses = self.addresses
+        addresses = self.master
         dealer: Dealer[ToUploader, FromUploader] = Dealer(
             ToUploader,
             addresses.upload_address,

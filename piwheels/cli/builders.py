@@ -57,7 +57,12 @@ def builder(ctx: click.Context, /, **options: object) -> None:
 
 @builder.command("run")
 @config_option
-@click.option("--master", "master_host", metavar="HOST", help="The host that runs the master.")
+@click.option(
+    "--master",
+    "master_host",
+    metavar="HOST",
+    help="The host that runs the master; several, separated by commas, are its standbys.",
+)
 @click.option(
     "--master-key", metavar="KEY", help="The master's public key, shown by `piw key list` there."
 )

@@ -132,8 +132,9 @@ def serve(root: Path, host: str, port: int, access_log: Path | None) -> None:
 
 @cli.group("master", invoke_without_command=True)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), hidden=True)
+@click.option("--standby", is_flag=True, hidden=True)
 @click.pass_context
-def master(ctx: click.Context, config_file: Path | None) -> None:
+def master(ctx: click.Context, config_file: Path | None, *, standby: bool) -> None:
     """Run the master, or stop the one that runs.
 
     Without a subcommand this is `piw master run`.
@@ -144,22 +145,28 @@ def master(ctx: click.Context, config_file: Path | None) -> None:
       piw master stop
     """  # noqa: D301 - \b is click's mark for lines to keep
     if ctx.invoked_subcommand is None:
-        ctx.invoke(master_run, config_file=config_file)
-    elif config_file is not None:
-        raise click.UsageError(f"put --config after `{ctx.invoked_subcommand}`")
+        ctx.invoke(master_run, config_file=config_file, standby=standby)
+    elif config_file is not None or standby:
+        raise click.UsageError(f"put --config and --standby after `{ctx.invoked_subcommand}`")
 
 
 @master.command("run")
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Wait while another master uses the database, and take over when it is gone.",
+)
 @config_option
-def master_run(config_file: Path | None) -> None:
+def master_run(config_file: Path | None, *, standby: bool) -> None:
     """Run the master: schedule builds, receive wheels, write the index.
 
     \b
-    Example:
+    Examples:
       piw master run --config /etc/piwheels/piwheels.toml
+      piw master run --standby
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.master.daemon import run
 
-    config = load_config(config_file)
+    config = load_config(config_file, master__standby=standby or None)
     refuse_root(config.master.key_dir, config.webroot.root)
     sys.exit(run(config))

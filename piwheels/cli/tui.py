@@ -54,7 +54,7 @@ def _starts_without_gc(command: Callable[_P, None]) -> Callable[_P, None]:
     "address",
     metavar="ADDRESS",
     help="The master's control socket: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[/SOCKET] "
-    "(default: the configuration's).",
+    "(default: the configuration's). Several, separated by commas: a master and its standbys.",
 )
 @click.option(
     "--context",
@@ -201,4 +201,5 @@ def _keys(
     config = load_config(config_file, builder__master_key=master_key)
     store = KeyStore(Path(key_dir).expanduser() if key_dir else config.builder.key_dir)
     key = store.require(key_name)
-    return key, validate_public_key(config.builder.master_key, "builder.master_key")
+    masters = config.builder.master_key.split(",")  # one for all, or one of each
+    return key, ",".join(validate_public_key(one, "builder.master_key") for one in masters)

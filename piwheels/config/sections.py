@@ -44,8 +44,9 @@ class DatabaseSection(msgspec.Struct, frozen=True):
     dsn: Annotated[
         str,
         _doc(
-            "Connection string or URL of PostgreSQL (libpq). It may name several hosts, of which "
-            "one accepts writes; a connection pooler must keep sessions."
+            "Connection string or URL of PostgreSQL (libpq). It may name several hosts; the one "
+            "that accepts writes is used (`target_session_attrs=read-write` need not be given), "
+            "and of several the one that was promoted last. A connection pooler must keep sessions."
         ),
     ] = "postgresql:///piwheels"
 
@@ -195,6 +196,13 @@ class MasterSection(msgspec.Struct, frozen=True):
     event_retention_days: Annotated[
         Days, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
     ] = 400
+    standby: Annotated[
+        bool,
+        _doc(
+            "Wait while another master uses the database, and take over when it is gone "
+            "(docs/high-availability.md)."
+        ),
+    ] = False
     metrics_bind: Annotated[str, _metrics_doc("the farm")] = "127.0.0.1:9461"
 
 
@@ -256,11 +264,21 @@ class UpstreamSection(msgspec.Struct, frozen=True):
 class BuilderSection(msgspec.Struct, frozen=True):
     """One builder: its master, what it builds for, and the limits of a build."""
 
-    master: Annotated[str, _doc("Host name or address of the master.")] = "localhost"
+    master: Annotated[
+        str,
+        _doc(
+            "Host name or address of the master, or HOST:PORT, or HOST:PORT:UPLOAD_PORT. Several, "
+            "separated by commas, are a master and its standbys: the one that runs is used."
+        ),
+    ] = "localhost"
     master_port: Annotated[Port, _doc("Port of `master.builder_bind`.")] = 5555
     upload_port: Annotated[Port, _doc("Port of `master.upload_bind`.")] = 5556
     master_key: Annotated[
-        str, _doc("The master's public key. Empty: it is read from `key_dir`.")
+        str,
+        _doc(
+            "The master's public key; of several masters either one for all, or one of each, "
+            "separated by commas. Empty: it is read from `key_dir`."
+        ),
     ] = ""
     key_dir: Annotated[Path, _doc("Directory of the builder's key pair.")] = Path(
         "/var/lib/piwheels/keys"

@@ -103,6 +103,7 @@ class StatusService:
     operators: ConnectedOperators = field(default_factory=ConnectedOperators)
     web_url: str = ""
     database_wait: Callable[[], str] = str
+    replication_risk: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _started_at: float = field(default_factory=time.monotonic)
     _counts: AdaptiveCache[Counts] = field(init=False)
@@ -271,6 +272,7 @@ class StatusService:
             totals_age_s=totals.age_s,
             index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
+            replication=self.replication_risk(),
             operators=self.operators.sessions,
             refused_keys=self.dispatcher.registration.waiting(),
         )

@@ -25,6 +25,7 @@ from psycopg.rows import DictRow
 from piwheels.backoff import Backoff
 from piwheels.db.connection import (
     READ_ONLY_STATE,
+    TIMELINE_QUERY,
     Connection,
     DatabaseError,
     DatabaseUnavailableError,
@@ -34,16 +35,23 @@ from piwheels.db.connection import (
     server_too_old,
     with_default_timeouts,
 )
-from piwheels.db.master_epoch import EPOCH_OVER_STATE, begin_epoch, continue_epoch, epoch_over
+from piwheels.db.master_epoch import (
+    EPOCH_OVER_STATE,
+    MasterEpoch,
+    begin_epoch,
+    continue_epoch,
+    epoch_over,
+)
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
 from piwheels.db.pooler_check import refuse_transaction_pooling
-from piwheels.db.singleton_lock import acquire_master_lock
+from piwheels.db.singleton_lock import acquire_master_lock, notice_vanished_client
 
 __all__ = [
     "Database",
     "DatabaseError",
     "DatabaseUnavailableError",
     "Notification",
+    "OtherMasterError",
     "is_running",
     "make_dsn",
     "server_is_up",
@@ -60,10 +68,21 @@ _P = ParamSpec("_P")
 
 _MIN_RETRY_DELAY_S = 0.2
 #: A database that has returned is used again within this time.
-_MAX_RETRY_DELAY_S = 5.0
+_MAX_RETRY_DELAY_S = 2.0
 #: A persistent error is logged again at this interval.
 _LOG_INTERVAL_S = 60.0
 _FETCH_ROWS = 2000  # rows: a few milliseconds
+
+
+class _OldEpochError(psycopg.OperationalError):
+    """The session's epoch is one that its own master has left behind."""
+
+    def __str__(self) -> str:
+        return "another server was promoted"
+
+
+class OtherMasterError(DatabaseError):
+    """Another master uses the database."""
 
 
 def is_database_error(error: BaseException) -> bool:
@@ -83,9 +102,16 @@ class Database:
     """A connection in autocommit mode, whose statements and transactions run one at a time."""
 
     def __init__(
-        self, dsn: str, role: str, connection: Connection, *, exclusive: bool, epoch: int | None
+        self,
+        dsn: str,
+        role: str,
+        connection: Connection,
+        *,
+        exclusive: bool,
+        epoch: MasterEpoch | None,
     ) -> None:
         self.epoch = epoch  # of the master that this connection belongs to
+        self._session_epoch = epoch.number if epoch else 0  # when this session began
         self._dsn = dsn
         self._role = role
         self._connection = connection
@@ -104,7 +130,7 @@ class Database:
         *,
         role: str,
         exclusive: bool = False,
-        epoch: int | None = None,
+        epoch: MasterEpoch | None = None,
         connect_timeout_s: float = 0.0,
     ) -> Self:
         """Connect, and check that the schema has this version.
@@ -248,19 +274,33 @@ class Database:
             return await attempt()
         backoff = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S, jitter=(0.5, 1.0))
         while True:
+            used = self._connection
             try:
+                if self._has_old_epoch():
+                    raise _OldEpochError
                 result = await attempt()
             except psycopg.Error as error:
-                _raise_unless_transient(error)
+                is_stale = self._is_stale_session(error)
+                if not is_stale:
+                    _raise_unless_transient(error)
                 self._record_error(error)
-                is_read_only = error.sqlstate == READ_ONLY_STATE
             else:
                 self.last_error = ""
                 return result
             connected = False
             while not connected:
                 await asyncio.sleep(backoff.next_s())
-                connected = await self._reconnect(force=is_read_only)
+                connected = await self._reconnect(used, force=is_stale)
+
+    def _has_old_epoch(self) -> bool:
+        """Whether the master went on with a higher epoch, on a server that was promoted."""
+        return self.epoch is not None and self.epoch.exceeds(self._session_epoch)
+
+    def _is_stale_session(self, error: psycopg.Error) -> bool:
+        """Whether another session is needed: of another server, or with this master's new epoch."""
+        if isinstance(error, _OldEpochError) or error.sqlstate == EPOCH_OVER_STATE:
+            return self._has_old_epoch()
+        return error.sqlstate == READ_ONLY_STATE
 
     async def _fetch(
         self, query: str, parameters: Mapping[str, Any] | None
@@ -311,6 +351,10 @@ class Database:
         async with self._lock:
             yield await self._connection.execute(query.encode(), parameters)
 
+    async def server_timeline(self) -> int:
+        """The timeline that the server of this connection writes."""
+        return int(await self.value(TIMELINE_QUERY))
+
     def _record_error(self, error: Exception) -> None:
         """Store a transient error; log it if it is new, or persists."""
         self.retry_count += 1
@@ -322,14 +366,15 @@ class Database:
             self._last_logged = now
         self.last_error = text
 
-    async def _reconnect(self, *, force: bool) -> bool:
-        """Replace a broken connection, or with `force` any.
+    async def _reconnect(self, used: Connection, *, force: bool) -> bool:
+        """Replace a connection that is broken, or with `force` any, unless that was done.
 
         Returns:
             Whether there is a connection.
         """
         async with self._lock:
-            if not (force or self._connection.broken or self._connection.closed):
+            is_broken = self._connection.broken or self._connection.closed
+            if not is_broken and (not force or self._connection is not used):
                 return True
             await self._connection.close()
             try:
@@ -344,6 +389,7 @@ class Database:
                 self._record_error(error)
                 return False
             self._connection, self._pid = connection, connection.info.backend_pid
+            self._session_epoch = self.epoch.number if self.epoch else 0
             return True
 
 
@@ -386,20 +432,28 @@ def make_dsn(**parts: str) -> str:
 def split_password(dsn: str) -> tuple[str, str]:
     """A connection string without its password, and that; for programs that others see run.
 
+    Of several hosts they use the one that accepts writes, too.
+
     Raises:
         DatabaseError: the string is malformed.
     """
     try:
-        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+        parts = psycopg.conninfo.conninfo_to_dict(with_default_timeouts(dsn))
     except psycopg.Error as error:
         raise DatabaseError(f"database.dsn is malformed: {error}") from None
     password = str(parts.pop("password", "") or "")
+    parts["target_session_attrs"] = "read-write"
     return psycopg.conninfo.make_conninfo("", **parts), password
 
 
 async def _open_checked(
-    dsn: str, role: str, *, exclusive: bool, epoch: int | None, former_pid: int | None = None
-) -> tuple[Connection, int | None]:
+    dsn: str,
+    role: str,
+    *,
+    exclusive: bool,
+    epoch: MasterEpoch | None,
+    former_pid: int | None = None,
+) -> tuple[Connection, MasterEpoch | None]:
     """A connection to a database that can be used as it is, and its epoch.
 
     `former_pid` is the predecessor's pid.
@@ -407,9 +461,10 @@ async def _open_checked(
     connection = await open_connection(dsn, f"piwheels {role}", autocommit=True)
     try:
         await _check_version(connection)
+        await notice_vanished_client(connection)
         await refuse_transaction_pooling(connection, dsn)
         if exclusive and (other := await acquire_master_lock(connection, former_pid)):
-            raise DatabaseError(
+            raise OtherMasterError(
                 f"another master is using this database ({other}); stop it first, or set "
                 "database.dsn to another database"
             )

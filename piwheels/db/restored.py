@@ -132,6 +132,11 @@ async def refuse_unfinished(db: Database) -> None:
         )
 
 
+async def follow_epoch(db: Database, epoch: int) -> None:
+    """Have the next master's epoch exceed one that is known from elsewhere, as the web root's."""
+    await db.execute("UPDATE master_epoch SET epoch = greatest(epoch, %(epoch)s)", {"epoch": epoch})
+
+
 async def mark_finished(db: Database) -> None:
     """Allow a master to start."""
     await key_values.set_value(db, _UNFINISHED, None)

@@ -1,6 +1,7 @@
 """One master per database: a lock that a connection holds while it is open."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -22,6 +23,25 @@ _LOCK_OWNER = """
 """
 
 
+#: A client that vanished (power, network) is noticed within this many seconds by the server, which
+#: ends its session and its locks: idle, or in the middle of a statement.
+_SERVER_SETTINGS: Mapping[str, str] = {
+    "tcp_keepalives_idle": "5s",
+    "tcp_keepalives_interval": "3s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "12s",
+    "client_connection_check_interval": "5s",
+}
+_APPLY_SETTINGS = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _SERVER_SETTINGS.items()
+)
+
+
+async def notice_vanished_client(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Have the server end this session soon after its client vanished."""
+    await connection.execute(_APPLY_SETTINGS.encode())
+
+
 async def acquire_master_lock(
     connection: psycopg.AsyncConnection[dict[str, Any]], former_pid: int | None = None
 ) -> str:
@@ -30,9 +50,7 @@ async def acquire_master_lock(
     former_pid: the server process of the connection that this one replaces. After a broken link
     the server may keep it, and its lock, for a long time.
     """
-    # After a power failure of the client, the server should notice within two minutes.
-    for name, value in (("idle", 60), ("interval", 10), ("count", 6)):
-        await connection.execute(f"SET tcp_keepalives_{name} = {value}".encode())
+    await notice_vanished_client(connection)
     until = asyncio.get_running_loop().time() + _WAIT_S
     while True:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS taken", [_LOCK])
@@ -42,5 +60,16 @@ async def acquire_master_lock(
         cursor = await connection.execute(_LOCK_OWNER, {"lock": _LOCK, "former": former_pid})
         holder = await cursor.fetchone()
         if holder and asyncio.get_running_loop().time() > until:
-            return f"{holder['place']} since {holder['since']:%Y-%m-%d %H:%M} UTC"
+            return _describe_holder(holder)
         await asyncio.sleep(_POLL_S)
+
+
+async def find_master(connection: psycopg.AsyncConnection[dict[str, Any]]) -> str:
+    """Where the master is that holds the lock, and since when; "" for none."""
+    cursor = await connection.execute(_LOCK_OWNER, {"lock": _LOCK, "former": None})
+    holder = await cursor.fetchone()
+    return _describe_holder(holder) if holder else ""
+
+
+def _describe_holder(holder: Mapping[str, Any]) -> str:
+    return f"{holder['place']} since {holder['since']:%Y-%m-%d %H:%M} UTC"

@@ -124,6 +124,7 @@ class IndexPublisher:
         return 1
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: object) -> _T:
+        self.webroot.check_writer()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, work, *arguments)
 

@@ -25,7 +25,7 @@ from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.status_service import StatusService
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db.database import Database, is_running
+from piwheels.db.database import Database, OtherMasterError, is_running
 from piwheels.db.restored import refuse_unfinished
 from piwheels.errors import ConfigError, first_error
 from piwheels.formatting import pluralize
@@ -34,6 +34,7 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
+from piwheels.master.epoch_watch import EpochWatch
 from piwheels.master.loop_delay import LoopDelay
 from piwheels.master.popularity import Popularity
 from piwheels.master.recipe_watch import RecipeWatch
@@ -41,6 +42,7 @@ from piwheels.master.retention import DailyRetention, EventRetention
 from piwheels.master.root_watch import RootWatch
 from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
+from piwheels.master.standby import Standby
 from piwheels.master.statement_fill import StatementFill
 from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import UpstreamWheelPolicy, projection
@@ -75,7 +77,7 @@ from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.system.open_files import raise_open_file_limit
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync
-from piwheels.webroot import Webroot, make_dir
+from piwheels.webroot import TreeTakenError, Webroot, make_dir
 from piwheels.website.page_data import Site
 from piwheels.website.site_publisher import SitePublisher
 from piwheels.wheel.tags import PackagingRules
@@ -88,6 +90,8 @@ log = logging.getLogger(__name__)
 _STATUS_INTERVAL_S = 10.0
 #: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
+#: So long a former master may take to end that still writes the web root.
+_TREE_WAIT_S = 8.0
 #: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
 #: So many processes write pages of projects, on a machine with as many cores; each takes 80 MB.
@@ -166,8 +170,11 @@ class _Master:
         config = self._config
         _make_dirs(config)
         # The first: it locks other masters out before the other connections write.
-        self._dispatcher_db = await self._connect(stack, "dispatch", exclusive=True)
+        self._dispatcher_db = await self._become_master(stack)
         await refuse_unfinished(self._dispatcher_db)
+        self._epoch_watch = EpochWatch(self._dispatcher_db, self._webroot.tree_epoch)
+        stack.callback(self._webroot.tree_epoch.release)
+        await self._claim_tree()
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or pip_index_url())
@@ -202,6 +209,30 @@ class _Master:
         queries_db = await self._connect(stack, "queries")
         self._control = self._control_server(sockets, control_db, queries_db)
 
+    async def _become_master(self, stack: AsyncExitStack) -> Database:
+        """The connection that holds the master's lock; a standby waits for it.
+
+        Raises:
+            OtherMasterError: another master runs, and this one is no standby.
+        """
+        while True:
+            if self._config.master.standby:
+                await Standby(self._config).wait(_control_router())
+            try:
+                return await self._connect(stack, "dispatch", exclusive=True)
+            except OtherMasterError as error:
+                if not self._config.master.standby:
+                    raise
+                log.info("%s", error)
+
+    async def _claim_tree(self) -> None:
+        try:
+            await self._epoch_watch.claim_tree(_TREE_WAIT_S)
+        except TreeTakenError:
+            raise
+        except OSError as error:
+            raise ConfigError(f"{self._webroot.root}: {error.strerror}") from None
+
     async def _open_retention(self, stack: AsyncExitStack) -> None:
         """Create what deletes old data."""
         self._retention = EventRetention(self._status.db, self._config.master.event_retention_days)
@@ -225,6 +256,7 @@ class _Master:
             operators=self._operators,
             web_url=self._config.webroot.url,
             database_wait=self._database_wait,
+            replication_risk=lambda: self._epoch_watch.risk,
         )
 
     async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
@@ -407,6 +439,7 @@ class _Master:
             group.create_task(self._clock_watch.run())
             group.create_task(self._recipe_watch.run())
             group.create_task(self._root_watch.run())
+            group.create_task(self._epoch_watch.run())
             group.create_task(self._notify_systemd())
             group.create_task(self._serve_metrics())
             if self._bucket is not None:

@@ -31,6 +31,7 @@ class AlertRule(StrEnum):
     PAGES = "pages"  # of the index that wait
     KEYS = "keys"  # that were refused
     PACKAGES = "packages"  # that no builder has
+    REPLICATION = "replication"  # a failover can lose builds
     PAUSED = "paused"
 
 

@@ -6,7 +6,7 @@ known here by their label; the dispatcher knows the sockets.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from piwheels.model import STARTING, Job
@@ -101,6 +101,7 @@ class BuilderStateMachine(FarmState):
     """
 
     check_invariants: bool = False
+    master_epoch: Callable[[], int] = int  # of the master, as builders are told
     rolling_restarts: list[RollingRestart] = field(default_factory=list)
     transitions: TransitionLog = field(default_factory=TransitionLog)
     _counted_at: float = 0.0
@@ -218,7 +219,10 @@ class BuilderStateMachine(FarmState):
                 return []  # handle() takes the one; the other comes from tokens alone
 
     def _on_hello(self, event: MessageReceived, hello: Hello, now: float) -> list[Instruction]:
-        label, welcome = event.label, Welcome(label=event.label, log_offset=event.log_bytes)
+        label, welcome = (
+            event.label,
+            Welcome(label=event.label, log_offset=event.log_bytes, epoch=self.master_epoch()),
+        )
         instructions: list[Instruction] = [SendMessage(label, welcome)]
         session = self.sessions.get(label)
         on_its_way = session is not None and session.has_job_on_its_way(hello)

@@ -173,6 +173,7 @@ class Dispatcher:
             builder_timeout_s=options.builder_timeout_s,
             quarantine_after=options.quarantine_after,
             pools=options.pools,
+            master_epoch=lambda: self.db.epoch.number if self.db.epoch else 0,
             check_invariants=bool(os.environ.get("PIWHEELS_DEBUG")),
         )
         farm = self.state_machine

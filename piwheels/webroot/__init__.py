@@ -23,6 +23,7 @@ from piwheels.webroot.atomic_file import (
     sync_dir,
 )
 from piwheels.webroot.owner import as_owner, controlling_account
+from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
 
 __all__ = [
     "FILE_MAX_AGE_S",
@@ -30,6 +31,7 @@ __all__ = [
     "PROVENANCE_KEYS",
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
+    "TreeTakenError",
     "Webroot",
     "as_owner",
     "cache_control",
@@ -98,6 +100,15 @@ class Webroot:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.tree_epoch = TreeEpoch(root)  # which the master claims
+
+    def check_writer(self) -> None:
+        """Check that no other master has taken the web root over; only a master can find that.
+
+        Raises:
+            TreeTakenError: one has.
+        """
+        self.tree_epoch.check()
 
     def wheel_path(self, sha256: str, filename: str) -> Path:
         """The path of a wheel; it contains the hash, so the content at a path never changes.
@@ -210,7 +221,11 @@ class Webroot:
         """The lock for installing and deleting wheels, shared by all processes.
 
         Blocks until it is acquired, unless `wait` is false; yields whether it was acquired.
+
+        Raises:
+            TreeTakenError: another master writes the web root now.
         """
+        self.check_writer()
         make_dir(self.root)
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:

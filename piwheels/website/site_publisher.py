@@ -371,6 +371,7 @@ class SitePublisher:
         await page_queue.purge_written(self.db, page_queue.WEBSITE_PAGE_KINDS, pause)
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        self.webroot.check_writer()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, work, self.webroot.root, *arguments)
 

@@ -293,6 +293,7 @@ CASES = [
         None,
         GOOD,
     ),
+    Case("replication", "not synchronous", facts(replication="not synchronous"), None, GOOD),
 ]
 _IDS = [f"{case.alert_id}-{'critical' if case.critical else 'warning'}" for case in CASES]
 

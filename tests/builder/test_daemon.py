@@ -145,7 +145,7 @@ def test_the_master_can_be_a_host_name_or_an_ipv4_or_ipv6_address(
     keys = KeyStore(tmp_path)
     keys.generate("builder")
     section = BuilderSection(master=master, master_key="0" * 64, key_dir=tmp_path)
-    assert daemon._master_addresses(section).builder_address == address
+    assert daemon._master_addresses(section)[0].builder_address == address
 
 
 def test_a_truncated_key_of_the_master_is_reported_with_its_length(tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ class Master:
     keys: KeyStore
     process: "subprocess.Popen[bytes] | None" = None
     shared: bool = False
+    prefix: tuple[str, ...] = ()  # of its command line
 
     @property
     def config(self) -> Path:
@@ -227,7 +228,10 @@ class Master:
     def _spawn(self) -> "subprocess.Popen[bytes]":
         with (self.folder / "master.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "piwheels", "master", "--config", str(self.config)],
+                [
+                    *(*self.prefix, sys.executable, "-m", "piwheels"),
+                    *("master", "run", "--config", str(self.config)),
+                ],
                 stdout=log,
                 stderr=log,
                 env={

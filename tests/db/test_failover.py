@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from psycopg import conninfo
 
 from piwheels.db import job_queue, key_values
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
-from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
+from tests.failover.servers import run_servers
 from tests.ports import free_port
 from tests.requires import find_program, requires_program
 from tests.timeouts import WAIT_S
@@ -29,7 +28,7 @@ async def start_other_master(dsn: str) -> int:
     """Start another master on the same server; returns its epoch."""
     async with await Database.connect(dsn, role="other", exclusive=True) as other:
         assert other.epoch is not None
-        return other.epoch
+        return other.epoch.number
 
 
 async def test_every_table_is_checked(database: Database) -> None:
@@ -56,7 +55,8 @@ async def test_writes_of_a_former_master_are_rejected(dsn: str, write: object) -
     async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
         await write(receive)  # type: ignore[operator]
         await first.close()  # its lock is on a server that is gone
-        assert await start_other_master(dsn) > (first.epoch or 0)
+        assert first.epoch is not None
+        assert await start_other_master(dsn) > first.epoch.number
         assert await key_values.get_value(receive, "key") in {
             None,
             "value",
@@ -110,68 +110,30 @@ async def test_connections_without_an_epoch_are_not_checked(database: Database) 
 # --- two servers ---
 
 
-@contextlib.asynccontextmanager
-async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[PrivatePostgres]:
-    """A server that follows another one."""
-    there = conninfo.conninfo_to_dict(primary.dsn)
-    folder.mkdir()
-    shutil.copy(primary.directory / "password", folder / "password")
-    process = await asyncio.create_subprocess_exec(
-        *primary._drop_root(
-            [
-                str(primary._program("pg_basebackup")),
-                *("-D", str(folder / "data"), "-R", "-X", "stream", "-c", "fast"),
-                *("-d", conninfo.make_conninfo("", **{**there, "dbname": "replication"})),
-            ]
-        )
-    )
-    assert await process.wait() == 0
-    async with PrivatePostgres(folder, durable=False) as standby:
-        yield standby
-
-
 @pytest.mark.farm
 async def test_a_standby_is_skipped_until_it_is_promoted(tmp_path: Path) -> None:
     """With it named first; after the promotion its DSN is used within a few seconds."""
-    async with PrivatePostgres(tmp_path / "a", durable=False) as primary:
-        await upgrade(primary.dsn)
-        async with run_standby(primary, tmp_path / "b") as standby:
-            hosts = [conninfo.conninfo_to_dict(s.dsn)["host"] for s in (standby, primary)]
-            both = conninfo.make_conninfo(primary.dsn, host=",".join(map(str, hosts)))
-            with pytest.raises(DatabaseUnavailableError, match="read-only"):
-                await Database.connect(standby.dsn, role="test")
-            async with (
-                await Database.connect(both, role="dispatch", exclusive=True) as master,
-                await Database.connect(both, role="receive", epoch=master.epoch) as receive,
-            ):
-                await key_values.set_value(master, "key", "value")
-                await _wait_for_replay(primary, standby)
-                await primary.stop()
-                writing = asyncio.create_task(key_values.set_value(receive, "key", "new"))
-                await asyncio.sleep(0)
-                async with await psycopg.AsyncConnection.connect(standby.dsn) as admin:
-                    await admin.execute("SELECT pg_promote()")
-                async with asyncio.timeout(WAIT_S):
-                    await key_values.get_value(master, "key")
-                    await writing
-                assert await key_values.get_value(master, "key") == "new"
-                await receive.close()
-                await master.close()
-
-
-async def _wait_for_replay(primary: PrivatePostgres, standby: PrivatePostgres) -> None:
-    async with (
-        await psycopg.AsyncConnection.connect(primary.dsn, autocommit=True) as first,
-        await psycopg.AsyncConnection.connect(standby.dsn, autocommit=True) as second,
-        asyncio.timeout(WAIT_S),
-    ):
-        row = await (await first.execute("SELECT pg_current_wal_lsn()")).fetchone()
-        assert row
-        while True:
-            cursor = await second.execute("SELECT pg_last_wal_replay_lsn() >= %s", row)
-            if (await cursor.fetchone()) == (True,):
-                return
-            await asyncio.sleep(0.02)
+    async with run_servers(tmp_path) as servers:
+        hosts = [
+            conninfo.conninfo_to_dict(it.dsn)["host"] for it in (servers.standby, servers.primary)
+        ]
+        both = conninfo.make_conninfo(servers.dsn, host=",".join(map(str, hosts)))
+        with pytest.raises(DatabaseUnavailableError, match="read-only"):
+            await Database.connect(servers.standby.dsn, role="test")
+        async with (
+            await Database.connect(both, role="dispatch", exclusive=True) as master,
+            await Database.connect(both, role="receive", epoch=master.epoch) as receive,
+        ):
+            await key_values.set_value(master, "key", "value")
+            await servers.wait_for_replay()
+            await servers.primary.stop()
+            writing = asyncio.create_task(key_values.set_value(receive, "key", "new"))
+            await asyncio.sleep(0)
+            await servers.promote()
+            async with asyncio.timeout(WAIT_S):
+                await key_values.get_value(master, "key")
+                await writing
+            assert await key_values.get_value(master, "key") == "new"
 
 
 # --- a pooler ---

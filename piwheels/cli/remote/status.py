@@ -95,6 +95,8 @@ def _print_header(reply: StatusReply) -> None:
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
     if reply.database:
         click.echo(click.style(f"database: {strip_controls(reply.database)}", fg="red"))
+    if reply.replication:
+        click.secho(f"database: {strip_controls(reply.replication)}", fg="yellow")
     if reply.counts_age_s > STALE_COUNTS_S:
         age = format_duration(reply.counts_age_s)
         click.echo(click.style(f"counts are {age} old: the database is slow", fg="red"))

@@ -142,6 +142,7 @@ class Welcome(Message, frozen=True, kw_only=True):
 
     label: str
     log_offset: int = 0  # how much of the running build's log has arrived, in bytes
+    epoch: int = 0  # of the master: a builder follows none with a lower one than it has seen
 
 
 class Joined(Message, frozen=True, kw_only=True):

@@ -138,3 +138,4 @@ class StatusReply(Message, frozen=True, kw_only=True):
     operators: tuple[OperatorSession, ...] = ()  # with a console, the first to connect first
     refused_keys: tuple[RefusedKey, ...] = ()  # in the last 10 minutes, 20 at most
     database: str = ""  # what the database keeps the master waiting for; "" when it does not
+    replication: str = ""  # why a failover can lose acknowledged builds; "" when it cannot

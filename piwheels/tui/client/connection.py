@@ -7,6 +7,7 @@ SILENCE_LIMIT_S, or when it ends the subscription. Reconnecting is tried with gr
 import asyncio
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
@@ -128,18 +129,27 @@ class MasterConnection:
         read_only: bool = False,
         operator_name: str = "",
     ) -> None:
-        """key, server_key: for tcp:// addresses; operator_name: login and host.
+        """address: several, separated by commas, are a master and its standbys.
+
+        key, server_key: for tcp:// addresses; a server key for each, or one for all.
+        operator_name: login and host.
 
         Raises:
-            UsageError: the address is not valid, or one of TCP without keys.
+            UsageError: an address is not valid, or one of TCP without keys.
         """
-        if address.startswith("tcp://") and (key is None or not server_key):
-            raise UsageError(f"{address}: TCP requires the operator's key and the master's")
-        self.address = address
-        self._route = route_to(address)
+        addresses = address.split(",")
+        for one in addresses:
+            if one.startswith("tcp://") and (key is None or not server_key):
+                raise UsageError(f"{one}: TCP requires the operator's key and the master's")
+        self.address = addresses[0]
+        self._routes = deque(route_to(one) for one in addresses)
+        self._addresses = deque(addresses)
+        server_keys = server_key.split(",")
+        self._server_keys = deque(
+            server_keys if len(server_keys) == len(addresses) else server_keys[:1] * len(addresses)
+        )
         self.read_only = read_only
         self._key = key
-        self._server_key = server_key
         self._operator_name = operator_name or current_user()
         self._session: _Session | None = None  # set when its Snapshot has arrived
         self._connected_event = asyncio.Event()
@@ -164,13 +174,20 @@ class MasterConnection:
                 # The consumer may have been slow to take the Disconnected.
                 await asyncio.sleep(self._retry_at - asyncio.get_running_loop().time())
         finally:
-            await self._route.close()
+            for route in self._routes:
+                await route.close()
+
+    def _try_next(self) -> None:
+        """Take the next master for the next connection."""
+        for ring in (self._routes, self._addresses, self._server_keys):
+            ring.rotate(-1)
+        self.address = self._addresses[0]
 
     async def _run_connection(self) -> AsyncGenerator[SourceEvent]:
         """The events of one connection; the last says why it ended."""
         reason = local_socket = ""
         try:
-            local_socket = await self._route.open()
+            local_socket = await self._routes[0].open()
             async with (
                 _Session(self._make_client(local_socket)) as session,
                 aclosing(self._watch(session)) as events,
@@ -180,19 +197,20 @@ class MasterConnection:
         except TunnelError as error:
             reason = str(error)
         except PiwheelsError as error:
-            reason = self._route.describe_failure(
+            reason = self._routes[0].describe_failure(
                 str(error).replace(local_socket or "\0", self.address)
             )
         finally:
             self._session = None
             self._connected_event.clear()
+            self._try_next()
         yield Disconnected(reason, self.now() + self._next_delay())
 
     def _make_client(self, address: str) -> ControlClient:
         return ControlClient(
             address,
             key=self._key,
-            server_key=self._server_key,
+            server_key=self._server_keys[0],
             user=self._operator_name,
             read_only=self.read_only,
             keepalive_interval_s=RENEWAL_INTERVAL_S,

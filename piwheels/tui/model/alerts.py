@@ -27,6 +27,7 @@ _FARM_SCREENS = {
 _WITHOUT_PAGE = {
     AlertRule.KEYS: "piw key list has the keys that are authorized",
     AlertRule.PACKAGES: "piw status has the packages that builds wait for",
+    AlertRule.REPLICATION: "docs/high-availability.md has what to set",
     AlertRule.NO_JOBS: "its text is all that is known",
 }
 

@@ -1,0 +1,74 @@
+"""Ends a master that was superseded: by another master, or because its database was.
+
+Writes into the database are checked there. What this watch finds concerns the web root, and a
+former primary that still accepts writes.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from piwheels.db.database import Database
+from piwheels.db.replication import find_replication_risk, refuse_former_primary
+from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 2.0
+#: Every so many checks, the other hosts of the DSN are looked at.
+_HOSTS_EVERY = 3
+#: And whether replication is synchronous: once a minute.
+_RISK_EVERY = 30
+
+
+@dataclass(slots=True)
+class EpochWatch:
+    """Checks periodically; `db` is the connection that holds the master's lock."""
+
+    db: Database
+    tree: TreeEpoch
+    risk: str = field(default="", init=False)  # why a failover can lose acknowledged builds
+
+    async def claim_tree(self, wait_s: float) -> None:
+        """Take the web root over.
+
+        Raises:
+            TreeTakenError: a master with a higher epoch has written it.
+        """
+        await asyncio.to_thread(self.tree.claim, self._epoch, wait_s)
+
+    async def run(self) -> None:
+        """Check until canceled.
+
+        Raises:
+            TreeTakenError: another master writes the web root now.
+            DatabaseError: another server was promoted.
+        """
+        checks = 0
+        while True:
+            await self._check_tree()
+            if checks % _HOSTS_EVERY == 0:
+                await refuse_former_primary(self.db)
+            if checks % _RISK_EVERY == 0:
+                await self.check_risk()
+            checks += 1
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def check_risk(self) -> None:
+        """Look whether replication is synchronous, and log a change."""
+        risk = await find_replication_risk(self.db)
+        if risk != self.risk:
+            log.warning("%s", risk or "replication is synchronous now")
+            self.risk = risk
+
+    async def _check_tree(self) -> None:
+        try:
+            await asyncio.to_thread(self.tree.renew, self._epoch)
+        except TreeTakenError:
+            raise
+        except OSError as error:
+            log.warning("%s: %s; retrying", self.tree.root, error.strerror)
+
+    @property
+    def _epoch(self) -> int:
+        return self.db.epoch.number if self.db.epoch else 0
