@@ -23,13 +23,13 @@ _LOCK_OWNER = """
 """
 
 
-#: A client that vanished (power, network) is noticed within this many seconds by the server, which
-#: ends its session and its locks: idle, or in the middle of a statement.
+#: A client that vanished (power, network) is noticed within 10 seconds by the server, which ends
+#: its session and its locks: idle, or in the middle of a statement.
 _SERVER_SETTINGS: Mapping[str, str] = {
-    "tcp_keepalives_idle": "5s",
-    "tcp_keepalives_interval": "3s",
+    "tcp_keepalives_idle": "4s",
+    "tcp_keepalives_interval": "2s",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "12s",
+    "tcp_user_timeout": "10s",
     "client_connection_check_interval": "5s",
 }
 _APPLY_SETTINGS = "SELECT " + ", ".join(

@@ -91,7 +91,7 @@ _STATUS_INTERVAL_S = 10.0
 #: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
 #: So long a former master may take to end that still writes the web root.
-_TREE_WAIT_S = 8.0
+_TREE_WAIT_S = 5.0
 #: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
 #: So many processes write pages of projects, on a machine with as many cores; each takes 80 MB.

@@ -14,11 +14,11 @@ from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 2.0
+_INTERVAL_S = 1.0
 #: Every so many checks, the other hosts of the DSN are looked at.
-_HOSTS_EVERY = 3
+_HOSTS_EVERY = 5
 #: And whether replication is synchronous: once a minute.
-_RISK_EVERY = 30
+_RISK_EVERY = 60
 
 
 @dataclass(slots=True)

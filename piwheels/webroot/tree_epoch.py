@@ -9,7 +9,6 @@ import errno
 import fcntl
 import logging
 import os
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +117,7 @@ class TreeEpoch:
         )
 
     def _store(self, epoch: int) -> None:
-        record = EpochRecord(epoch, socket.gethostname())
+        record = EpochRecord(epoch, _hostname())
         replace_file(self.root / EPOCH_FILE, msgspec.json.encode(record))
         self._epoch = epoch
 
@@ -139,4 +138,8 @@ def read_epoch(root: Path) -> EpochRecord | None:
 
 
 def _on(host: str) -> str:
-    return f" on {host[:64]!r}" if host and host != socket.gethostname() else ""
+    return f" on {host[:64]!r}" if host and host != _hostname() else ""
+
+
+def _hostname() -> str:
+    return os.uname().nodename

@@ -54,7 +54,6 @@ class RecordingClient(MasterClient):
 class Farm:
     """Masters that share a database, a web root and keys; the first one is to be started."""
 
-    servers: Servers
     masters: list[Master]
     folder: Path
 
@@ -108,8 +107,15 @@ class Farm:
                 await catalog.add_releases(db, [release], RULES)
 
 
+@dataclass
+class ReplicatedFarm(Farm):
+    """A farm whose database has a standby."""
+
+    servers: Servers
+
+
 @contextlib.asynccontextmanager
-async def run_farm(folder: Path, *, masters: int) -> AsyncIterator[Farm]:
+async def run_farm(folder: Path, *, masters: int) -> AsyncIterator[ReplicatedFarm]:
     """Two servers, and masters of which none runs; those after the first are standbys."""
     async with AsyncExitStack() as stack:
         upstream = stack.enter_context(fake_index())
@@ -118,9 +124,9 @@ async def run_farm(folder: Path, *, masters: int) -> AsyncIterator[Farm]:
         first = await prepare_master(folder / "first", servers.dsn, upstream)
         await first.db.close()
         first.settings["master.metrics_bind"] = ""
-        standbys = [_standby_of(first, folder / f"standby{number}") for number in range(1, masters)]
+        standbys = [standby_of(first, folder / f"standby{number}") for number in range(1, masters)]
         all_masters = [first, *standbys]
-        farm = Farm(servers, all_masters, folder)
+        farm = ReplicatedFarm(all_masters, folder, servers)
         try:
             yield farm
         finally:
@@ -128,7 +134,8 @@ async def run_farm(folder: Path, *, masters: int) -> AsyncIterator[Farm]:
                 master.stop()
 
 
-def _standby_of(first: Master, folder: Path) -> Master:
+def standby_of(first: Master, folder: Path) -> Master:
+    """A master with the same database, web root and keys, which waits."""
     folder.mkdir()
     own = {
         "master.control_bind": f"ipc://{folder}/c.sock",

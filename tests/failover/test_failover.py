@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from piwheels.db.database import Database
-from piwheels.errors import PiwheelsError
-from piwheels.protocol import messages as m
-from piwheels.protocol.client import ControlClient
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.source_events import Connected
 from tests.accesslog.helpers import lines_read, piw_process
-from tests.failover.farm import Farm, run_farm
+from tests.failover.farm import ReplicatedFarm, run_farm
+from tests.failover.masters import status_of, wait_for_master
 from tests.timeouts import WAIT_S, Stopwatch
 from tests.tui.source_probe import SourceProbe, wait_until
 
@@ -69,7 +67,7 @@ async def test_services_go_on_after_the_primary_was_killed_under_load(tmp_path: 
             assert (farm.root / "packages" / digest[:2] / digest / file["filename"]).is_file()
 
 
-async def _wait_for_pages(farm: Farm, clock: Stopwatch) -> float:
+async def _wait_for_pages(farm: ReplicatedFarm, clock: Stopwatch) -> float:
     """Add a release to the new primary, and wait until its page lists its wheel."""
     await farm.add_releases(farm.servers.standby.dsn, [900])
     page = farm.root / "simple" / "demo900" / "index.html"
@@ -87,11 +85,11 @@ async def test_a_standby_takes_over_from_a_killed_master(tmp_path: Path) -> None
             await wait_until(lambda: all(it.welcomes for it in builders))
             await wait_until(lambda: listener.state.has_snapshot)
             async with asyncio.timeout(WAIT_S):
-                while "is a standby (the master runs" not in await _status_of(standby.control):  # noqa: ASYNC110
+                while "is a standby (the master runs" not in await status_of(standby.control):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             clock = Stopwatch()
             first.stop(signal.SIGKILL)
-            await _wait_for_master(standby.control)
+            await wait_for_master(standby.control)
             taken_over_s = clock.wall_s
             second = standby.settings["master.builder_bind"]
             await wait_until(lambda: all(it.welcomes[-1] == second for it in builders))
@@ -108,25 +106,6 @@ async def test_a_standby_takes_over_from_a_killed_master(tmp_path: Path) -> None
             first.settings["master.standby"] = True
             farm.start_standby(first)
             await wait_until(lambda: "standby: the master runs" in first.log)
-
-
-async def _status_of(control: str) -> str:
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            try:
-                async with ControlClient(control) as client:
-                    await client.request(m.Status(), m.StatusReply, timeout_s=WAIT_S)
-                return ""
-            except PiwheelsError as error:
-                if "no master answers" not in str(error):
-                    return str(error)
-            await asyncio.sleep(0.1)
-
-
-async def _wait_for_master(control: str) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while await _status_of(control):  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.05)
 
 
 async def test_a_master_on_a_former_primary_ends(tmp_path: Path) -> None:
