@@ -18,6 +18,7 @@ from piwheels.config_templates import (
     render_backup_service,
     render_units,
     render_web_server_config,
+    render_worker,
 )
 from piwheels.config_templates.batch_systems import render_slurm
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
@@ -328,3 +329,29 @@ def test_systemd_accepts_the_units_that_scale_pools(tmp_path: Path) -> None:
     )
     message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
     assert (done.returncode, message) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "bucket_url",
+    [
+        "", "storage.example.net/wheels", "ftp://storage.example.net/", "https:///wheels",
+        "https://key:secret@storage.example.net/wheels", "https://storage.example.net/w?list-type=2",
+        "https://storage.example.net/w#x", "https://storage.example.net/$uri", "https://a;b/",
+        "https://storage.example.net/../etc", "https://storage.example.net/a b",
+    ],
+)  # fmt: skip
+def test_what_is_no_url_of_a_bucket_is_refused(bucket_url: str) -> None:
+    with pytest.raises(ConfigError):
+        render_worker(bucket_url)
+
+
+def test_apache_is_refused_in_front_of_a_bucket() -> None:
+    with pytest.raises(ConfigError, match="use nginx, Caddy or a worker"):
+        render_web_server_config(
+            "apache",
+            root=Path("/srv"),
+            server_name="_",
+            port=80,
+            access_log=Path("/var/log/x"),
+            bucket_url="https://storage.example.net/wheels",
+        )

@@ -1,5 +1,6 @@
 """`piw config`: settings, and the configuration of systemd, web servers and monitoring."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,25 @@ def config_slurm(config_file: Path | None, only: str | None, **options: Any) -> 
     click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
 
 
+def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a proxy in front of a bucket."""
+    command = click.option(
+        "--cache-dir",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        default=Path("/var/cache/nginx/piwheels"),
+        show_default=True,
+        help="Where nginx keeps what it read from the bucket.",
+    )(command)
+    return click.option(
+        "--bucket",
+        "bucket_url",
+        default="",
+        metavar="URL",
+        help="Serve the copy in a bucket that everybody may read here (docs/object-storage.md).",
+    )(command)
+
+
 def _web_server(name: str, title: str, directory: str) -> None:
     help_text = (
         f"Print a configuration for {title} that serves the web root.\n\n\b\nExample:\n"
@@ -307,11 +327,14 @@ def _web_server(name: str, title: str, directory: str) -> None:
         show_default=True,
         help="The access log to write.",
     )
+    @_bucket_options
     def show(
         config_file: Path | None,
         server_name: str,
         port: int | None,
         access_log: Path,
+        bucket_url: str,
+        cache_dir: Path,
         **tls_given: Any,
     ) -> None:
         from piwheels.config_templates import render_web_server_config, tls_of
@@ -326,6 +349,8 @@ def _web_server(name: str, title: str, directory: str) -> None:
             access_log=access_log,
             url=webroot.url,
             tls=tls,
+            bucket_url=bucket_url,
+            cache_dir=cache_dir,
         )
         click.echo(text)
 
@@ -336,6 +361,31 @@ for _name, _title, _directory in (
     ("caddy", "Caddy", "caddy"),
 ):
     _web_server(_name, _title, _directory)
+
+
+@config.command("worker")
+@config_option
+@click.option(
+    "--bucket",
+    "bucket_url",
+    required=True,
+    metavar="URL",
+    help="Where everybody may read the bucket of publish.target.",
+)
+def config_worker(config_file: Path | None, bucket_url: str) -> None:
+    """Print a worker that serves the copy of the web root in a bucket.
+
+    It is a module for Cloudflare Workers, and what runs these: it picks JSON or HTML of the Simple
+    API, redirects to normalized names, keeps what it read, and serves that while the bucket does
+    not answer.
+
+    \b
+    Example:
+      piw config worker --bucket https://storage.example.net/wheels > worker.mjs
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.config_templates import render_worker
+
+    click.echo(render_worker(bucket_url, url=load_config(config_file).webroot.url))
 
 
 @cli.command()

@@ -25,6 +25,9 @@ from piwheels.webroot import FILE_MAX_AGE_S, PAGE_MAX_AGE_S, SECURITY_HEADERS
 ROLES = ("master", "accesslog", "builder")
 #: The template of the timer.
 BACKUP_TIMER = "backup.timer"
+#: Where nginx keeps objects of a bucket, and how much of them.
+NGINX_CACHE = Path("/var/cache/nginx/piwheels")
+_CACHE_GB = 20
 _NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
 #: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
@@ -33,6 +36,7 @@ _ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 #: A query of find.html that is a project's name in any spelling, perhaps between spaces.
 _NAME_QUERY = rf"[+]*({_ANY_NAME})[+]*"
 _UNNORMALIZED_NAME = "(?=[^/]*(?:[A-Z._]|--))"
+_BUCKET_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
 #: Characters that one of the formats interprets even between double quotes.
 _UNQUOTABLE = frozenset('"\\$%{}')
@@ -120,8 +124,10 @@ def render_web_server_config(
     access_log: Path,
     url: str = "",
     tls: Tls | None = None,
+    bucket_url: str = "",
+    cache_dir: Path = NGINX_CACHE,
 ) -> str:
-    """The configuration of a web server that serves the web root.
+    """The configuration of a web server that serves the web root, or a bucket with a copy of it.
 
     Args:
         name: "nginx", "apache" or "caddy".
@@ -131,6 +137,8 @@ def render_web_server_config(
         access_log: the file that requests are logged to.
         url: webroot.url; the web root is also served below its path.
         tls: how to encrypt; None is not.
+        bucket_url: where everybody may read the bucket; "" for the web root.
+        cache_dir: where nginx keeps objects of the bucket.
 
     Raises:
         ConfigError: a path, the name or the URL cannot be written in a configuration, or the
@@ -138,8 +146,14 @@ def render_web_server_config(
     """
     if tls is not None:
         check_tls(name, server_name, tls)
+    bucket = bucket_of(bucket_url) if bucket_url else None
+    if bucket is not None and name == "apache":
+        raise ConfigError("in front of a bucket: use nginx, Caddy or a worker, not Apache")
     return render(
-        name,
+        f"{name}_bucket" if bucket else name,
+        bucket=bucket,
+        cache_dir=quotable_path("cache directory", cache_dir),
+        cache_size_gb=_CACHE_GB,
         root=quotable_path("webroot.root", root),
         server_name=unquoted_word("server name", server_name),
         port=port,
@@ -157,6 +171,53 @@ def render_web_server_config(
         json_accept=JSON_ACCEPT,
         page_max_age_s=PAGE_MAX_AGE_S,
         file_max_age_s=FILE_MAX_AGE_S,
+        security_headers=SECURITY_HEADERS,
+    )
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Where a bucket is read: its server, and the path below which its keys are."""
+
+    origin: str
+    host: str
+    path: str  # without a slash at the end
+
+
+def bucket_of(url: str) -> Bucket:
+    """The bucket that everybody may read at a URL.
+
+    Raises:
+        ConfigError: it is no such URL, or cannot be written in a configuration.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    is_plain = not (parts.query or parts.fragment or parts.username)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not is_plain:
+        raise ConfigError(f"{url!r} is not the http or https URL of a bucket")
+    if path and not _BUCKET_PATH.fullmatch(path):
+        raise ConfigError(f"{url!r} has a path that cannot be written in a configuration")
+    host = unquoted_word("bucket", parts.netloc)
+    return Bucket(origin=f"{parts.scheme}://{host}", host=host, path=path)
+
+
+def render_worker(bucket_url: str, *, url: str = "") -> str:
+    """The module of a worker in front of a bucket.
+
+    Args:
+        bucket_url: where everybody may read the bucket.
+        url: webroot.url; the worker also serves below its path.
+
+    Raises:
+        ConfigError: one of them cannot be written in a configuration.
+    """
+    bucket = bucket_of(bucket_url)
+    return render(
+        "worker",
+        bucket_url=f"{bucket.origin}{bucket.path}",
+        prefix=_url_path(url),
+        normal_name=_NORMAL_NAME,
+        any_name=_ANY_NAME,
+        json_accept=JSON_ACCEPT,
         security_headers=SECURITY_HEADERS,
     )
 

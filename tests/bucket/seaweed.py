@@ -78,6 +78,8 @@ class Seaweed:
                     f"-s3.port={ports['s3']}",
                     f"-s3.port.grpc={ports['grpc4']}",
                     "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    "-master.telemetry=false",
                     f"-s3.config={self.folder / 's3.json'}",
                 ],
                 stdout=log,

