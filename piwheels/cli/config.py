@@ -332,25 +332,23 @@ def _web_server(name: str, title: str, directory: str) -> None:
         config_file: Path | None,
         server_name: str,
         port: int | None,
-        access_log: Path,
-        bucket_url: str,
-        cache_dir: Path,
-        **tls_given: Any,
+        mode: str | None,
+        certificate: Path | None,
+        certificate_key: Path | None,
+        **given: Any,
     ) -> None:
         from piwheels.config_templates import render_web_server_config, tls_of
 
-        tls = tls_of(**tls_given)
+        tls = tls_of(mode, certificate, certificate_key)
         webroot = load_config(config_file).webroot
         text = render_web_server_config(
             name,
             root=webroot.root,
             server_name=server_name,
             port=port or (443 if tls else 80),
-            access_log=access_log,
             url=webroot.url,
             tls=tls,
-            bucket_url=bucket_url,
-            cache_dir=cache_dir,
+            **given,
         )
         click.echo(text)
 
