@@ -515,6 +515,7 @@ CREATE TABLE reproductions (
     CONSTRAINT reproductions_pkey PRIMARY KEY (reproduction_id),
     CONSTRAINT reproductions_result_check CHECK ((result = ANY (ARRAY['pending'::text, 'same'::text, 'same-contents'::text, 'differs'::text, 'failed'::text])))
 )
+CREATE INDEX reproductions_claimed ON reproductions USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
 CREATE INDEX reproductions_file ON reproductions USING btree (filename, reproduction_id)
 CREATE INDEX reproductions_project ON reproductions USING btree (project)
 CREATE UNIQUE INDEX reproductions_open ON reproductions USING btree (filename) WHERE (ended_at IS NULL)

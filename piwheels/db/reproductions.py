@@ -23,8 +23,9 @@ from piwheels.model import (
     projection,
 )
 
-#: So long another builder than the one that built the wheel is waited for, where there is one.
-OTHER_BUILDER_WAIT = timedelta(hours=1)
+#: So long another builder than the one that built the wheel is waited for, where one is connected,
+#: and where none is: it can be restarting.
+OTHER_BUILDER_WAIT, ABSENT_BUILDER_WAIT = timedelta(hours=1), timedelta(seconds=30)
 #: Nobody waits longer for a builder.
 MAX_WAIT = timedelta(days=7)
 #: How many builds a reproduction has, at most, of which no result comes.
@@ -140,8 +141,11 @@ _CLAIM: LiteralString = f"""
            AND x.target = ANY (%(targets)s)
            AND (x.target <> ALL (%(targets_without_compiler)s) OR p.is_pure OR b.without_compiler)
            AND (x.asked_by <> '' OR NOT %(asked_only)s)
-           AND (b.builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL
-                OR x.target = ANY (%(exclusive_targets)s) OR x.asked_at < now() - %(wait)s)
+           AND (b.builder <> %(builder)s
+                OR x.asked_at < now() - CASE
+                       WHEN %(exclusive_targets)s::text[] IS NULL
+                            OR x.target = ANY (%(exclusive_targets)s) THEN %(absent_wait)s
+                       ELSE %(other_wait)s END)
            AND (%(memory_bytes)s >= least(p.min_memory_bytes, %(largest_memory_bytes)s))
          ORDER BY x.asked_by = '', x.asked_at, x.reproduction_id
          LIMIT 1
@@ -178,7 +182,8 @@ async def claim(
             "targets": list(targets),
             "targets_without_compiler": list(targets_without_compiler),
             "asked_only": asked_only,
-            "wait": OTHER_BUILDER_WAIT,
+            "other_wait": OTHER_BUILDER_WAIT,
+            "absent_wait": ABSENT_BUILDER_WAIT,
         },
     )
     if claimed is None:

@@ -99,7 +99,11 @@ class Reproduction(Struct, frozen=True, kw_only=True):
         elsewhere = "another builder" if self.is_elsewhere else "the same builder"
         match self.result:
             case ReproductionResult.PENDING:
-                return f"{self.builder} is building it again" if self.builder else "it waits"
+                return (
+                    f"{self.builder} is building it again"
+                    if self.builder
+                    else "it waits for a builder"
+                )
             case ReproductionResult.SAME:
                 return f"{elsewhere} made the same bytes"
             case ReproductionResult.SAME_CONTENTS:

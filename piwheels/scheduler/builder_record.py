@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics, Job, projection
+from piwheels.model import HostMetrics, Job, ReproductionJob, projection
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
 from piwheels.retry_policy import builder_delay_s, canary_delay_s, required_free_disk
 from piwheels.scheduler import reasons
@@ -283,7 +283,11 @@ class Session:
             return f"{verb}{after}: {self.shutdown.reason}"
         if self.record.suspension is BuilderState.ASLEEP:
             return f"sleeps{after}: {self.record.suspension_reason}"
-        return self.record.suspension_reason or ("" if self.job is not None else self.no_job_reason)
+        if self.record.suspension_reason:
+            return self.record.suspension_reason
+        if isinstance(self.job, ReproductionJob):
+            return reasons.BUILDS_AGAIN
+        return "" if self.job is not None else self.no_job_reason
 
 
 @dataclass(slots=True)

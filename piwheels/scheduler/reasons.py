@@ -25,6 +25,7 @@ IS_LOST = "is lost"
 HAS_ENDED = "has ended"
 NOT_CONNECTED = "is not connected"
 NO_RUNNING_BUILD = "has no running build"
+BUILDS_AGAIN = "builds a published wheel again, to compare both"
 
 
 def nothing_queued(*, needs_no_compiler: bool) -> str:

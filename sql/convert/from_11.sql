@@ -405,6 +405,8 @@ CREATE TABLE reproductions (
 
 -- Which are open? Of each wheel one at most.
 CREATE UNIQUE INDEX reproductions_open ON reproductions (filename) WHERE ended_at IS NULL;
+-- Which does a builder have?
+CREATE INDEX reproductions_claimed ON reproductions (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX reproductions_file ON reproductions (filename, reproduction_id);
 CREATE INDEX reproductions_project ON reproductions (project);
 

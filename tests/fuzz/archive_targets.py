@@ -16,7 +16,8 @@ from piwheels.roots.alternatives import choose_links, read_alternatives
 from piwheels.roots.deb_file import unpack
 from piwheels.roots.dpkg_status import STATUS_FILE, installed_packages, package_versions
 from piwheels.roots.library_packages import base_system
-from piwheels.wheel import elf
+from piwheels.wheel import elf, elf_comparison
+from piwheels.wheel.comparison import compare_wheels
 from piwheels.wheel.completeness import wheel_contents
 from piwheels.wheel.inspect import inspect_wheel, manylinux_platform
 from piwheels.wheel.isolated_read import _upstream_wheel
@@ -196,6 +197,18 @@ def _members(data: bytes) -> object:
     return wheel_contents(as_text(data).split("\n"))
 
 
+def _comparison(data: bytes) -> object:
+    """A wheel that was built again, compared with the published one."""
+    published = scratch_file(_wheel_bytes(_native()), "published.whl")
+    return compare_wheels(published, scratch_file(data, "rebuilt.whl"))
+
+
+def _elf_comparison(data: bytes) -> str:
+    found = elf_comparison.describe(io.BytesIO(factories.elf()), io.BytesIO(data))
+    assert found.isprintable()
+    return found
+
+
 _WHEEL_MEMBERS = (
     ("wheel-metadata", "METADATA"),
     ("wheel-wheel", "WHEEL"),
@@ -212,6 +225,13 @@ ARCHIVE_TARGETS = (
     ),
     Target("wheel-elf", _wheel_with(_LIBRARY), (RejectedError,), lambda: _elf_seeds()[:1]),
     Target("elf", lambda data: elf.read(io.BytesIO(data)), (), _elf_seeds),
+    Target(
+        "wheel-comparison",
+        _comparison,
+        (RejectedError,),
+        lambda: [_wheel_bytes(_native()), _wheel_bytes(_native(**{_LIBRARY: b"\x7fELF"}))],
+    ),
+    Target("elf-comparison", _elf_comparison, (), _elf_seeds),
     Target("project-metadata", project_metadata, (), lambda: [_METADATA]),
     Target(
         "upstream-wheel-end",

@@ -16,6 +16,7 @@ from piwheels.model import (
     WheelComparison,
 )
 from piwheels.protocol import messages as m
+from piwheels.scheduler import reasons
 from tests.scheduler.simulation import SimFarm, add_releases, sim_farm
 
 _LONGEST_S = 3600.0
@@ -137,6 +138,9 @@ async def test_the_same_builder_builds_it_again_where_there_is_no_other(sim: Sim
         m.CommandBuilders(command=m.BuilderCommand.SLEEP, builders=("b",)), "ann"
     )
     await ask(sim)
+    await sim.run(20.0)
+    assert (await newest(sim)).builder == "", "another one could be restarting"
+    await sim.db.execute("UPDATE reproductions SET asked_at = asked_at - interval '30 s'")
     found = await run_until_ended(sim)
     assert (found.builder, found.is_elsewhere) == ("a", False)
     assert found.summary == "the same builder made the same bytes"
@@ -218,6 +222,23 @@ async def test_it_is_built_again_after_its_builder_is_lost_three_times_at_most(
     assert "stopped responding" in found.summary
 
 
+async def test_a_canceled_one_ends_and_a_stopped_one_is_built_again(sim: SimFarm) -> None:
+    await ask(sim)
+    await sim.run(20.0)
+    stop = m.CommandBuilders(command=m.BuilderCommand.RESTART, builders=("b",), immediately=True)
+    await sim.dispatcher.command_builders(stop, "ann")
+    await sim.run(sim.step_s)
+    waiting = await newest(sim)
+    assert (waiting.result, waiting.builder, waiting.attempts) == ("pending", "", 0)
+    sim.dispatcher.state_machine.sessions["b"].shutdown = None
+    await sim.run(20.0)
+    assert (await newest(sim)).builder == "b"
+    cancel = m.CommandBuilders(command=m.BuilderCommand.CANCEL_BUILD, builders=("b",))
+    await sim.dispatcher.command_builders(cancel, "ann")
+    found = await run_until_ended(sim)
+    assert found.summary == "it could not be reproduced: canceled by ann"
+
+
 async def test_a_restarted_master_goes_on_with_what_a_builder_has(sim: SimFarm) -> None:
     await ask(sim)
     await sim.run(20.0)
@@ -226,6 +247,9 @@ async def test_a_restarted_master_goes_on_with_what_a_builder_has(sim: SimFarm) 
     assert job is not None
     sim.dispatcher.state_machine.sessions.clear()
     builds = await sim.dispatcher.jobs.restore(sim.now)
+    await sim.run(10.0)
+    (view,) = [it for it in sim.dispatcher.builder_views() if it.label == "b"]
+    assert view.reason == reasons.BUILDS_AGAIN
     assert builds == {job.build_id}
     found = await run_until_ended(sim)
     assert (found.result, found.attempts) == ("same", 1)

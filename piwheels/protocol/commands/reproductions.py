@@ -24,8 +24,8 @@ REPRODUCE = CommandDefinition(
     name="reproduce",
     message=Reproduce,
     summary="Build a release's wheels again, on another builder where there is one, and compare.",
-    details="What is published stays as it is. The new build gets the same source, build "
-    "requirements and options. The command waits for the result; the exit code is 0 if every byte "
+    details="What is published stays as it is. The new build gets the same source and build "
+    "requirements. The command waits for the result; the exit code is 0 if every byte "
     "is the same, 1 if something differs, and 3 if a wheel could not be built again.",
     examples=(
         "piw reproduce markupsafe==3.0.2",
