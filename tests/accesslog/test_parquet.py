@@ -70,6 +70,20 @@ async def test_every_answer_is_the_same_before_and_after(
         FIRST + timedelta(days=number) for number in range(4)
     ]
     assert not list(files.rglob("*.tmp"))
+    for month in ("2025_12", "2026_01"):
+        partition = f"access_records_{month}"
+        assert await database.value("SELECT to_regclass(%(name)s) IS NULL", {"name": partition})
+
+
+async def test_a_project_that_is_not_that_of_its_file_name_is_kept(
+    database: Database, read: Read, tmp_path: Path
+) -> None:
+    await read_days(read, tmp_path)
+    await database.execute("UPDATE downloaded_wheels SET project = 'other' WHERE wheel_id % 3 = 0")
+    before = await answers(database, tmp_path / "files")
+    assert {"other"} < {count.key for count in before["project"]}
+    await export_accesses(database, tmp_path / "files", FEBRUARY)
+    assert await answers(database, tmp_path / "files") == before
 
 
 async def test_the_totals_of_a_day_are_those_of_the_database(

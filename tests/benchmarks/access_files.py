@@ -25,8 +25,8 @@ _QUESTIONS = ("day", "project", "python", "arch", "installer")
 _FILL = (
     """
     INSERT INTO downloaded_wheels (wheel_id, filename, project, saved_s)
-    SELECT hashtextextended('wheel' || i, 0), format('project_%%s-1.0-py3-none-any.whl', i),
-           'project-' || i / 3, 1
+    SELECT hashtextextended('wheel' || i, 0),
+           format('project_%%s-%%s.0-py3-none-any.whl', i / 3, i %% 3), 'project-' || i / 3, 1
       FROM generate_series(1, 30000) AS i
     """,
     """
