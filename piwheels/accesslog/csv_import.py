@@ -13,6 +13,7 @@ from piwheels.config import Config
 from piwheels.db.database import Database
 from piwheels.db.imported_totals import ImportedDay, import_days
 from piwheels.errors import RejectedError
+from piwheels.formatting import pluralize
 
 _REQUIRED = ("day", "downloads")
 _OPTIONAL = ("bytes", "saved_s")
@@ -34,7 +35,10 @@ def run(config: Config, file: Path, *, as_json: bool) -> int:
     if as_json:
         text = json.dumps({"days": len(days), "changed": changed, "downloads": total})
     else:
-        text = f"{len(days):,} days with {total:,} downloads; {changed:,} days are new or changed"
+        text = (
+            f"{pluralize(len(days), 'day')} with {pluralize(total, 'download')}; "
+            f"new or changed: {pluralize(changed, 'day')}"
+        )
     sys.stdout.write(f"{text}\n")
     return 0
 

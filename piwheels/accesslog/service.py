@@ -34,6 +34,7 @@ from piwheels.db import access_log_positions
 from piwheels.db.audit_log import record_event
 from piwheels.db.database import Database, DatabaseUnavailableError
 from piwheels.errors import ConfigError, RejectedError
+from piwheels.formatting import pluralize
 from piwheels.log_setup import configure_logging
 
 log = logging.getLogger(__name__)
@@ -364,12 +365,12 @@ class _IngestService:
         if self._options.as_json:
             sys.stdout.write(msgspec.json.encode(counters).decode() + "\n")
             return
-        parts = [f"{counters.lines:,} lines", f"{counters.downloads:,} downloads"]
+        parts = [pluralize(counters.lines, "line"), pluralize(counters.downloads, "download")]
         parts = [", ".join([*parts, f"{counters.rejected_lines:,} rejected"])]
         if counters.already_read_bytes:
             parts.append(f"{counters.already_read_bytes:,} bytes were already read")
         if counters.already_counted_lines:
-            parts.append(f"{counters.already_counted_lines:,} lines were already counted")
+            parts.append(f"{pluralize(counters.already_counted_lines, 'line')} already counted")
         sys.stdout.write("; ".join(parts) + "\n")
 
 

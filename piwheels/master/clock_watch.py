@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time, reset_future_times
-from piwheels.formatting import format_duration
+from piwheels.formatting import format_duration, pluralize
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ClockWatch:
     async def _clamp_future_times(self) -> None:
         if count := await reset_future_times(self.db):
             await self.record_event(
-                f"times ahead of the database's clock were set to now, in {count} rows"
+                f"times ahead of the database's clock were set to now, in {pluralize(count, 'row')}"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from piwheels.db import audit_log, page_queue
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind, PageToWrite
+from piwheels.formatting import pluralize
 from piwheels.sanitize import truncate_line
 from piwheels.webroot import is_path_error
 
@@ -37,7 +38,7 @@ async def postpone_failed(
 def _error_line(kind: PageKind, names: Sequence[str], problems: Mapping[str, str]) -> str:
     first, *others = sorted(names)
     whose = f" of {first}" if first else ""
-    more = f" (and {len(others)} others)" if others else ""
+    more = f" (and {pluralize(len(others), 'other')})" if others else ""
     return truncate_line(
         f"the {kind} page{whose} cannot be written{more}: {problems[first]}; it will be retried"
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from piwheels.config import Archive
 from piwheels.errors import ConfigError
-from piwheels.formatting import format_size
+from piwheels.formatting import format_size, pluralize
 from piwheels.roots import dpkg_status, system_files
 from piwheels.roots.apt import Apt
 from piwheels.roots.architectures import ARCHITECTURES, host_architecture
@@ -80,7 +80,7 @@ class RootMaker:
             files = apt.resolve(wanted)
             size = sum(item.size_bytes for item in files)
             store.reserve(int(size * (UNPACKED_FACTOR + 1)), f"the root {definition.name}")
-            step = f"downloading {len(files)} packages, {format_size(size)}"
+            step = f"downloading {pluralize(len(files), 'package')}, {format_size(size)}"
             apt.download(wanted, lambda done: on_progress(step, done))
             system = folder / "system"
             system_files.prepare(system, definition.arch)

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from piwheels.errors import MALFORMED, ConfigError, RejectedError
+from piwheels.formatting import pluralize
 from piwheels.model import IssuedInvitation, RefusedKey
 from piwheels.protocol.keys import (
     KeyStore,
@@ -343,7 +344,7 @@ def describe_key(key: RefusedKey) -> str:
 
 
 def _listed(keys: Sequence[RefusedKey]) -> str:
-    more = f", or {len(keys) - _MAX_LISTED} others" if len(keys) > _MAX_LISTED else ""
+    more = f", or {pluralize(len(keys) - _MAX_LISTED, 'other')}" if len(keys) > _MAX_LISTED else ""
     return " or ".join(describe_key(it) for it in keys[:_MAX_LISTED]) + more
 
 

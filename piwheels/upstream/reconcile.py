@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from piwheels.db import audit_log, catalog, mirrored_wheels, upstream, upstream_wheels
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
+from piwheels.formatting import pluralize
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import CompatibilityRules, ProjectStatus, Release, UpstreamWheelPolicy
 from piwheels.upstream.last_check import record_page
@@ -65,7 +66,7 @@ class Reconciler:
         wanted = [item for item in releases if item.version in known | fresh]
         changed, lost = await self._store(page, wanted)
         if changed:
-            await self.record_event(f"{changed} releases are new or changed", project)
+            await self.record_event(f"new or changed: {pluralize(changed, 'release')}", project)
         await record_page(db, page, releases)
         await catalog.set_project_status(db, project, page.status, page.status_reason)
         # The page of a quarantined project must not list files (PEP 792): its releases are hidden

@@ -32,7 +32,7 @@ async def test_an_import_is_idempotent(dsn: str, database: Database, tmp_path: P
     file.write_text(f"{HEAD}2022-10-01,1060767,5000,29721600.5\n2020-03-04,105826,,\n")
     done = piw(dsn, file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "2 days with 1,166,593 downloads; 2 days are new or changed\n"
+    assert done.stdout == "2 days with 1,166,593 downloads; new or changed: 2 days\n"
     assert json.loads(piw(dsn, file, "--json").stdout)["changed"] == 0
     first, second = await downloads.per_year(database)
     assert (first.record_day, second.record_day) == (105_826, 1_060_767)

@@ -141,6 +141,6 @@ async def test_a_clock_jump_is_reported_once_and_stored_times_are_corrected(
     assert notes == [
         "the database's clock was set ahead by 1d",
         "the database's clock was set back by 1d",
-        "times ahead of the database's clock were set to now, in 1 rows",
+        "times ahead of the database's clock were set to now, in 1 row",
     ]
     assert await file_deletions.files_to_delete(database, timedelta(0), 10)
