@@ -1,5 +1,7 @@
 """The status of a release that is not blocked, for one target."""
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from piwheels.causes.explanation import describe_build, next_step, summarize_build
@@ -184,44 +186,62 @@ def _queued_state(
         place = f"{target.to_be_rebuilt} is published, and a rebuild was requested: {place}"
     if target.last_build_id is not None and target.last_outcome is not Outcome.BUILT:
         place = f"{_last_result_text(target)}; {place}"
-    state, obstacle, hint = _queue_obstacle(target, context)
-    if state is State.QUEUED and target.expected and context.now:
+    obstacle = _queue_obstacle(target, context)
+    text = obstacle.text
+    if obstacle.state is State.QUEUED and target.expected and context.now:
         wait = format_wait_range(target.expected.soonest_s, target.expected.latest_s)
-        obstacle += f", expected to start in {wait}"
-    return make_status(facts, release, state, f"{place}{obstacle}", hint=hint)
+        text += f", expected to start in {wait}"
+    return make_status(
+        facts, release, obstacle.state, f"{place}{text}", hint=obstacle.hint, detail=obstacle.detail
+    )
 
 
-def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[State, str, str]:
-    """The state of a queued job, why no builder can get it now, and what an operator can do."""
+class _Obstacle(NamedTuple):
+    """Why no builder can get a queued job now."""
+
+    state: State
+    text: str = ""
+    hint: str = ""  # what an operator can do
+    detail: str = ""  # what the job waits for, as it stands in a cell
+
+
+def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacle:
     if target.target not in context.served_targets:
-        return State.UNSERVED, ", but no connected builder serves it", ""
+        return _Obstacle(
+            State.UNSERVED, ", but no connected builder serves it", detail="no connected builder"
+        )
     if target.awaited_packages:
-        packages = ", ".join(target.awaited_packages)
+        wanted = f"waits for a builder that has {', '.join(target.awaited_packages)}"
         hint = "a builder where they are installed, or one with roots, gets it"
-        return State.UNSERVED, f", and waits for a builder that has {packages}", hint
+        return _Obstacle(State.UNSERVED, f", and {wanted}", hint, wanted)
     equipped = context.targets_with_compiler
     if target.needs_compiler and equipped is not None and target.target not in equipped:
-        return State.UNSERVED, ", but no connected builder that serves it has a C compiler", ""
+        return _Obstacle(
+            State.UNSERVED,
+            ", but no connected builder that serves it has a C compiler",
+            detail="waits for a builder with a C compiler",
+        )
     if context.paused:
-        return State.PAUSED, ", but the farm is paused", "`piw resume` continues"
+        return _Obstacle(State.PAUSED, ", but the farm is paused", "`piw resume` continues")
     return _memory_obstacle(target, context)
 
 
-def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[State, str, str]:
+def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacle:
     """Likewise, for a job that needs more memory than some builders have."""
     over, largest = target.memory_over_bytes, context.known_memory_bytes.get(target.target, 0)
     if not over or not largest:
-        return State.QUEUED, "", ""
+        return _Obstacle(State.QUEUED)
     if over >= largest:
         text = (
             f"; no builder of the farm has {_memory_text(target)} of memory for it, and the "
             f"largest, with {format_size(largest)}, tries it"
         )
-        return State.QUEUED, text, ""
+        return _Obstacle(State.QUEUED, text)
+    wanted = f"for a builder with {_memory_text(target)} of memory"
     if over >= context.memory_bytes.get(target.target, 0):
-        text = f", and waits for a builder with {_memory_text(target)} of memory"
-        return State.UNSERVED, text, "those that have it are not connected, or get no jobs"
-    return State.QUEUED, f", for a builder with {_memory_text(target)} of memory", ""
+        hint = "those that have it are not connected, or get no jobs"
+        return _Obstacle(State.UNSERVED, f", and waits {wanted}", hint, f"waits {wanted}")
+    return _Obstacle(State.QUEUED, f", {wanted}")
 
 
 def _memory_text(target: TargetStatusRow) -> str:

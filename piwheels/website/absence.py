@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from piwheels.model import ProjectStatusRow, State
 from piwheels.website.release_matrix import MatrixRow
 
-_UNDER_WAY = frozenset(
-    {State.BUILDING, State.QUEUED, State.UNSERVED, State.PAUSED, State.DEFERRED, State.WAITING}
-)
+_UNDER_WAY = frozenset({State.BUILDING, State.QUEUED, State.PAUSED, State.DEFERRED, State.WAITING})
 
 
 def absence_text(facts: ProjectStatusRow, rows: Sequence[MatrixRow]) -> str:
@@ -24,6 +22,8 @@ def absence_text(facts: ProjectStatusRow, rows: Sequence[MatrixRow]) -> str:
     states = {cell.state for row in rows for cell in (*row.cells, row.release_cell) if cell}
     if states & _UNDER_WAY:
         return "Its first wheels are queued or being built; the table shows how far they are."
+    if State.UNSERVED in states:
+        return "Its builds wait for a builder that can do them; the table shows what they need."
     if states == {State.NO_SDIST}:
         return (
             "Its releases have no source distribution (sdist), and this farm builds from sources "

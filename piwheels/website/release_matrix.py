@@ -9,6 +9,7 @@ from piwheels.causes.explanation import summarize_build
 from piwheels.errors import RejectedError
 from piwheels.model import (
     FileSummary,
+    Outcome,
     ReleaseStatusRow,
     State,
     Struct,
@@ -24,6 +25,8 @@ from piwheels.website.page_data import ProjectData
 from piwheels.website.platforms import targets_by_platform
 
 _STATES_WITHOUT_TEXT = (State.WAITING, State.EXCLUDED, State.COVERED, State.TARGET_SKIPPED)
+#: States whose text tells of the last build, if that failed.
+_STATES_AFTER_FAILURES = (State.FAILED, State.DEFERRED, State.QUEUED, State.UNSERVED, State.PAUSED)
 _MAX_NOTE_LENGTH = 160
 
 
@@ -201,7 +204,9 @@ def _cell(
 
 def _told_log(status: ReleaseStatus, target: TargetStatusRow) -> str:
     """The log of the failed build that a status tells of; "" if it tells of none."""
-    return last_log_path(target) if status.state in {State.FAILED, State.DEFERRED} else ""
+    if status.state not in _STATES_AFTER_FAILURES or target.last_outcome in {None, Outcome.BUILT}:
+        return ""
+    return last_log_path(target)
 
 
 def _covered_cell(
@@ -243,11 +248,9 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
             )
         case State.QUEUED:
             return f"{_queue_position(target)}{_expected_time(content, target)}"
-        case State.UNSERVED:
-            return f"{_queue_position(target)}, no connected builder"
         case State.PAUSED:
             return f"{_queue_position(target)}, farm paused"
-        case State.TARGET_SKIPPED | State.HELD | State.UPSTREAM_WHEEL:
+        case State.UNSERVED | State.TARGET_SKIPPED | State.HELD | State.UPSTREAM_WHEEL:
             return status.detail
         case State.WAITING:
             return "for an earlier target"
