@@ -938,6 +938,7 @@ CREATE PROCEDURE recompute_all_jobs(batch integer DEFAULT 1000) LANGUAGE plpgsql
 DECLARE
     last_done text := '';
     names text[];
+    locked text[];
     outdated text[];
 BEGIN
     SELECT array_agg(target || ' ' || xmin::text) INTO outdated FROM targets WHERE jobs_outdated;
@@ -946,9 +947,11 @@ BEGIN
           FROM (SELECT project FROM projects
                  WHERE project > last_done ORDER BY project LIMIT batch) p;
         EXIT WHEN names IS NULL;
-        PERFORM FROM lock_projects(names);
+        -- One that was removed meanwhile is not locked, even if it was added again: others may be
+        -- changing it, and its triggers make its jobs.
+        SELECT array_agg(project) INTO locked FROM lock_projects(names) AS projects (project);
         PERFORM recompute_jobs(array_agg(r.project), array_agg(r.version))
-           FROM releases r WHERE r.project = ANY (names);
+           FROM releases r WHERE r.project = ANY (locked);
         last_done := names[array_upper(names, 1)];
         COMMIT;
     END LOOP;

@@ -487,12 +487,13 @@ class RandomWalk:
     async def mirror(self) -> None:
         """A wheel of the upstream is published here; it may need a newer glibc than it says."""
         rows = await self.db.rows("SELECT * FROM wheels_to_mirror ORDER BY filename")
-        if not rows:
+        targets = await target_queries.targets(self.db)
+        if not rows or not targets:
             return
         wheel = from_row(
             WheelToMirror, self.random.choice(rows), is_wanted=True, name_is_taken=False
         )
-        target = self.random.choice(await target_queries.targets(self.db) or [TARGETS[0]])
+        target = self.random.choice(targets)
         number = await completed_builds.next_build_id(self.db)
         build = imported_wheels.build_of(
             number, wheel.project, wheel.version, target, imported_wheels.MIRROR

@@ -215,6 +215,26 @@ async def test_a_target_added_while_others_wait_gets_its_jobs(dsn: str) -> None:
         assert not await target_queries.recompute_jobs(follower)
 
 
+async def test_a_project_that_is_removed_and_added_again_is_left_to_its_triggers(dsn: str) -> None:
+    async with (
+        await Database.connect(dsn, role="converge") as follower,
+        await Database.connect(dsn, role="holder") as holder,
+    ):
+        await target_queries.add_target(holder, TARGETS[0], RULES)
+        await catalog.add_project(holder, "beta", "beta")
+        async with holder.transaction():
+            await holder.execute("DELETE FROM projects WHERE project = 'beta'")
+            following = asyncio.create_task(follower.execute("CALL recompute_all_jobs()"))
+            await _wait_until_blocked(holder, "converge")
+            await catalog.add_project(holder, "beta", "beta")
+            await catalog.add_releases(holder, [make_release("beta")], RULES)
+            # So that what is recomputed without a lock can be seen: it would fail if the release
+            # was removed just now.
+            await holder.execute("DELETE FROM jobs")
+        await following
+        assert await queued_targets(holder) == []
+
+
 async def _wait_until_blocked(db: Database, role: str) -> None:
     """Wait until a service waits for a lock."""
     async with asyncio.timeout(WAIT_S):
