@@ -34,7 +34,7 @@ CREATE TABLE bucket_changes (
     subject text NOT NULL DEFAULT ''::text,
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT bucket_changes_kind_check CHECK ((kind = ANY (ARRAY['wheel'::text, 'simple'::text, 'log'::text, 'project'::text]))),
+    CONSTRAINT bucket_changes_kind_check CHECK ((kind = ANY (ARRAY['wheel'::text, 'simple'::text, 'log'::text, 'project'::text, 'object'::text]))),
     CONSTRAINT bucket_changes_pkey PRIMARY KEY (change_id)
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
 CREATE INDEX bucket_changes_order ON bucket_changes USING btree (is_index, due_at)

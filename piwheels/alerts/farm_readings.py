@@ -15,7 +15,7 @@ from piwheels.alerts.reading import (
 )
 from piwheels.alerts.target_readings import failing_readings
 from piwheels.formatting import format_coarse_duration, format_count, pluralize
-from piwheels.model import AlertRule, RefusedKey, Severity, total_results
+from piwheels.model import AlertRule, BucketProgress, RefusedKey, Severity, total_results
 from piwheels.protocol.messages import StatusReply, no_jobs_text
 
 _FARM = ""
@@ -35,6 +35,8 @@ def farm_readings(facts: Facts, now: datetime) -> Iterator[Reading]:
     yield make_reading(AlertRule.REPLICATION, _FARM, risky, status.replication)
     yield _paused(status, now)
     yield _pages(status, now)
+    if status.bucket is not None:
+        yield _bucket(status.bucket, status.bucket_problem, now)
     yield _keys(facts.refused_keys, now)
     if facts.access_log_read_at is not None:
         yield _access_log(status, facts.access_log_read_at)
@@ -60,6 +62,15 @@ def _pages(status: StatusReply, now: datetime) -> Reading:
     waits_s = 0.0 if oldest is None else (now - oldest).total_seconds()
     text = f"{format_count(status.stale_pages)} to write, oldest {format_coarse_duration(waits_s)}"
     return limit_reading(AlertRule.PAGES, _FARM, waits_s / 60.0, text, rules.PAGES)
+
+
+def _bucket(bucket: BucketProgress, problem: str, now: datetime) -> Reading:
+    """What installers read from the bucket; the pages for people may be older."""
+    waits_s = (now - bucket.oldest_at).total_seconds() if bucket.oldest_at else 0.0
+    text = f"{format_count(bucket.waiting)} to copy, oldest {format_coarse_duration(waits_s)}"
+    if problem:
+        text = f"{text}: {problem}"
+    return limit_reading(AlertRule.BUCKET, _FARM, waits_s / 60.0, text, rules.BUCKET)
 
 
 def _keys(refused: Sequence[RefusedKey], now: datetime) -> Reading:

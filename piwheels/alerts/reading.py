@@ -23,6 +23,7 @@ _FARM_SUBJECTS = {
     AlertRule.MASTER: "master",
     AlertRule.ACCESS_LOG: "access log",
     AlertRule.PAGES: "index",
+    AlertRule.BUCKET: "bucket",
     AlertRule.KEYS: "keys",
 }
 

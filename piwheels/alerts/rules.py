@@ -44,6 +44,8 @@ FAILING_BUILDS = 20
 LEAST_USUAL_FAILURES = 0.02
 #: Minutes that the oldest page of the index has waited.
 PAGES = Limits(10.0, 2.0)
+#: Minutes that the oldest change of the index has waited to be copied into the bucket.
+BUCKET = Limits(15.0, 5.0)
 PAUSED_S = 3600.0
 #: A key that was refused is told for so long after the last time.
 REFUSED_KEY_S = 3600.0
@@ -187,6 +189,12 @@ RULES: dict[AlertRule, Rule] = {
         "when the oldest page of the index has waited for 10 min",
         "under 2 min",
         "Look at the web root and the master's log: installers do not see new wheels meanwhile.",
+        step=5.0,
+    ),
+    AlertRule.BUCKET: Rule(
+        "when a change of the index has waited for 15 min to be copied into the bucket",
+        "under 5 min",
+        "Look at the object storage and its key: who installs from it sees no new wheels.",
         step=5.0,
     ),
     AlertRule.KEYS: Rule(

@@ -25,6 +25,7 @@ class Repair(StrEnum):
     MOVE_AND_UNLINK_STATEMENT = "move-and-unlink-statement"
     WRITE_PAGE = "write-page"
     MOVE_AND_WRITE_PAGE = "move-and-write-page"
+    COPY = "copy"
 
 
 #: What each repair does, in words.
@@ -38,6 +39,7 @@ REPAIR_TEXTS = {
     Repair.MOVE_AND_UNLINK_STATEMENT: "move it aside, and take its link off the page",
     Repair.WRITE_PAGE: "have the page written again",
     Repair.MOVE_AND_WRITE_PAGE: "move it aside, and have the page written again",
+    Repair.COPY: "have the master make the bucket like the web root there",
 }
 
 #: What is wrong with a temporary file that no writer needs any more.

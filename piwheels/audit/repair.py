@@ -16,7 +16,7 @@ from piwheels.audit import tree
 from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import MOVING, Finding, Problem, Repair
 from piwheels.audit.moved_aside import MovedAside
-from piwheels.db import audit_queries, page_queue
+from piwheels.db import audit_queries, bucket_changes, page_queue
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
 from piwheels.errors import RejectedError
@@ -73,6 +73,8 @@ class Repairer:
                 )
             case Repair.WRITE_PAGE | Repair.MOVE_AND_WRITE_PAGE:
                 await self._queue_page(PageKind(finding.page_kind), finding.page_key)
+            case Repair.COPY:
+                await bucket_changes.record_key(self._db, finding.path)
             case Repair.MOVE_ASIDE:
                 pass
         return ""

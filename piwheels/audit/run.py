@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from piwheels.audit.bucket_objects import audit_copies, audit_objects
 from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import ReportedFinding
 from piwheels.audit.index_pages import audit_index_pages
@@ -17,6 +18,7 @@ from piwheels.audit.session import AuditOptions, Session
 from piwheels.audit.site_pages import audit_site_pages
 from piwheels.audit.tree import look
 from piwheels.audit.wheels import audit_wheels
+from piwheels.bucket.store import Store
 from piwheels.db import audit_queries, catalog
 from piwheels.db.database import Database
 from piwheels.webroot import Webroot
@@ -32,6 +34,8 @@ _PARTS: dict[str, Callable[[Session, str], Awaitable[None]]] = {
     "project pages": audit_project_pages,
     "logs": audit_logs,
     "site pages": audit_site_pages,
+    "copies in the bucket": audit_copies,
+    "objects of the bucket": audit_objects,
 }
 
 
@@ -41,6 +45,7 @@ async def run_audit(
     state_dir: Path,
     options: AuditOptions,
     *,
+    bucket: Store | None = None,
     on_finding: Callable[[ReportedFinding], None] = lambda _: None,
     on_progress: Callable[[str, float, Counts], None] = lambda *_: None,
 ) -> Counts:
@@ -51,6 +56,7 @@ async def run_audit(
         webroot: its web root.
         state_dir: where the position of an interrupted audit and moved files are kept.
         options: what to compare, and how.
+        bucket: the copy of the web root in object storage, if it is compared.
         on_finding: called with each finding.
         on_progress: called with the part, how much of it is done (0 to 1), and the counts.
 
@@ -69,6 +75,7 @@ async def run_audit(
         repair=_repairer(db, webroot, state_dir) if options.fix else None,
         on_finding=on_finding,
         on_progress=on_progress,
+        bucket=bucket,
     )
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

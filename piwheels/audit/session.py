@@ -10,6 +10,7 @@ from piwheels.audit.finding import Finding, Problem, Repair, ReportedFinding, re
 from piwheels.audit.position import Counts, Position, store_position
 from piwheels.audit.rate_limit import RateLimit
 from piwheels.audit.tree import Entry, EntryKind
+from piwheels.bucket.store import Store
 from piwheels.db import audit_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
@@ -55,6 +56,7 @@ class Session:
     repair: does what a finding asks for; None: nothing is repaired. Returns why it could not; "".
     on_finding: called with each finding.
     on_progress: called with the part, how much of it is done (0 to 1), and the counts.
+    bucket: what follows the web root; None: nothing, or it is not compared.
     """
 
     db: Database
@@ -64,6 +66,7 @@ class Session:
     repair: Callable[[Finding], Awaitable[str]] | None
     on_finding: Callable[[ReportedFinding], None]
     on_progress: Callable[[str, float, Counts], None]
+    bucket: Store | None = None
     counts: Counts = field(default_factory=Counts)
     part: str = ""
     _stored_at: float = float("-inf")

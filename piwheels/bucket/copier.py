@@ -115,7 +115,11 @@ class Copier:
                 self.copied += 1
                 return Outcome.COPIED
         if there is not None and there.sha256 == local.sha256:
-            return Outcome.UNCHANGED
+            if there.headers == local.headers:
+                return Outcome.UNCHANGED
+            await self.store.put(key, local, there)  # the same bytes, with the right headers
+            self.copied += 1
+            return Outcome.COPIED
         log.error("%s in the bucket has other bytes than on this disk; it is not overwritten", key)
         return Outcome.REFUSED
 

@@ -158,6 +158,8 @@ class BucketFollower:
         if kinds & {ChangeKind.SIMPLE, ChangeKind.WHEEL}:
             return await self._copy_index(project, changes, ChangeKind.SIMPLE in kinds)
         late = await self._copy_logs([it for it in changes if it.kind is ChangeKind.LOG])
+        objects = {it.subject for it in changes if it.kind is ChangeKind.OBJECT}
+        await _all_of(self.copier.sync(key) for key in objects)
         pages = [change for change in changes if change.kind is ChangeKind.PROJECT]
         if pages:
             since = min(change.changed_at for change in pages) - _LOG_PAGE_AGE

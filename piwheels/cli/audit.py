@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from piwheels.audit.finding import ReportedFinding
     from piwheels.audit.position import Counts
     from piwheels.audit.session import AuditOptions
+    from piwheels.bucket.store import Store
     from piwheels.config import Config
 
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     default=True,
     help="Read every byte of wheels, logs and compressed pages (the default), or only look which "
     "are there.",
+)
+@click.option(
+    "--bucket/--no-bucket",
+    default=True,
+    help="Compare the bucket of publish.target, too (the default), or only this machine's files.",
 )
 @click.option("--rate", metavar="RATE", help="Read at most so much: 500/s (files) or 20MB/s.")
 @click.option("--restart", is_flag=True, help="Do not go on where an interrupted audit was.")
@@ -45,7 +51,8 @@ def audit(**options: Any) -> None:
 
     Says of each file whether it is missing, extra or wrong, and what --fix does about it: pages are
     written again, builds of lost or damaged wheels are queued, metadata is written from the wheel,
-    and what the farm does not know is moved to moved-aside/ in master.spool_dir. The farm may keep
+    and what the farm does not know is moved to moved-aside/ in master.spool_dir. With
+    publish.target it then compares the bucket, which it asks for each object. The farm may keep
     running. An audit that was interrupted goes on when it is run again.
 
     Runs on the master's machine. Exits with 0 if all is right, 1 if anything was found, 2 if the
@@ -68,7 +75,8 @@ def audit(**options: Any) -> None:
         if asked.fix:
             refuse_root(config.webroot.root)
         printer = _Printer(as_json=options["as_json"], fix=asked.fix)
-        code = asyncio.run(_run(config, asked, printer))
+        bucket = _bucket(config) if options["bucket"] else None
+        code = asyncio.run(_run(config, asked, printer, bucket))
     except PiwheelsError as error:
         raise AuditError(str(error)) from error
     sys.exit(code)
@@ -89,7 +97,15 @@ def _options(options: dict[str, Any]) -> "AuditOptions":
     )
 
 
-async def _run(config: "Config", options: "AuditOptions", printer: "_Printer") -> int:
+def _bucket(config: "Config") -> "Store | None":
+    from piwheels.bucket.store import open_store
+
+    return open_store(config.publish) if config.publish.target else None
+
+
+async def _run(
+    config: "Config", options: "AuditOptions", printer: "_Printer", bucket: "Store | None"
+) -> int:
     from piwheels.audit.run import run_audit
     from piwheels.db.database import Database
     from piwheels.webroot import Webroot
@@ -101,6 +117,7 @@ async def _run(config: "Config", options: "AuditOptions", printer: "_Printer") -
                 Webroot(config.webroot.root),
                 config.master.spool_dir,
                 options,
+                bucket=bucket,
                 on_finding=printer.finding,
                 on_progress=printer.progress,
             )

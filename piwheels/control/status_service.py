@@ -21,7 +21,15 @@ from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.alert_service import AlertService
 from piwheels.control.connected_operators import ConnectedOperators
 from piwheels.control.database_watch import in_parentheses
-from piwheels.db import failures, history, page_queue, parked_jobs, series, status_queries
+from piwheels.db import (
+    bucket_changes,
+    failures,
+    history,
+    page_queue,
+    parked_jobs,
+    series,
+    status_queries,
+)
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.db.downloads import live_downloads
@@ -29,6 +37,7 @@ from piwheels.errors import NotNowError
 from piwheels.model import (
     AuditEvent,
     AwaitedPackage,
+    BucketProgress,
     BuildHistory,
     BuildSummary,
     FailureReport,
@@ -83,6 +92,7 @@ class Counts:
     last_hour: dict[str, int]
     stale_pages: int
     oldest_page_at: datetime | None
+    bucket: BucketProgress | None
 
 
 @dataclass(slots=True)
@@ -90,7 +100,8 @@ class StatusService:
     """Reads the farm's state on connections of its own, so that no command waits for a count.
 
     db: for lists, which wait for no count either. counts_db: for counts. database_wait: what the
-    master's statements wait for, "" for nothing.
+    master's statements wait for, "" for nothing. bucket_problem: why nothing can be copied into the
+    bucket, "" if it can.
     """
 
     db: Database
@@ -104,6 +115,7 @@ class StatusService:
     web_url: str = ""
     database_wait: Callable[[], str] = str
     replication_risk: Callable[[], str] = str
+    bucket_problem: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _started_at: float = field(default_factory=time.monotonic)
     _counts: AdaptiveCache[Counts] = field(init=False)
@@ -189,6 +201,7 @@ class StatusService:
             last_hour=await history.outcomes_last_hour(db),
             stale_pages=await page_queue.pending_page_count(db),
             oldest_page_at=await page_queue.oldest_index_page(db),
+            bucket=await bucket_changes.bucket_progress(db),
         )
 
     async def _read_build_history(self) -> BuildHistory:
@@ -254,6 +267,7 @@ class StatusService:
             version=version("piwheels"),
             instance=self.instance,
             uptime_s=now - self._started_at,
+            bucket_problem=self.bucket_problem(),
             paused=self.dispatcher.paused,
             paused_by=self.dispatcher.pause.by,
             paused_at=self.dispatcher.pause.at,

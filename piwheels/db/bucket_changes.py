@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
-from piwheels.model import Struct
+from piwheels.model import BucketProgress, Struct
 
 #: Changes that are read at once, and those of their projects.
 _CHANGES = 500
@@ -26,6 +26,7 @@ class ChangeKind(StrEnum):
     SIMPLE = "simple"  # the index pages of a project; "" is the list of all projects
     LOG = "log"  # of a build, with its page; the subject is the build
     PROJECT = "project"  # the pages of a project or an alias
+    OBJECT = "object"  # a single object; the subject is its key
 
 
 class BucketChange(Struct, frozen=True, kw_only=True):
@@ -36,22 +37,6 @@ class BucketChange(Struct, frozen=True, kw_only=True):
     project: str
     subject: str
     changed_at: datetime
-
-
-class BucketProgress(Struct, frozen=True, kw_only=True):
-    """How far the bucket follows.
-
-    waiting: changes that wait to be copied, MAX_COUNTED at most.
-    oldest_at: since when the first of those of the index waits.
-    first_copy: which part of the first copy goes on, `index`, `site` or `done`.
-    fraction: how much of that part is recorded, 0 to 1.
-    """
-
-    target: str
-    waiting: int
-    oldest_at: datetime | None
-    first_copy: str
-    fraction: float
 
 
 @transactional
@@ -141,6 +126,41 @@ async def record_logs(db: Database, builds: Sequence[int]) -> None:
          WHERE EXISTS (SELECT FROM followed_bucket)
         """,
         {"builds": list(builds)},
+    )
+
+
+async def record_key(db: Database, key: str) -> None:
+    """Record that a single object differs from the web root, if there is a bucket."""
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project, subject)
+        SELECT false, 'object', '', %(key)s WHERE EXISTS (SELECT FROM followed_bucket)
+        """,
+        {"key": key},
+    )
+
+
+async def is_key_pending(db: Database, key: str) -> bool:
+    """Whether a change waits that concerns an object; so it does during the first copy."""
+    part, _, rest = key.partition("/")
+    name, _, file = rest.rpartition("/")
+    project = rest.partition("/")[0] if part in {"simple", "project"} and name else ""
+    build = file.partition(".")[0] if part == "logs" else ""
+    sha256 = name.rpartition("/")[2] if part == "packages" else ""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (SELECT FROM followed_bucket WHERE first_copy <> 'done')
+                OR EXISTS (
+                    SELECT FROM bucket_changes
+                     WHERE (kind = 'object' AND subject = %(key)s)
+                        OR (kind = %(part)s AND project = %(project)s)
+                        OR (kind = 'log' AND subject = %(build)s)
+                        OR (kind = 'wheel' AND %(sha256)s <> ''
+                            AND starts_with(subject, %(sha256)s || '/')))
+            """,
+            {"key": key, "part": part, "project": project, "build": build, "sha256": sha256},
+        )
     )
 
 

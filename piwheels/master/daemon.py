@@ -257,6 +257,7 @@ class _Master:
             web_url=self._config.webroot.url,
             database_wait=self._database_wait,
             replication_risk=lambda: self._epoch_watch.risk,
+            bucket_problem=lambda: self._bucket.problem if self._bucket else "",
         )
 
     async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:

@@ -29,6 +29,7 @@ class AlertRule(StrEnum):
     MASTER = "master"  # the load of its machine
     ACCESS_LOG = "access-log"  # is not read
     PAGES = "pages"  # of the index that wait
+    BUCKET = "bucket"  # lags behind the web root
     KEYS = "keys"  # that were refused
     PACKAGES = "packages"  # that no builder has
     REPLICATION = "replication"  # a failover can lose builds

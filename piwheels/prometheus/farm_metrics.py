@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from piwheels.model import Alert, AlertState
+from piwheels.model import Alert, AlertState, BucketProgress
 from piwheels.protocol.messages import BuilderState, BuilderView, StatusReply
 from piwheels.sanitize import truncate_line
 
@@ -32,6 +32,8 @@ def farm_metrics(status: StatusReply) -> Iterator[Metric]:
     )
     yield from _totals(status)
     yield from _pages(status)
+    if status.bucket is not None:
+        yield from _bucket(status.bucket)
     yield from _downloads(status)
     if status.upstream_lag_s is not None:
         yield _gauge(
@@ -73,6 +75,16 @@ def _pages(status: StatusReply) -> Iterator[Metric]:
             "piwheels_oldest_page_timestamp_seconds",
             "Since when the oldest page of the index waits.",
             status.oldest_page_at.timestamp(),
+        )
+
+
+def _bucket(bucket: BucketProgress) -> Iterator[Metric]:
+    yield _gauge("piwheels_bucket_waiting", "Changes to copy into the bucket.", bucket.waiting)
+    if bucket.oldest_at is not None:
+        yield _gauge(
+            "piwheels_bucket_oldest_timestamp_seconds",
+            "Since when the oldest change of the index waits to be copied.",
+            bucket.oldest_at.timestamp(),
         )
 
 

@@ -434,7 +434,7 @@ CREATE TABLE followed_bucket (
 CREATE TABLE bucket_changes (
     change_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     is_index   boolean NOT NULL,  -- what installers read, which is copied first
-    kind       text NOT NULL CHECK (kind IN ('wheel', 'simple', 'log', 'project')),
+    kind       text NOT NULL CHECK (kind IN ('wheel', 'simple', 'log', 'project', 'object')),
     project    text NOT NULL,  -- or an alias; '' is the list of all projects
     subject    text NOT NULL DEFAULT '',  -- hash/name of a wheel, number of a build
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),

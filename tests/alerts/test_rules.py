@@ -12,6 +12,7 @@ from piwheels.alerts.texts import explanation
 from piwheels.model import (
     AlertRule,
     AwaitedPackage,
+    BucketProgress,
     HostMetrics,
     LiveDownloads,
     RefusedKey,
@@ -51,6 +52,17 @@ def ended(built: int, failed: int, *, of_target: str = "gone") -> Facts:
 
 def waiting(pages: int, oldest_s: float) -> Facts:
     return facts(stale_pages=pages, oldest_page_at=START - timedelta(seconds=oldest_s))
+
+
+def uncopied(changes: int, oldest_s: float, problem: str = "") -> Facts:
+    bucket = BucketProgress(
+        target="s3://farm",
+        waiting=changes,
+        oldest_at=START - timedelta(seconds=oldest_s),
+        first_copy="done",
+        fraction=1.0,
+    )
+    return facts(bucket=bucket, bucket_problem=problem)
 
 
 def refused(*keys: str, ago_s: float = 0.0) -> Facts:
@@ -205,6 +217,13 @@ CASES = [
     ),
     Case("tree", "50% used, full in 23h", full_in("", 23), full_in("", 30), full_in("", 49)),
     Case("pages", "2,310 to write, oldest 12m", waiting(2310, 720), None, waiting(9, 90)),
+    Case(
+        "bucket",
+        "2,310 to copy, oldest 20m: the object storage cannot be reached",
+        uncopied(2310, 1200, "the object storage cannot be reached"),
+        None,
+        uncopied(9, 90),
+    ),
     Case(
         "keys",
         f"builder key {'1a' * 8} is unknown and was refused, and 1 other",

@@ -1,6 +1,7 @@
 """`piw status` and `piw builder list`. `status --json` is all that the console shows."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 import msgspec
@@ -10,7 +11,14 @@ from piwheels.cli.remote.alerts import alert_json, print_active
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
 from piwheels.formatting import format_duration, format_size, pluralize
-from piwheels.model import AwaitedPackage, LiveDownloads, QueueStatus, RefusedKey, short_target_name
+from piwheels.model import (
+    AwaitedPackage,
+    BucketProgress,
+    LiveDownloads,
+    QueueStatus,
+    RefusedKey,
+    short_target_name,
+)
 from piwheels.output import print_table
 from piwheels.protocol.client import unexpected_reply
 from piwheels.protocol.messages import (
@@ -249,6 +257,22 @@ def _print_totals(reply: StatusReply) -> None:
         f"disk:      {format_size(host.disk_free)} of {format_size(host.disk_total)} free; "
         f"{reply.stale_pages} pages to write"
     )
+    if reply.bucket is not None:
+        text = _bucket_text(reply.bucket, reply.bucket_problem, datetime.now(UTC))
+        click.echo(f"bucket:    {strip_controls(text)}")
+
+
+def _bucket_text(bucket: BucketProgress, problem: str, now: datetime) -> str:
+    """How far the copy of the web root in object storage is."""
+    if bucket.first_copy != "done":
+        told = f"first copy of the {bucket.first_copy}, {bucket.fraction:.0%}"
+    elif bucket.waiting:
+        told = pluralize(bucket.waiting, "change") + " to copy"
+    else:
+        told = "up to date"
+    if bucket.oldest_at is not None:
+        told += f", oldest {format_duration((now - bucket.oldest_at).total_seconds())}"
+    return f"{bucket.target}: {told}{f'; {problem}' if problem else ''}"
 
 
 def _download_text(downloads: LiveDownloads) -> str:

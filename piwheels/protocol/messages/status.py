@@ -6,6 +6,7 @@ from enum import StrEnum
 from piwheels.model import (
     Alert,
     AwaitedPackage,
+    BucketProgress,
     BuildHistory,
     HostMetrics,
     LiveDownloads,
@@ -123,6 +124,8 @@ class StatusReply(Message, frozen=True, kw_only=True):
     builds: int
     stale_pages: int
     oldest_page_at: datetime | None = None  # since when one of the index has waited
+    bucket: BucketProgress | None = None  # the copy of the web root; None without publish.target
+    bucket_problem: str = ""  # why nothing can be copied now; "" if it can
     #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
     counts_age_s: BoundedFloat = 0.0
     database_bytes: int

@@ -28,6 +28,7 @@ _WITHOUT_PAGE = {
     AlertRule.KEYS: "piw key list has the keys that are authorized",
     AlertRule.PACKAGES: "piw status has the packages that builds wait for",
     AlertRule.REPLICATION: "docs/high-availability.md has what to set",
+    AlertRule.BUCKET: "piw status has how far the bucket follows",
     AlertRule.NO_JOBS: "its text is all that is known",
 }
 

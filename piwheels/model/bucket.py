@@ -1,0 +1,21 @@
+"""How far the copy of the web root in object storage follows."""
+
+from datetime import datetime
+
+from piwheels.model.base import Struct
+
+
+class BucketProgress(Struct, frozen=True, kw_only=True):
+    """How far a bucket follows.
+
+    waiting: changes that wait to be copied; no more than a hundred thousand are counted.
+    oldest_at: since when the first of those of the index waits.
+    first_copy: which part of the first copy goes on, `index`, `site` or `done`.
+    fraction: how much of that part is recorded, 0 to 1.
+    """
+
+    target: str
+    waiting: int
+    oldest_at: datetime | None
+    first_copy: str
+    fraction: float
