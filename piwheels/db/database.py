@@ -15,7 +15,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import msgspec
 import psycopg
@@ -98,6 +98,14 @@ class Notification(msgspec.Struct, frozen=True):
     payload: str
 
 
+class _Session(NamedTuple):
+    """A connection, the epoch of its master, and what the epoch's number was when it was made."""
+
+    connection: Connection
+    epoch: MasterEpoch | None
+    epoch_number: int
+
+
 class Database:
     """A connection in autocommit mode, whose statements and transactions run one at a time."""
 
@@ -105,13 +113,13 @@ class Database:
         self,
         dsn: str,
         role: str,
-        connection: Connection,
+        session: _Session,
         *,
         exclusive: bool,
-        epoch: MasterEpoch | None,
     ) -> None:
-        self.epoch = epoch  # of the master that this connection belongs to
-        self._session_epoch = epoch.number if epoch else 0  # when this session began
+        connection = session.connection
+        self.epoch = session.epoch  # of the master that this connection belongs to
+        self._session_epoch = session.epoch_number
         self._dsn = dsn
         self._role = role
         self._connection = connection
@@ -153,13 +161,18 @@ class Database:
         backoff, began = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S), time.monotonic()
         while True:
             try:
-                connection, epoch = await _open_checked(dsn, role, exclusive=exclusive, epoch=epoch)
-                return cls(dsn, role, connection, exclusive=exclusive, epoch=epoch)
+                session = await _open_checked(dsn, role, exclusive=exclusive, epoch=epoch)
+                return cls(dsn, role, session, exclusive=exclusive)
             except DatabaseUnavailableError as error:
                 if time.monotonic() - began >= connect_timeout_s:
                     raise
                 log.warning(_RETRYING, role, error)
             await asyncio.sleep(backoff.next_s())
+
+    @property
+    def server(self) -> str:
+        """The host that this connection leads to, with its port."""
+        return f"{self._connection.info.host}:{self._connection.info.port}"
 
     @property
     def dsn(self) -> str:
@@ -378,7 +391,7 @@ class Database:
                 return True
             await self._connection.close()
             try:
-                connection, _ = await _open_checked(
+                session = await _open_checked(
                     self._dsn,
                     self._role,
                     exclusive=self._exclusive,
@@ -388,8 +401,9 @@ class Database:
             except DatabaseUnavailableError as error:
                 self._record_error(error)
                 return False
-            self._connection, self._pid = connection, connection.info.backend_pid
-            self._session_epoch = self.epoch.number if self.epoch else 0
+            self._connection = session.connection
+            self._pid = session.connection.info.backend_pid
+            self._session_epoch = session.epoch_number
             return True
 
 
@@ -453,12 +467,12 @@ async def _open_checked(
     exclusive: bool,
     epoch: MasterEpoch | None,
     former_pid: int | None = None,
-) -> tuple[Connection, MasterEpoch | None]:
+) -> _Session:
     """A connection to a database that can be used as it is, and its epoch.
 
     `former_pid` is the predecessor's pid.
     """
-    connection = await open_connection(dsn, f"piwheels {role}", autocommit=True)
+    connection, number = await open_connection(dsn, f"piwheels {role}", autocommit=True), 0
     try:
         await _check_version(connection)
         await notice_vanished_client(connection)
@@ -469,9 +483,10 @@ async def _open_checked(
                 "database.dsn to another database"
             )
         if epoch is not None:
-            await continue_epoch(connection, epoch, exclusive=exclusive)
+            number = await continue_epoch(connection, epoch, exclusive=exclusive)
         elif exclusive:
             epoch = await begin_epoch(connection)
+            number = epoch.number
     except psycopg.Error as error:
         await connection.close()
         _raise_unless_transient(error)
@@ -479,7 +494,7 @@ async def _open_checked(
     except BaseException:
         await connection.close()
         raise
-    return connection, epoch
+    return _Session(connection, epoch, number)
 
 
 def _raise_unless_transient(error: psycopg.Error) -> None:

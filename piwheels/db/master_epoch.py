@@ -59,12 +59,15 @@ async def begin_epoch(connection: Connection) -> MasterEpoch:
         timeline = await timeline_of(connection)
         epoch = MasterEpoch(next_epoch(await _stored(connection), timeline), timeline)
         await _store(connection, epoch)
-    await _set_session_epoch(connection, epoch)
+    await _set_session_epoch(connection, epoch.number)
     return epoch
 
 
-async def continue_epoch(connection: Connection, epoch: MasterEpoch, *, exclusive: bool) -> None:
+async def continue_epoch(connection: Connection, epoch: MasterEpoch, *, exclusive: bool) -> int:
     """Continue an epoch on a new connection, which may be to another server.
+
+    Returns:
+        The number that the session has; that of the master may be raised meanwhile.
 
     Args:
         connection: it.
@@ -86,7 +89,7 @@ async def continue_epoch(connection: Connection, epoch: MasterEpoch, *, exclusiv
             await _continue_here(connection, epoch)
         elif found < epoch.number:
             raise DatabaseUnavailableError("the server does not know of this master yet")
-    await _set_session_epoch(connection, epoch)
+    return await _set_session_epoch(connection, epoch.number)
 
 
 async def _continue_here(connection: Connection, epoch: MasterEpoch) -> None:
@@ -123,7 +126,8 @@ async def _store(connection: Connection, epoch: MasterEpoch) -> None:
     )
 
 
-async def _set_session_epoch(connection: Connection, epoch: MasterEpoch) -> None:
+async def _set_session_epoch(connection: Connection, number: int) -> int:
     await connection.execute(
-        "SELECT set_config('piwheels.epoch', %(epoch)s, false)", {"epoch": str(epoch.number)}
+        "SELECT set_config('piwheels.epoch', %(epoch)s, false)", {"epoch": str(number)}
     )
+    return number

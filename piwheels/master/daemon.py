@@ -173,6 +173,7 @@ class _Master:
         self._dispatcher_db = await self._become_master(stack)
         await refuse_unfinished(self._dispatcher_db)
         self._epoch_watch = EpochWatch(self._dispatcher_db, self._webroot.tree_epoch)
+        self._epoch_watch.log_server()
         stack.callback(self._webroot.tree_epoch.release)
         await self._claim_tree()
         control_db = await self._connect(stack, "control")

@@ -8,8 +8,10 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from piwheels.db.connection import split_hosts
 from piwheels.db.database import Database
 from piwheels.db.replication import find_replication_risk, refuse_former_primary
+from piwheels.formatting import join_words
 from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,11 @@ class EpochWatch:
     db: Database
     tree: TreeEpoch
     risk: str = field(default="", init=False)  # why a failover can lose acknowledged builds
+
+    def log_server(self) -> None:
+        """Say which of several hosts is used."""
+        if len(hosts := split_hosts(self.db.dsn)) > 1:
+            log.info("database: %s accepts writes, of %s", self.db.server, join_words(list(hosts)))
 
     async def claim_tree(self, wait_s: float) -> None:
         """Take the web root over.

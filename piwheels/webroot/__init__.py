@@ -6,6 +6,7 @@ files: a wheel before its metadata before the page that lists them, and the reve
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -72,6 +73,7 @@ _METADATA_SUFFIX = ".metadata"
 PROVENANCE_KEYS = "provenance-keys.json"
 
 
+_PACKAGES_LOCK = ".packages-lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -227,11 +229,9 @@ class Webroot:
         """
         self.check_writer()
         make_dir(self.root)
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            descriptor = _lock(self.root, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            os.close(descriptor)
             yield False
             return
         try:
@@ -253,6 +253,27 @@ class Webroot:
             except OSError:
                 return
             folder = folder.parent
+
+
+def _lock(root: Path, how: int) -> int:
+    """Lock a directory, or on NFS a file in it; returns the descriptor that has the lock."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno != errno.EBADF:
+            raise
+    else:
+        return descriptor
+    # NFS locks only what is open for writing, as no directory can be (flock(2)).
+    descriptor = os.open(root / _PACKAGES_LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _has_content(path: Path, content: bytes) -> bool:

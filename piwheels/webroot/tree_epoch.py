@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.errors import PiwheelsError
+from piwheels.errors import MALFORMED, PiwheelsError
 from piwheels.webroot.atomic_file import replace_file
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class TreeEpoch:
 
 def read_epoch(root: Path) -> EpochRecord | None:
     """What the file of a web root says; None where there is none, or it is not readable as one."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, *MALFORMED):
         return msgspec.json.decode((root / EPOCH_FILE).read_bytes(), type=EpochRecord)
     return None
 

@@ -2,17 +2,25 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import conninfo
 
 from piwheels.db import job_queue, key_values
-from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
+from piwheels.db.database import (
+    Database,
+    DatabaseError,
+    DatabaseUnavailableError,
+    split_password,
+)
+from piwheels.db.master_epoch import MasterEpoch, continue_epoch, next_epoch
 from piwheels.local.postgres import PrivatePostgres
-from tests.failover.servers import run_servers
+from tests.failover.servers import Servers, run_servers
 from tests.ports import free_port
 from tests.requires import find_program, requires_program
 from tests.timeouts import WAIT_S
@@ -102,6 +110,29 @@ async def test_a_server_without_the_newest_epoch_is_updated_by_the_current_maste
             await key_values.set_value(receive, "key", "value")
 
 
+async def test_an_epoch_that_is_raised_while_a_connection_is_made_ends_nothing(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover, where the connections of a master return at the same time."""
+    async with (
+        await Database.connect(dsn, role="dispatch", exclusive=True) as master,
+        await Database.connect(dsn, role="receive", epoch=master.epoch) as receive,
+    ):
+        assert master.epoch is not None
+
+        async def continue_and_raise(connection: Any, epoch: MasterEpoch, **how: Any) -> int:
+            number = await continue_epoch(connection, epoch, **how)
+            monkeypatch.undo()
+            epoch.number = next_epoch(epoch.number, 1)
+            await connection.execute("UPDATE master_epoch SET epoch = %s", [epoch.number])
+            return number
+
+        monkeypatch.setattr("piwheels.db.database.continue_epoch", continue_and_raise)
+        await receive._connection.close()
+        await key_values.set_value(receive, "key", "value")
+        assert await key_values.get_value(master, "key") == "value"
+
+
 async def test_connections_without_an_epoch_are_not_checked(database: Database) -> None:
     await start_other_master(database.dsn)
     await key_values.set_value(database, "key", "value")
@@ -126,6 +157,7 @@ async def test_a_standby_is_skipped_until_it_is_promoted(tmp_path: Path) -> None
         ):
             await key_values.set_value(master, "key", "value")
             await servers.wait_for_replay()
+            assert await ask_psql(servers, both) == "f"
             await servers.primary.stop()
             writing = asyncio.create_task(key_values.set_value(receive, "key", "new"))
             await asyncio.sleep(0)
@@ -134,6 +166,20 @@ async def test_a_standby_is_skipped_until_it_is_promoted(tmp_path: Path) -> None
                 await key_values.get_value(master, "key")
                 await writing
             assert await key_values.get_value(master, "key") == "new"
+
+
+async def ask_psql(servers: Servers, dsn: str) -> str:
+    """Whether the server that PostgreSQL's own programs use is a standby."""
+    address, password = split_password(dsn)
+    process = await asyncio.create_subprocess_exec(
+        *servers.primary._drop_root(
+            [str(servers.primary._program("psql")), "-Atc", "SELECT pg_is_in_recovery()", address]
+        ),
+        env=os.environ | {"PGPASSWORD": password},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return output.decode().strip()
 
 
 # --- a pooler ---

@@ -12,11 +12,15 @@ from piwheels.tui.model.source_events import Connected
 from tests.accesslog.helpers import lines_read, piw_process
 from tests.failover.farm import ReplicatedFarm, run_farm
 from tests.failover.masters import status_of, wait_for_master
+from tests.fake_systemd import Notifications, systemd
 from tests.timeouts import WAIT_S, Stopwatch
 from tests.tui.source_probe import SourceProbe, wait_until
 
+__all__ = ["systemd"]
+
 pytestmark = [pytest.mark.farm, pytest.mark.slow]
 
+_STANDBY_STATUS = "WATCHDOG=1\nSTATUS=standby: the master runs"
 LINE = (
     '10.0.0.{number} - - [30/Nov/2026:10:00:00 +0000] "GET /simple/demo{number}/ HTTP/1.1" 200 99 '
     '"-" "pip/24.0"\n'
@@ -75,7 +79,9 @@ async def _wait_for_pages(farm: ReplicatedFarm, clock: Stopwatch) -> float:
     return clock.wall_s
 
 
-async def test_a_standby_takes_over_from_a_killed_master(tmp_path: Path) -> None:
+async def test_a_standby_takes_over_from_a_killed_master(
+    tmp_path: Path, systemd: Notifications
+) -> None:
     async with run_farm(tmp_path, masters=2) as farm:
         first, standby = farm.masters
         await first.start()
@@ -87,6 +93,8 @@ async def test_a_standby_takes_over_from_a_killed_master(tmp_path: Path) -> None
             async with asyncio.timeout(WAIT_S):
                 while "is a standby (the master runs" not in await status_of(standby.control):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
+            while not systemd.get(timeout=WAIT_S).startswith(_STANDBY_STATUS):
+                pass
             clock = Stopwatch()
             first.stop(signal.SIGKILL)
             await wait_for_master(standby.control)

@@ -1,0 +1,47 @@
+"""A master that waits: what it says, and when it stops waiting."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from piwheels.config import Config
+from piwheels.config.sections import DatabaseSection, MasterSection
+from piwheels.db import restored
+from piwheels.db.database import Database
+from piwheels.master.daemon import _control_router
+from piwheels.master.standby import Standby
+from tests.failover.masters import status_of
+from tests.fake_systemd import Notifications, systemd
+from tests.timeouts import WAIT_S
+
+__all__ = ["systemd"]
+
+pytestmark = pytest.mark.farm
+
+
+async def test_a_standby_waits_as_long_as_a_master_holds_the_lock(
+    dsn: str, tmp_path: Path, systemd: Notifications
+) -> None:
+    control = f"ipc://{tmp_path}/c.sock"
+    config = Config(database=DatabaseSection(dsn=dsn), master=MasterSection(control_bind=control))
+    async with await Database.connect(dsn, role="dispatch", exclusive=True):
+        waiting = asyncio.create_task(Standby(config).wait(_control_router()))
+        async with asyncio.timeout(WAIT_S):
+            while "(the master runs on" not in await status_of(control):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert systemd.get(timeout=WAIT_S) == "READY=1"
+        while "STATUS=standby: the master runs" not in systemd.get(timeout=WAIT_S):
+            pass
+        assert not waiting.done()
+    async with asyncio.timeout(WAIT_S):
+        await waiting
+    assert not (tmp_path / "c.sock").exists()  # the master binds it now
+
+
+async def test_a_restored_database_begins_above_the_web_root(dsn: str) -> None:
+    async with await Database.connect(dsn, role="restore") as database:
+        await restored.follow_epoch(database, 1 << 60)
+    async with await Database.connect(dsn, role="dispatch", exclusive=True) as master:
+        assert master.epoch is not None
+        assert master.epoch.number > 1 << 60
