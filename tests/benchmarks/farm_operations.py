@@ -165,5 +165,6 @@ def _dispatcher() -> Any:
         pause=SimpleNamespace(by="", at=None),
         no_jobs_reason="",
         builder_views=lambda **_: (),
+        registration=SimpleNamespace(waiting=lambda: ()),
         set_peer_ratios=lambda _: None,
     )

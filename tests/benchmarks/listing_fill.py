@@ -49,12 +49,17 @@ def main() -> None:
 async def _measure(folder: Path, projects: int) -> None:
     async with PrivatePostgres(folder / "database", durable=False) as postgres:
         await upgrade(postgres.dsn)
-        async with await Database.connect(postgres.dsn, role="benchmark") as db:
-            for target in FARM_TARGETS:
-                await target_queries.add_target(db, target, RULES)
-            await target_queries.recompute_jobs(db)
-            await _store_list(db, folder, projects)
-            await _store_pages(db, projects)
+        await fill(postgres.dsn, folder, projects)
+
+
+async def fill(dsn: str, folder: Path, projects: int) -> float:
+    """Store a list and its pages into an empty database; returns releases per second of pages."""
+    async with await Database.connect(dsn, role="benchmark") as db:
+        for target in FARM_TARGETS:
+            await target_queries.add_target(db, target, RULES)
+        await target_queries.recompute_jobs(db)
+        await _store_list(db, folder, projects)
+        return await _store_pages(db, projects)
 
 
 async def _store_list(db: Database, folder: Path, projects: int) -> None:
@@ -80,7 +85,7 @@ async def _store_names(db: Database, batch: list[ListedProject]) -> None:
     )
 
 
-async def _store_pages(db: Database, projects: int) -> None:
+async def _store_pages(db: Database, projects: int) -> float:
     analyze_at = 1
     third, done, stored = max(projects // 3, 1), 0, 0
     started, at, before = time.monotonic(), time.monotonic(), 0
@@ -106,6 +111,7 @@ async def _store_pages(db: Database, projects: int) -> None:
     size = await db.value("SELECT pg_size_pretty(pg_database_size(current_database()))")
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{done:,} projects, {jobs:,} jobs, {left} unread, {size}; this process {peak_mb:.0f} MB")
+    return stored / spent_s
 
 
 def _print_rate(what: str, releases: int, took_s: float) -> None:

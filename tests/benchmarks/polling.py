@@ -90,18 +90,25 @@ def main() -> None:
 
 
 async def _measure(folder: Path, projects: int) -> None:
-    index = SlowIndex()
+    async with PrivatePostgres(folder / "database", durable=False) as postgres:
+        await upgrade(postgres.dsn)
+        print(f"{projects:,} followed projects, {_LATENCY_S * 1000:.0f} ms latency")
+        for name, measured in (await poll_rounds(postgres.dsn, projects)).items():
+            print(f"{name}: {measured}")
+
+
+async def poll_rounds(dsn: str, projects: int) -> dict[str, str]:
+    """What a first round of polling cost and one with validators, on an empty database."""
+    index, rounds = SlowIndex(), {}
     server = await asyncio.start_server(index.serve, "127.0.0.1", 0)
     index.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple/"
-    async with server, PrivatePostgres(folder / "database", durable=False) as postgres:
-        await upgrade(postgres.dsn)
-        async with await Database.connect(postgres.dsn, role="follow") as db:
-            await _follow(db, projects)
-            async with await Database.connect(postgres.dsn, role="look") as look:
-                print(f"{projects:,} followed projects, {_LATENCY_S * 1000:.0f} ms latency")
-                for name in ("first round", "second round"):
-                    await look.execute("UPDATE projects SET next_poll_at = now()")
-                    await _poll_once(name, db, look, index, projects)
+    async with server, await Database.connect(dsn, role="follow") as db:
+        await _follow(db, projects)
+        async with await Database.connect(dsn, role="look") as look:
+            for name in ("first round", "second round"):
+                await look.execute("UPDATE projects SET next_poll_at = now()")
+                rounds[name] = await _poll_once(db, look, index, projects)
+    return rounds
 
 
 async def _follow(db: Database, projects: int) -> None:
@@ -120,9 +127,7 @@ async def _follow(db: Database, projects: int) -> None:
     await db.execute("ANALYZE projects")
 
 
-async def _poll_once(
-    name: str, db: Database, look: Database, index: SlowIndex, projects: int
-) -> None:
+async def _poll_once(db: Database, look: Database, index: SlowIndex, projects: int) -> str:
     index.answered.clear()
     index.most_at_once = 0
     server = await db.value("SELECT pg_backend_pid()")
@@ -139,11 +144,10 @@ async def _poll_once(
     took_s = time.monotonic() - started
     answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(index.answered.items()))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{name}: {took_s:.0f} s ({projects / took_s:.0f}/s), {answers}, at most "
+    return (
+        f"{took_s:.0f} s ({projects / took_s:.0f}/s), {answers}, at most "
         f"{index.most_at_once} at once; processor: {time.process_time() - own_s:.0f} s here, with "
-        f"the index, {cpu_s(server) - server_s:.0f} s in the database; {peak_mb:.0f} MB",
-        flush=True,
+        f"the index, {cpu_s(server) - server_s:.0f} s in the database; {peak_mb:.0f} MB"
     )
 
 
