@@ -49,10 +49,11 @@ class BuildEnded(Struct, frozen=True):
 
 
 class LogSent(Struct, frozen=True):
-    """The log of a build was sent up to this offset, in bytes."""
+    """The log of a build was sent up to this offset, in bytes; `complete` if there is no more."""
 
     build_id: int
     offset: int
+    complete: bool
 
 
 class UploadEnded(Struct, frozen=True):

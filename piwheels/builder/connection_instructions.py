@@ -38,10 +38,11 @@ class SendBuildHeartbeat(Struct, frozen=True):
 
 
 class SendLog(Struct, frozen=True):
-    """Send the log of a build from this offset on; answer with LogSent."""
+    """Send the log of a build from this offset on, up to another; answer with LogSent."""
 
     build_id: int
     offset: int
+    end: int
 
 
 class SendBuildResult(Struct, frozen=True):

@@ -35,6 +35,9 @@ from piwheels.protocol.messages import (
 
 HEARTBEAT_S = 5.0
 LOG_INTERVAL_S = 1.0
+#: So much of a log is sent before the master has answered. More would delay heartbeats and their
+#: answers on a slow link until both sides take the connection for dead.
+LOG_WINDOW_BYTES = 128 * 1024
 #: A connection on which the master sent nothing for this long is opened again.
 MASTER_TIMEOUT_S = 30.0
 _FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
@@ -93,7 +96,11 @@ STAYS = ExitRules()
 
 @dataclass(slots=True)
 class CurrentBuild:
-    """The one build that this builder has; `log_offset` is what was sent of its log."""
+    """The one build that this builder has; `log_offset` is what was sent of its log.
+
+    The master has received it up to `log_received`, and up to `heartbeat_offset` if it answers the
+    first heartbeat that it has not answered. The result follows the complete log.
+    """
 
     job: Job
     stage: BuildStage
@@ -101,6 +108,14 @@ class CurrentBuild:
     phase: str = STARTING
     phase_started_at: float = 0.0
     log_offset: int = 0
+    log_received: int = 0
+    log_complete: bool = False
+    heartbeat_offset: int | None = None
+
+    def resume_log(self, offset: int) -> None:
+        """Begin a connection, whose master has the log up to an offset."""
+        self.log_offset = self.log_received = offset
+        self.log_complete, self.heartbeat_offset = False, None
 
 
 @dataclass(slots=True)
@@ -124,6 +139,7 @@ class ConnectionStateMachine:
     _builds: int = 0  # that ended in this process
     _idle_since: float = math.inf
     _described: bool = True  # the master has an up-to-date Hello
+    _result_waits: bool = False  # for the end of the log
     _backoff: Backoff = field(init=False)
     _retry_at: float = -math.inf
     _opened_at: float = 0.0
@@ -218,10 +234,8 @@ class ConnectionStateMachine:
                 return self._on_phase(build_id, phase, now)
             case events.BuildEnded(result):
                 return self._on_build_ended(result, now)
-            case events.LogSent(build_id, offset):
-                if (current := self._build(build_id)) is not None:
-                    current.log_offset = offset
-                return []
+            case events.LogSent():
+                return self._on_log_sent(event, now)
             case events.UploadEnded(build_id):
                 return self._on_upload_ended(build_id, now)
             case events.BuildFilesLost(build_id):
@@ -252,10 +266,10 @@ class ConnectionStateMachine:
                 return self._connect(now) if now >= self._retry_at else []
             case ConnectionState.GREETING:
                 too_late = now >= self._last_message_at + self.welcome_timeout_s
-                return self._on_connection_lost(now) if too_late else []
+                return self._on_silence(now) if too_late else []
             case ConnectionState.WELCOMED:
                 if now >= self._last_message_at + MASTER_TIMEOUT_S:
-                    return self._on_connection_lost(now)
+                    return self._on_silence(now)
                 is_due = now >= self._heartbeat_at + HEARTBEAT_S
                 return self._report(now) if is_due else self._send_log(now)
             case ConnectionState.ENDED:
@@ -274,6 +288,10 @@ class ConnectionStateMachine:
         has_build = current is not None and current.stage is not BuildStage.REMOVING
         current_build = current.job.build_id if current is not None and has_build else None
         return instructions.SendHello(current_build, self.last_build)
+
+    def _on_silence(self, now: float) -> list[Instruction]:
+        silent = f"no message of the master for {now - self._last_message_at:.0f} s"
+        return self._on_connection_lost(now, silent)
 
     def _on_connection_lost(self, now: float, reason: str = "") -> list[Instruction]:
         if now - self._opened_at > _STABLE_CONNECTION_S:
@@ -302,7 +320,8 @@ class ConnectionStateMachine:
     # --- messages of the master ---
 
     def _on_message(self, message: ToBuilder, now: float) -> list[Instruction]:
-        self._last_message_at = now
+        if self.connection_state is ConnectionState.WELCOMED:
+            self._last_message_at = now  # before, offers of jobs do not replace a lost Welcome
         match message:
             case Welcome():
                 return self._on_welcome(message, now)
@@ -314,21 +333,35 @@ class ConnectionStateMachine:
                 return self._upload(build_id, now)
             case Shutdown():
                 return self._on_shutdown(message)
-            case Rejected(reason=reason, permanent=True):
-                self.connection_state = ConnectionState.ENDED
-                return [instructions.CloseConnection(), instructions.FailPermanently(reason)]
             case Rejected():
-                return self._on_connection_lost(now)
-            case NoJobAvailable() | Ack() | Joined():
+                return self._on_rejected(message, now)
+            case Ack():
+                return self._on_ack(now)
+            case NoJobAvailable() | Joined():
                 return []
+
+    def _on_rejected(self, rejected: Rejected, now: float) -> list[Instruction]:
+        if not rejected.permanent:
+            return self._on_connection_lost(now)
+        self.connection_state = ConnectionState.ENDED
+        return [instructions.CloseConnection(), instructions.FailPermanently(rejected.reason)]
+
+    def _on_ack(self, now: float) -> list[Instruction]:
+        """A heartbeat has arrived, and with it the log before it: the next part follows."""
+        current = self.current
+        if current is None or current.heartbeat_offset is None:
+            return []
+        current.log_received, current.heartbeat_offset = current.heartbeat_offset, None
+        return [] if current.log_complete else self._send_log(now)
 
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Instruction]:
         if welcome.epoch < self.epoch:
             return self._on_connection_lost(now, _FORMER_MASTER)
         self.epoch = welcome.epoch
-        self.connection_state, self._idle_since = ConnectionState.WELCOMED, now
+        self.connection_state = ConnectionState.WELCOMED
+        self._idle_since = self._last_message_at = now
         if self.current is not None:
-            self.current.log_offset = welcome.log_offset
+            self.current.resume_log(welcome.log_offset)
         return self._report(now)
 
     def _start(self, job: Job, now: float) -> list[Instruction]:
@@ -419,7 +452,25 @@ class ConnectionStateMachine:
         if self.connection_state is not ConnectionState.WELCOMED:
             return []
         self._heartbeat_at = now
-        return [*self._send_log(now), self._state_report(now)]
+        sent_log = self._send_log(now)
+        current = self.current
+        if sent_log and current is not None and current.stage is BuildStage.FINISHED:
+            self._result_waits = True
+            return sent_log  # LogSent says whether the result can follow
+        return [*sent_log, self._state_report(now)]
+
+    def _on_log_sent(self, sent: events.LogSent, now: float) -> list[Instruction]:
+        current = self._build(sent.build_id)
+        if current is None or self.connection_state is not ConnectionState.WELCOMED:
+            return []
+        current.log_offset, current.log_complete = sent.offset, sent.complete
+        asks_for_answer = not sent.complete and current.heartbeat_offset is None
+        reports_result = sent.complete and self._result_waits
+        if not asks_for_answer and not reports_result:
+            return []
+        self._result_waits = self._result_waits and not reports_result
+        self._heartbeat_at = now
+        return [self._state_report(now)]
 
     def _state_report(self, now: float) -> Instruction:
         current = self.current
@@ -429,16 +480,26 @@ class ConnectionStateMachine:
                 if self._described
                 else self._hello()
             )
-        if current.stage is BuildStage.FINISHED and current.result is not None:
+        if (
+            current.stage is BuildStage.FINISHED
+            and current.log_complete
+            and current.result is not None
+        ):
             return instructions.SendBuildResult(current.result)
+        if current.heartbeat_offset is None:
+            current.heartbeat_offset = current.log_offset
         phase_s = now - current.phase_started_at
         return instructions.SendBuildHeartbeat(current.job.build_id, current.phase, phase_s)
 
     def _send_log(self, now: float) -> list[Instruction]:
         self._log_at = now
-        if self.current is None or not self._has_log():
+        current = self.current
+        if current is None or not self._has_log():
             return []
-        return [instructions.SendLog(self.current.job.build_id, self.current.log_offset)]
+        end = current.log_received + LOG_WINDOW_BYTES
+        if current.log_offset >= end:
+            return []
+        return [instructions.SendLog(current.job.build_id, current.log_offset, end)]
 
     def _has_log(self) -> bool:
         return self.current is not None and self.current.stage is not BuildStage.REMOVING

@@ -193,8 +193,8 @@ class MasterClient:
                 return await self._send(result)
             case instructions.SendGoodbye(reason):
                 await self._send(Goodbye(reason=reason), _GOODBYE_TIMEOUT_S)
-            case instructions.SendLog(build_id, offset):
-                return await self._send_log(build_id, offset)
+            case instructions.SendLog(build_id, offset, end):
+                return await self._send_log(build_id, offset, end)
             case instructions.RunBuild(job):
                 self._building = asyncio.create_task(self._run_build(job))
             case instructions.UploadArtifacts(result):
@@ -270,13 +270,16 @@ class MasterClient:
             if not sending.done():
                 await _cancel(sending)
 
-    async def _send_log(self, build_id: int, offset: int) -> events.ConnectionLost | events.LogSent:
-        while data := self.job_dir.read_log(offset, _LOG_CHUNK_BYTES):
+    async def _send_log(
+        self, build_id: int, offset: int, end: int
+    ) -> events.ConnectionLost | events.LogSent:
+        while data := self.job_dir.read_log(offset, min(end - offset, _LOG_CHUNK_BYTES)):
             lost = await self._send(LogChunk(build=build_id, offset=offset, data=data))
             if lost is not None:
                 return lost
             offset += len(data)
-        return events.LogSent(build_id, offset)
+        complete = not self.job_dir.read_log(offset, 1)
+        return events.LogSent(build_id, offset, complete=complete)
 
     # --- the current build ---
 

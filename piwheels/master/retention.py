@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from piwheels.config import Config
@@ -11,6 +11,7 @@ from piwheels.db import audit_log, key_values
 from piwheels.db.database import Database, is_database_error
 from piwheels.db.database_clock import database_time
 from piwheels.formatting import format_size
+from piwheels.master.clock_watch import SettledClock
 from piwheels.master.retention_rules import RetentionRules
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class EventRetention:
 
     db: Database
     retention_days: int
+    clock: SettledClock = field(default_factory=SettledClock)
 
     async def run(self) -> None:
         """Delete now and every hour, until canceled."""
@@ -38,7 +40,7 @@ class EventRetention:
 
     async def delete_old(self) -> int:
         """Delete events that are too old, a batch at a time; returns how many."""
-        if self.retention_days <= 0:
+        if self.retention_days <= 0 or not await self.clock.may_delete(self.db):
             return 0
         age = timedelta(days=self.retention_days)
         deleted = 0
@@ -58,6 +60,7 @@ class DailyRetention:
     db: Database
     config: Config
     record_event: Callable[[str], Awaitable[None]]
+    clock: SettledClock = field(default_factory=SettledClock)
 
     async def run(self) -> None:
         """Apply the rules when a day has passed, until canceled."""
@@ -67,9 +70,12 @@ class DailyRetention:
 
     async def apply_if_due(self) -> bool:
         """Apply the rules, unless that was done within a day, by this master or one before it."""
+        if not await self.clock.may_delete(self.db):
+            return False
         now = await database_time(self.db)
         applied_at = await key_values.get_value(self.db, _APPLIED_AT)
-        if applied_at is not None and now - datetime.fromisoformat(applied_at) < _DAY:
+        # A time in the future is of a clock that was set back since.
+        if applied_at and timedelta(0) <= now - datetime.fromisoformat(applied_at) < _DAY:
             return False
         try:
             reports = await RetentionRules(self.db, self.config, now).apply(dry_run=False)

@@ -34,6 +34,9 @@ from piwheels.protocol.sockets import Dealer, KeyPair, NotConnectedError
 _ReplyType = TypeVar("_ReplyType")
 
 CONNECT_TIMEOUT_S = 3.0
+#: How much longer a console waits for a master that it has reached over TCP: the handshake takes
+#: four round trips, each of them seconds on a link that loses packets.
+HANDSHAKE_TIMEOUT_S = 20.0
 REPLY_TIMEOUT_S = 60.0
 #: How many messages wait here unread; the others wait at the master, which limits them.
 _HWM = 32
@@ -92,6 +95,17 @@ class UnknownOutcomeError(MasterUnreachableError):
         PiwheelsError.__init__(self, message)
 
 
+class SlowLinkError(MasterUnreachableError):
+    """A connection was made, and the handshake on it did not end in time."""
+
+    def __init__(self, address: str) -> None:
+        PiwheelsError.__init__(
+            self,
+            f"{address} was reached, but no handshake with a master ended within "
+            f"{HANDSHAKE_TIMEOUT_S:.0f} s: the link is very slow, or something else listens there",
+        )
+
+
 class SocketPermissionError(PiwheelsError):
     """The control socket exists, and this account may not use it."""
 
@@ -142,6 +156,7 @@ class ReplyStream:
         self._coalesce = coalesce
         self._replies: deque[ReplyBody] = deque()
         self._has_reply = asyncio.Event()
+        self.is_sent = False
 
     def on_reply(self, body: ReplyBody) -> None:
         """Add a reply; one that was not read yet may be merged with it."""
@@ -280,6 +295,7 @@ class ControlClient:
             await self.send(
                 number, body, idempotency_key=idempotency_key, connect_timeout_s=connect_timeout_s
             )
+            talk.is_sent = True
             yield talk
         finally:
             self._streams.pop(number, None)
@@ -311,7 +327,15 @@ class ControlClient:
         try:
             await self._dealer.send(command, timeout_s=connect_timeout_s)
         except NotConnectedError:
-            raise MasterUnreachableError(self.address) from None
+            if not connect_timeout_s or not self._dealer.is_reached:
+                raise MasterUnreachableError(self.address) from None
+            await self._send_after_handshake(command)
+
+    async def _send_after_handshake(self, command: Request) -> None:
+        try:
+            await self._dealer.send(command, timeout_s=HANDSHAKE_TIMEOUT_S)
+        except NotConnectedError:
+            raise SlowLinkError(self.address) from None
 
     async def disconnected(self) -> str:
         """Wait until the connection to the master ends; returns how."""
@@ -325,7 +349,8 @@ class ControlClient:
     async def _send_keepalives(self) -> None:
         while True:
             await asyncio.sleep(self._keepalive_interval_s)
-            for number in list(self._streams):
+            # A master that gets one before its request takes it for a request to an earlier master.
+            for number in [number for number, talk in self._streams.items() if talk.is_sent]:
                 with suppress(MasterUnreachableError, SocketPermissionError):
                     await self.send(number, KeepAlive())
 

@@ -25,6 +25,7 @@ SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
 #: A number of a peer; the database can store it (PostgreSQL's bigint).
 BigInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_INPUT_CHARS = 1000
+MAX_SHORT_CHARS = 200
 #: The most builders, projects or releases that one command names.
 MAX_NAMES = 100_000
 #: The most time series that one query names.
@@ -33,7 +34,7 @@ MAX_SERIES = 200
 MAX_TARGETS = 64
 NulFreeText = Annotated[str, Meta(max_length=MAX_INPUT_CHARS, pattern=r"\A[^\0]*\Z")]
 #: A word or two that every console shows.
-ShortText = Annotated[str, Meta(max_length=200)]
+ShortText = Annotated[str, Meta(max_length=MAX_SHORT_CHARS)]
 #: A sentence: why something happened, or a specifier.
 LongText = Annotated[str, Meta(max_length=10_000)]
 #: The name of a file. `untrusted_names` limits its length further, and gives a reason.

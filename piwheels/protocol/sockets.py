@@ -36,8 +36,9 @@ _unknown_key_log = RateLimitedLog(log)
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _MAX_FRAMES = 2
 _FRAMES_PER_TURN = 1000
-#: A peer that has connected completes the handshake in this time, or is disconnected.
-_HANDSHAKE_MS = 10_000
+#: A peer that has connected completes the handshake in this time, or is disconnected. It takes four
+#: round trips, and on a link that loses packets each of them some seconds.
+_HANDSHAKE_MS = 20_000
 _HEARTBEAT_MS = 15_000
 _HEARTBEAT_TIMEOUT_MS = 60_000
 
@@ -320,14 +321,18 @@ class Dealer(Generic[_In, _Out]):
         hwm: int = 1000,
         monitored: bool = False,
     ) -> None:
-        """incoming: the union of messages to accept; monitored: `disconnected` will be called."""
+        """incoming: the union of messages to accept; monitored: `disconnected` will be called.
+
+        While `disconnected` runs, `is_reached` tells whether there is a TCP connection.
+        """
+        self.is_reached = False
         self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
         self._encoder = msgspec.msgpack.Encoder()
         self.address = address
         self._socket = _context().socket(zmq.DEALER)
         self._monitor = (
             self._socket.get_monitor_socket(
-                zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+                zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
             )
             if monitored
             else None
@@ -382,7 +387,12 @@ class Dealer(Generic[_In, _Out]):
         """
         if self._monitor is None:
             raise RuntimeError("only a monitored dealer knows when its connection ends")
-        event = parse_monitor_message(await self._monitor.recv_multipart())
+        while True:
+            event = parse_monitor_message(await self._monitor.recv_multipart())
+            if event["event"] != zmq.EVENT_CONNECTED:
+                break
+            self.is_reached = True
+        self.is_reached = False
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             return f"the master does not know {key}"
         return CONNECTION_ENDED

@@ -4,14 +4,26 @@ The receiver drives: each requested chunk is one credit, so a sender never has m
 the receiver can take. The window doubles while that makes the transfer faster, which it does until
 it exceeds the bandwidth-delay product, and then stays; one slow round does not end the growth. A
 window of W bytes on a link with a round trip of R seconds carries at most W/R bytes a second.
+
+A sender hears nothing while its last chunks are under way, and takes a connection for dead on which
+it hears nothing for long. So a window that takes long shrinks, and chunks are small where windows
+are.
 """
+
+from collections import deque
 
 import msgspec
 
 from piwheels.protocol.messages import CHUNK_BYTES
 
-INITIAL_WINDOW_BYTES = 8 * CHUNK_BYTES
+INITIAL_WINDOW_BYTES = CHUNK_BYTES
 MAX_WINDOW_BYTES = 128 * CHUNK_BYTES
+MIN_WINDOW_BYTES = CHUNK_BYTES // 4
+#: A window that takes longer than this shrinks; senders wait three times as long.
+MAX_ROUND_S = 10.0
+#: A chunk is this part of the window, within limits: it is what a cut connection loses.
+_CHUNKS_PER_WINDOW = 8
+_MIN_CHUNK_BYTES = CHUNK_BYTES // 16
 
 #: A doubled window has to be faster by this factor to be worth its memory.
 _MIN_SPEEDUP = 1.2
@@ -34,7 +46,8 @@ class Transfer:
         self.size_bytes = size_bytes
         self.received_bytes = start
         self.window_bytes = INITIAL_WINDOW_BYTES
-        self._chunk_bytes = chunk_bytes
+        self._max_chunk_bytes = chunk_bytes
+        self._requested: deque[ByteRange] = deque()
         self._requested_bytes = start
         self._round_started_at: float | None = None
         self._round_bytes = 0
@@ -58,7 +71,13 @@ class Transfer:
             length = min(self._chunk_bytes, self.size_bytes - self._requested_bytes)
             pieces.append(ByteRange(self._requested_bytes, length))
             self._requested_bytes += length
+        self._requested.extend(pieces)
         return pieces
+
+    @property
+    def _chunk_bytes(self) -> int:
+        share = max(self.window_bytes // _CHUNKS_PER_WINDOW, _MIN_CHUNK_BYTES)
+        return min(share, self._max_chunk_bytes)
 
     def on_chunk(self, offset: int, length: int, now: float) -> bool:
         """Note that a chunk arrived; chunks arrive in the order of the requests.
@@ -66,12 +85,13 @@ class Transfer:
         Returns:
             Whether it is the expected one; another one has to be rejected.
         """
-        due = min(self._chunk_bytes, self.size_bytes - self.received_bytes)
-        if offset != self.received_bytes or length != due or offset >= self._requested_bytes:
+        if not self._requested or self._requested[0] != ByteRange(offset, length):
             return False
+        self._requested.popleft()
         self.received_bytes += length
         self._round_bytes += length
-        if self._round_bytes >= self.window_bytes:
+        began = now if self._round_started_at is None else self._round_started_at
+        if self._round_bytes >= self.window_bytes or now - began > MAX_ROUND_S:
             self._end_round(now)
         return True
 
@@ -82,7 +102,10 @@ class Transfer:
         rate = self._round_bytes / elapsed
         gained = rate > self._best_rate * _MIN_SPEEDUP
         self._best_rate = max(self._best_rate, rate)
-        if gained and self._rounds_without_gain < _GROWTH_ATTEMPTS:
+        if elapsed > MAX_ROUND_S:
+            fitting = int(self._round_bytes * MAX_ROUND_S / elapsed)
+            self.window_bytes = max(min(fitting, self.window_bytes), MIN_WINDOW_BYTES)
+        elif gained and self._rounds_without_gain < _GROWTH_ATTEMPTS:
             self.window_bytes = min(self.window_bytes * 2, MAX_WINDOW_BYTES)
             self._rounds_without_gain = 0
         elif not gained:

@@ -28,6 +28,7 @@ from piwheels.protocol.keys import (
 from piwheels.protocol.messages import Join, Joined
 from piwheels.protocol.refused_keys import RefusedKeys
 from piwheels.protocol.sockets import KeyPair, generate_key_pair
+from piwheels.system.boot_time import boot_time_s
 from piwheels.webroot import replace_file
 
 FILE_NAME = "invitations.json"
@@ -67,16 +68,32 @@ class BuilderRegistration:
     keys: KeyStore
     refused: RefusedKeys = field(default_factory=RefusedKeys)
     clock: Callable[[], datetime] = _utc_now
+    monotonic: Callable[[], float] = boot_time_s
     _stored: _Stored = field(init=False)
+    _ends_at_s: dict[str, float] = field(default_factory=dict)  # of invitations, by `monotonic`
 
     def __post_init__(self) -> None:
         self._stored = _read(self._path)
+        for invitation in self._stored.invitations:
+            self._note_end(invitation)
 
     @property
     def _path(self) -> Path:
         return self.keys.key_dir / FILE_NAME
 
     # --- invitations ---
+
+    def _note_end(self, invitation: IssuedInvitation) -> None:
+        """An invitation is never good for longer than it was issued for, wherever the clock is."""
+        left = min(
+            invitation.expires_at - self.clock(), invitation.expires_at - invitation.invited_at
+        )
+        self._ends_at_s[invitation.id] = self.monotonic() + left.total_seconds()
+
+    def _ended(self, invitation: IssuedInvitation) -> str:
+        """Why nobody may join by it any more; "" while somebody may."""
+        outlived = self.monotonic() >= self._ends_at_s[invitation.id]
+        return invitation.ended(invitation.expires_at if outlived else self.clock())
 
     def invite(
         self, *, name: str, authorize: bool, uses: int, valid_s: float, invited_by: str
@@ -97,8 +114,8 @@ class BuilderRegistration:
                 f"there is a builder {name} already: choose another name, or end the use of its key"
                 f" first (`piw key revoke {name}`, `piw builder reject {name}` if it waits)"
             )
-        ended = tuple(it for it in self.invitations() if it.ended(now))
-        still_open = tuple(it for it in self.invitations() if not it.ended(now))
+        ended = tuple(it for it in self.invitations() if self._ended(it))
+        still_open = tuple(it for it in self.invitations() if not self._ended(it))
         if len(still_open) >= MAX_INVITATIONS:
             raise RejectedError(
                 f"there are {len(still_open)} invitations: revoke some first "
@@ -116,7 +133,9 @@ class BuilderRegistration:
             uses=uses,
         )
         kept = (*ended[-MAX_INVITATIONS:], *still_open, issued)
+        self._note_end(issued)
         self._save(replace(self._stored, invitations=kept))
+        self._ends_at_s = {it.id: self._ends_at_s[it.id] for it in kept}
         return issued, pair
 
     def revoke(self, id_: str, revoked_by: str) -> IssuedInvitation:
@@ -128,21 +147,25 @@ class BuilderRegistration:
         found = next((it for it in self._stored.invitations if it.id == id_), None)
         if found is None:
             raise RejectedError(f"there is no invitation {id_}: see `piw builder invitations`")
-        if ended := found.ended(self.clock()):
+        if ended := self._ended(found):
             raise RejectedError(f"the invitation {id_} {ended}")
         revoked = replace(found, revoked_by=revoked_by)
         self._save(self._with(revoked))
         return revoked
 
     def invitations(self) -> tuple[IssuedInvitation, ...]:
-        """Those that are open, and those that ended within a day of their end."""
-        now = self.clock()
-        return tuple(it for it in self._stored.invitations if it.expires_at + _REMEMBERED > now)
+        """Those that are open, and those that ended within a day of their end, by either clock."""
+        now, boot_s = self.clock(), self.monotonic()
+        return tuple(
+            it
+            for it in self._stored.invitations
+            if it.expires_at + _REMEMBERED > now
+            or self._ends_at_s[it.id] + _REMEMBERED.total_seconds() > boot_s
+        )
 
     def open_with(self, public: str) -> tuple[IssuedInvitation, ...]:
         """The open invitations by which a key joined: the owner of a token could join again."""
-        now = self.clock()
-        return tuple(it for it in self.invitations() if public in it.joined and not it.ended(now))
+        return tuple(it for it in self.invitations() if public in it.joined and not self._ended(it))
 
     def admits(self, public: str) -> bool:
         """Whether a key is that of a token, which may send a Join and gets its answer."""
@@ -177,7 +200,7 @@ class BuilderRegistration:
                 "this machine's key was revoked: ask for another invitation, or have it authorized "
                 f"by `piw builder authorize {public[:_ID_DIGITS]} NAME`"
             )
-        if ended := invitation.ended(self.clock()):
+        if ended := self._ended(invitation):
             raise RejectedError(f"this invitation {ended}: ask for another")
         label = self._choose_name(invitation, request, public)
         joined = replace(invitation, joined=invitation.joined | {public: label})

@@ -115,8 +115,13 @@ def _reject_new_process(
 
 
 def _on_former_route(line: _ActiveRoute, former: _FormerRoute, now: float) -> RejectedPeer | None:
-    """A message on a former route: one that was late, or, again and again, a second builder."""
-    if now - former.left_at < SETTLE_S:
+    """A message on a former route: one that was late, or, again and again, a second builder.
+
+    A process that has opened another connection is no second builder, however long a slow link
+    still delivers what it sent on the former one.
+    """
+    same_process = bool(former.instance) and former.instance == line.instance
+    if same_process or now - former.left_at < SETTLE_S:
         return None
     if former.late_since is None:
         former.late_since = now

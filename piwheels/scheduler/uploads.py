@@ -67,6 +67,7 @@ class PendingUpload:
     reported_at: datetime  # when its builder said that it has ended
     file: AppendFile | None = None
     transfer: Transfer | None = None
+    route: bytes = b""  # of the connection that offered it last: the others are left over
     checking: bool = False
 
 
@@ -159,6 +160,7 @@ class UploadServer:
             await self.router.send(peer, Rejected(reason="the size is not the announced one"))
             return
         _close(expected)
+        expected.route = peer.route
         expected.partial_path.parent.mkdir(parents=True, exist_ok=True)
         expected.file = AppendFile(expected.partial_path)
         start = min(expected.file.size_bytes, offer.size_bytes)
@@ -169,6 +171,8 @@ class UploadServer:
         self, expected: PendingUpload, chunk: FileChunk, frames: tuple[bytes, ...], peer: Peer
     ) -> None:
         transfer, file = expected.transfer, expected.file
+        if expected.route and peer.route != expected.route:
+            return  # what was under way when its builder opened another connection
         if transfer is None or file is None or len(frames) != 1:
             await self.router.send(peer, Rejected(reason="offer the file first"))
             return

@@ -7,13 +7,18 @@ for the kernel's BPF machine, and data that only begins like ELF are ignored.
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 import msgspec
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
-from elftools.elf.sections import ARMAttributesSection, Attribute
+from elftools.elf.sections import (
+    ARMAttributesSection,
+    Attribute,
+    AttributesSubsection,
+    AttributesSubsubsection,
+)
 
 MAGIC = b"\x7fELF"
 
@@ -61,6 +66,9 @@ _LINUX_PROCESSORS = frozenset(processor for processor, _, _ in _MACHINES) | {
     "EM_SPARCV9",
 }
 _FAMILIES = {"armv6l": "arm", "armv7l": "arm", "armv8l": "arm", "i386": "i686", "i586": "i686"}
+
+
+_Part = TypeVar("_Part", AttributesSubsection, AttributesSubsubsection)
 
 
 class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,12 +182,22 @@ def _arm_attributes(elf: ELFFile) -> Iterator[Attribute]:
     for section in elf.iter_sections():
         if not isinstance(section, ARMAttributesSection):
             continue
-        for subsection in section.iter_subsections():
+        for subsection in _each_once(section.iter_subsections()):
             if subsection["vendor_name"] == "aeabi":
-                for part in subsection.iter_subsubsections():
+                for part in _each_once(subsection.iter_subsubsections()):
                     yield from (
                         item for item in part.iter_attributes() if item.tag in _ARM_TAGS_READ
                     )
+
+
+def _each_once(parts: Iterable[_Part]) -> Iterator[_Part]:
+    """The parts of a section, until pyelftools comes to one again: it adds lengths to its start."""
+    last = -1
+    for part in parts:
+        if part.offset <= last:
+            return
+        last = part.offset
+        yield part
 
 
 def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:

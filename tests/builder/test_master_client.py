@@ -14,6 +14,7 @@ import pytest
 from piwheels.builder import connection_state_machine
 from piwheels.builder.build_log import OnPhase
 from piwheels.builder.connection_instructions import Exit
+from piwheels.builder.connection_state_machine import LOG_WINDOW_BYTES
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import (
     MasterAddresses,
@@ -67,6 +68,7 @@ class FakeBuild:
     """Writes a log; writes a wheel when `go` is set."""
 
     content: bytes = b"wheel"
+    first_line: bytes = b"first line\n"
     go: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
     builds: int = 0
@@ -74,7 +76,7 @@ class FakeBuild:
     async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
         self.builds += 1
         phase("building")
-        job_dir.append_log(b"first line\n")
+        job_dir.append_log(self.first_line)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
@@ -253,6 +255,34 @@ async def test_the_log_is_resumed_at_the_offset_of_the_master(farm: MasterAndBui
     assert greeting.current_build == 7
     lines = await farm.master.expect(m.LogChunk)
     assert (lines.offset, lines.data) == (6, b"line\n")
+    await stop(task)
+
+
+async def test_a_long_log_waits_for_the_answers_of_the_master_and_the_result_for_the_log(
+    farm: MasterAndBuilder,
+) -> None:
+    log_bytes = 3 * LOG_WINDOW_BYTES
+    build = FakeBuild(first_line=b"x" * log_bytes)
+    build.go.set()
+    task = await farm.with_running_build(build)
+    received = 0
+    acknowledged = 0
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            message = (await farm.master.builders.receive()).message
+            match message:
+                case m.LogChunk(offset=offset, data=data):
+                    assert offset == received
+                    received += len(data)
+                    assert received - acknowledged <= LOG_WINDOW_BYTES
+                case m.BuildHeartbeat():
+                    acknowledged = received
+                    await farm.master.send(m.Ack())
+                case m.BuildFinished():
+                    break
+                case _:
+                    pass
+    assert received == log_bytes + len(b"last line\n")
     await stop(task)
 
 

@@ -9,7 +9,7 @@ from piwheels.db.database import Database
 from piwheels.db.database_clock import reset_future_times
 from piwheels.db.page_queue import PageKind
 from piwheels.master import clock_watch
-from piwheels.master.clock_watch import ClockWatch, JumpDetector
+from piwheels.master.clock_watch import ClockWatch, JumpDetector, SettledClock
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -112,6 +112,17 @@ def test_a_clock_jump_is_a_difference_from_the_monotonic_clock() -> None:
     assert clocks.clock_jump_s(5031.0, 35.0) == 4000.0
     assert clocks.clock_jump_s(5041.0, 45.0) == 0.0
     assert clocks.clock_jump_s(1051.0, 55.0) == -4000.0
+
+
+def test_a_clock_that_was_set_ahead_is_not_believed_for_a_day() -> None:
+    clock, day_s = SettledClock(), 86_400.0
+    assert clock.distrusted_s(0.0, 0.0) == 0.0
+    assert clock.distrusted_s(3600.0, 3600.0) == 0.0
+    assert clock.distrusted_s(7200.0 + day_s, 7200.0) == day_s
+    assert clock.distrusted_s(10_800.0 + day_s, 10_800.0) == day_s
+    assert clock.distrusted_s(14_400.0, 14_400.0) == 0.0, "it was set back"
+    assert clock.distrusted_s(18_000.0 + day_s, 18_000.0) == day_s
+    assert clock.distrusted_s(18_001.0 + 2 * day_s, 18_001.0 + day_s) == 0.0, "it stays so"
 
 
 async def test_a_clock_jump_is_reported_once_and_stored_times_are_corrected(

@@ -1,13 +1,14 @@
 """What is deleted when it is old enough: events, in batches, and never the last of them."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from piwheels.db import audit_log
 from piwheels.db.database import Database
+from piwheels.master import clock_watch
 from piwheels.master.retention import EventRetention
 
 
@@ -65,3 +66,21 @@ def rows_scanned(plan: dict[str, Any]) -> Iterator[int]:
         yield plan["Actual Rows"] * plan["Actual Loops"] + plan.get("Rows Removed by Filter", 0)
     for part in plan.get("Plans", []):
         yield from rows_scanned(part)
+
+
+async def test_nothing_is_deleted_by_its_age_after_the_clock_was_set_ahead(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timedelta(0)
+
+    async def clock(_: Database) -> datetime:
+        return datetime.now(UTC) + ahead
+
+    monkeypatch.setattr(clock_watch, "database_time", clock)
+    retention = EventRetention(database, 1)
+    assert await retention.delete_old() == 0
+    await add_events(database, audit_log.MIN_KEPT_EVENTS + 5, days_ago=2)
+    ahead = timedelta(days=1)
+    assert await retention.delete_old() == 0
+    ahead = timedelta(0)
+    assert await retention.delete_old() == 5

@@ -263,6 +263,11 @@ async def test_the_rules_are_applied_once_a_day(builds: Builds) -> None:
     await count_days(builds, range(1, 91))
     daily = DailyRetention(builds.db, config_with(builds.folder, releases_per_project=1), record)
     assert (await daily.apply_if_due(), await daily.apply_if_due()) == (True, False)
+    await builds.db.execute(
+        "UPDATE key_values SET value = %(later)s WHERE key = 'retention/applied-at'",
+        {"later": (datetime.now(UTC) + timedelta(days=300)).isoformat()},
+    )
+    assert await daily.apply_if_due(), "the clock that said so was set back"
     assert len(events) == 1
     assert events[0].startswith("retention removed 1 wheels of old releases")
 

@@ -41,7 +41,8 @@ def _run_atheris(name: str, seconds: float, folder: Path) -> None:
         target = _target(name)
     seeds = folder / "corpus"
     seeds.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds()):
+    kept = [path.read_bytes() for path in target.cases()]
+    for number, seed in enumerate([*target.seeds(), *kept]):
         (seeds / f"seed-{number}").write_bytes(seed)
     options = [f"-max_total_time={seconds:.0f}", "-max_len=20000", "-timeout=60", "-verbosity=0"]
     atheris.Setup(

@@ -17,6 +17,7 @@ from piwheels.debian_index.contents import reduce_contents
 from piwheels.debian_index.table import compress_table
 from piwheels.errors import ConfigError, RejectedError, UsageError
 from piwheels.protocol.commands import definition
+from piwheels.protocol.message_base import MAX_SHORT_CHARS
 from piwheels.recipes.parse import parse_recipe
 from piwheels.requirements import parse_requirements, target_environments
 from piwheels.sanitize import strip_controls_multiline, strip_terminal_codes, truncate_line
@@ -172,7 +173,7 @@ def _typed(data: bytes) -> object:
     return (
         definition.parse_count(text), definition.parse_packages(text), definition.parse_hours(text),
         definition.parse_duration(text), definition.parse_until(text),
-        NameIndex("demo\ndemo-two\nother").find(text, 10),
+        NameIndex("demo\ndemo-two\nother").find(text[:MAX_SHORT_CHARS], 10),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The client of the control socket where there is no master."""
 
+import asyncio
 import grp
 import tempfile
 from pathlib import Path
@@ -12,7 +13,8 @@ from piwheels.protocol.client import (
     SocketPermissionError,
     check_socket,
 )
-from piwheels.protocol.messages import Status, StatusReply
+from piwheels.protocol.messages import RequestBody, Status, StatusReply
+from tests.timeouts import WAIT_S
 from tests.unprivileged import inaccessible
 
 
@@ -32,3 +34,23 @@ def test_a_socket_in_an_inaccessible_directory_is_a_permission_error() -> None:
             pytest.raises(SocketPermissionError, match=f"join the group {group}, "),
         ):
             check_socket(f"ipc://{name}/control.sock")
+
+
+async def test_no_keepalive_precedes_its_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow connection is being made meanwhile; the master would take it for another's."""
+    sent: list[str] = []
+
+    async def send(_: int, body: RequestBody, **how: object) -> None:
+        if isinstance(body, Status):
+            await asyncio.sleep(0.1)  # several keepalives long
+        sent.append(type(body).__name__)
+
+    address = f"ipc://{tmp_path}/control.sock"
+    async with ControlClient(address, keepalive_interval_s=0.005) as client:
+        monkeypatch.setattr(client, "send", send)
+        async with client.stream(Status()), asyncio.timeout(WAIT_S):
+            while "KeepAlive" not in sent:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.005)
+    assert sent[0] == "Status"

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from piwheels.protocol.messages import CHUNK_BYTES
 from piwheels.protocol.upload_window import (
     INITIAL_WINDOW_BYTES,
+    MAX_ROUND_S,
     MAX_WINDOW_BYTES,
+    MIN_WINDOW_BYTES,
     ByteRange,
     Transfer,
 )
@@ -73,3 +75,22 @@ def test_a_chunk_that_is_not_the_next_one_is_rejected(offset: int, length: int) 
 
 def test_an_unrequested_chunk_is_rejected() -> None:
     assert not Transfer(10).on_chunk(0, 10, 0.0)
+
+
+@pytest.mark.parametrize("bytes_per_s", [2_000.0, 10_000.0, 50_000.0])
+def test_a_slow_link_has_no_more_under_way_than_arrives_soon(bytes_per_s: float) -> None:
+    _, window = simulate(4 * 1024 * 1024, delay_s=0.6, bytes_per_s=bytes_per_s)
+    assert window <= max(MAX_ROUND_S * bytes_per_s, MIN_WINDOW_BYTES)
+    smallest = Transfer(CHUNK_BYTES)
+    smallest.window_bytes = MIN_WINDOW_BYTES
+    assert smallest.next_requests(0.0)[0].length <= MAX_ROUND_S * 2_000.0
+
+
+def test_a_window_shrinks_when_a_link_becomes_slow() -> None:
+    transfer, now = Transfer(64 * CHUNK_BYTES), 0.0
+    transfer.window_bytes = MAX_WINDOW_BYTES
+    while not transfer.complete:
+        for piece in transfer.next_requests(now):
+            now += piece.length / 50_000.0
+            assert transfer.on_chunk(piece.offset, piece.length, now)
+    assert transfer.window_bytes <= MAX_ROUND_S * 50_000.0

@@ -1,5 +1,7 @@
 """Who joins by an invitation, and which builder a word of an operator means: files, no socket."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,56 @@ def test_a_full_disk_is_no_refusal(
         with pytest.raises(ConfigError, match="No space left on device"):
             join(registration, token, ONE, "pi1")
     assert join(registration, token, ONE, "pi1").authorized
+
+
+# --- clocks that are set ---
+
+
+@dataclass
+class SetClock:
+    """A clock that is set, and the one that nobody sets."""
+
+    ahead: timedelta = timedelta(0)
+    passed_s: float = 0.0
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.passed_s) + self.ahead
+
+    def boot(self) -> float:
+        return self.passed_s
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, clock: SetClock) -> BuilderRegistration:
+    return BuilderRegistration(KeyStore(tmp_path / "keys"), clock=clock.wall, monotonic=clock.boot)
+
+
+def test_no_token_is_good_for_longer_because_the_clock_was_set_back(
+    timed: BuilderRegistration, clock: SetClock
+) -> None:
+    token = invite(timed)
+    clock.ahead = timedelta(days=-1)
+    clock.passed_s = 3601.0
+    with pytest.raises(RejectedError, match="has expired"):
+        join(timed, token, ONE, "pi1")
+    next_master = BuilderRegistration(timed.keys, clock=clock.wall, monotonic=clock.boot)
+    clock.passed_s += 3601.0
+    with pytest.raises(RejectedError, match="has expired"):
+        join(next_master, token, ONE, "pi1")
+
+
+def test_a_clock_that_was_set_ahead_and_back_costs_no_token(
+    timed: BuilderRegistration, clock: SetClock
+) -> None:
+    token = invite(timed)
+    clock.ahead = timedelta(days=30)
+    with pytest.raises(RejectedError, match="has expired"):
+        join(timed, token, ONE, "pi1")
+    invite(timed)  # which forgets invitations that ended long ago
+    clock.ahead = timedelta(0)
+    assert join(timed, token, ONE, "pi1").label == "pi1"

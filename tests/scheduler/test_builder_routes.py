@@ -140,3 +140,11 @@ def test_a_first_builder_that_was_briefly_silent_keeps_its_key(peers: Routes) ->
     assert RejectedPeer(B, permanent=True) in answers
     assert peers.route_of("pi1") == A
     assert peers.observe("pi1", C, 81, "second") == RejectedPeer(C, permanent=False)
+
+
+def test_late_messages_of_the_same_process_are_not_a_second_builder(peers: Routes) -> None:
+    """A slow link delivers for minutes what was sent before the connection was opened again."""
+    assert peers.observe("pi1", A, 0, "first") is None
+    assert peers.observe("pi1", B, 30, "first") is None
+    assert list(exchange(peers, (B, A), 35, 300)) == []
+    assert peers.route_of("pi1") == B

@@ -401,6 +401,24 @@ async def test_an_interrupted_upload_is_resumed(intake: UploadHarness, tmp_path:
     assert (await intake.result()).result.outcome is Outcome.BUILT
 
 
+async def test_chunks_of_a_former_connection_do_not_disturb_the_next_one(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
+    """A slow link still delivers them when the builder has connected again."""
+    wheel = write_stored(make_wheel(tmp_path, files={"demo.bin": bytes(range(256)) * 20_000}))
+    offer = artifact_of(wheel)
+    await intake.expect(offer)
+    async with Uploader(intake, wheel, offer) as former, Uploader(intake, wheel, offer) as sender:
+        late = await former.next()
+        first = await sender.next()
+        assert isinstance(late, m.ChunkRequest)
+        assert isinstance(first, m.ChunkRequest)
+        await former.send(late)
+        await sender.send(first)
+        assert isinstance(await sender.send_all(), m.UploadComplete)
+    assert (await intake.result()).result.outcome is Outcome.BUILT
+
+
 def write_stored(wheel: Path) -> Path:
     """The wheel again, not packed, so that it is of many pieces."""
     with zipfile.ZipFile(wheel) as archive:

@@ -26,7 +26,7 @@ from tests.scheduler.message_factories import build_finished, hello
 from tests.simulation.database import SimulatedDatabase
 
 BUILDER_TIMEOUT_S = 300.0
-_LOG_BYTES = 1000
+_LOG_BYTES, _LOG_PART_BYTES = 300_000, 100_000
 
 
 class Clock:
@@ -213,10 +213,11 @@ class SimulatedBuilder:
                 self._send(result)
             case instructions.SendGoodbye(reason):
                 self._send(m.Goodbye(reason=reason))
-            case instructions.SendLog(build_id, offset):
-                if offset < _LOG_BYTES:
+            case instructions.SendLog(build_id, offset, end):
+                sent = min(end, offset + _LOG_PART_BYTES, _LOG_BYTES)
+                if sent > offset:
                     self._send(m.LogChunk(build=build_id, offset=offset, data=bytes(100)))
-                    self.handle(b.LogSent(build_id, offset + 100))
+                self.handle(b.LogSent(build_id, sent, complete=sent >= _LOG_BYTES))
             case instructions.RunBuild(job):
                 self.farm.on_build_started(self.label, job)
                 self._later(self.farm.max_build_s, b.BuildEnded(build_finished(job.build_id)))

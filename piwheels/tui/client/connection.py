@@ -51,7 +51,8 @@ from piwheels.tui.model.source_events import (
 
 _NOT_CONNECTED = "no master is connected"
 RENEWAL_INTERVAL_S = 2.0
-SILENCE_LIMIT_S = 7.0
+#: On a link that loses a fifth of the packets, answers are often ten seconds late.
+SILENCE_LIMIT_S = 15.0
 #: A master that has just started may need long to count its files.
 SNAPSHOT_TIMEOUT_S = 20.0
 MIN_RETRY_DELAY_S = 0.25

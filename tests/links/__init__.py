@@ -1,0 +1,1 @@
+"""A master, builders and consoles in network namespaces, with bad links between them."""
