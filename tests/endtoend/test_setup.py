@@ -200,15 +200,17 @@ def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
     assert system.listing() == before
     _set_upstream(system, "master")
     token = _invite(system)
-    system.run(_PIW, "setup", "builder", token, "--yes")
+    (system.root / "root" / "token").write_text(f"{token}\n")
+    system.run(_PIW, "setup", "builder", "--token-file", "/root/token", "--yes")
     before = system.listing()
-    assert "0 steps carried out" in system.run(_PIW, "setup", "builder", token, "--yes")
+    assert "0 steps carried out" in system.run(_PIW, "setup", "builder", "--yes")
     assert system.listing() == before
     _set_upstream(system, "builder")
     system.piw("add", _PROJECT)
     wait_for(lambda: ".whl" in system.piw("builds"), "no wheel was built")
     _install(system)
     system.run(_PIW, "upgrade", "--check")
+    _check_owners(system)
     assert "steps carried out" in system.run(_PIW, "setup", "remove", "--purge", "--yes")
     assert not (system.root / "etc/piwheels").exists()
     assert not (system.root / "var/www/piwheels").exists()
@@ -217,10 +219,35 @@ def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
 
 def _set_upstream(system: System, role: str) -> None:
     for key in ("upstream.url", "builder.pip_index_url"):
-        system.piw("config", "set", key, _UPSTREAM)
+        system.run(_PIW, "config", "set", key, _UPSTREAM)
     system.run(_PIW, "setup", "master", "--yes")  # settings take effect
     if role == "builder":
         system.run("systemctl", "restart", "piwheels-builder")
+
+
+def _check_owners(system: System) -> None:
+    """Settings are root's, keys the account's, and links of the account lead root nowhere."""
+    states = system.run(
+        "stat", "-c", "%U:%G %a", "/etc/piwheels", "/etc/piwheels/piwheels.toml",
+        "/var/lib/piwheels/keys", "/var/lib/piwheels/keys/master.secret",
+    )  # fmt: skip
+    assert states.split("\n")[:4] == [
+        "root:piwheels 755",
+        "root:piwheels 640",
+        "piwheels:piwheels 700",
+        "piwheels:piwheels 600",
+    ]
+    # The account replaces its folder of keys by a link, as one that was taken over would.
+    account = ("runuser", "-u", "piwheels", "--", "sh", "-c")
+    system.run("mkdir", "-m", "0700", "/root/precious")
+    system.run(*account, "cd /var/lib/piwheels && mv keys kept && ln -s /root/precious keys")
+    system.run("systemctl", "restart", "piwheels-master", check=False)
+    system.run(_PIW, "setup", "master", "--yes", check=False)
+    system.run(_PIW, "key", "authorize", "pi9", "ab" * 32, check=False)
+    assert system.run("stat", "-c", "%U %a", "/root/precious") == "root 700\n"
+    assert not list((system.root / "root/precious").iterdir())
+    system.run(*account, "cd /var/lib/piwheels && rm keys && mv kept keys")
+    system.run(_PIW, "setup", "master", "--yes")
 
 
 def _invite(system: System) -> str:

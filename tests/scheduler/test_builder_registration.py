@@ -11,7 +11,7 @@ from piwheels.cli import cli
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import PROTOCOL, Join, Joined
-from piwheels.scheduler.builder_registration import BuilderRegistration
+from piwheels.scheduler.builder_registration import MAX_WAITING, BuilderRegistration
 
 ONE, TWO = "ab12cd" + "1" * 58, "ab12cd" + "2" * 58
 ADDRESS = "192.0.2.1"
@@ -125,6 +125,37 @@ def test_a_rejected_builder_is_found_by_its_key_alone(registration: BuilderRegis
     with pytest.raises(RejectedError, match="no builder waits as pi1"):
         registration.authorize("pi1")
     assert registration.authorize(ONE[:8]).name == "pi1"
+
+
+def test_at_most_100_builders_wait(registration: BuilderRegistration) -> None:
+    token = invite(registration, uses=MAX_WAITING + 2)
+    keys = [f"{number:064x}" for number in range(MAX_WAITING + 2)]
+    for number, public in enumerate(keys[:MAX_WAITING]):
+        join(registration, token, public, f"pi{number}")
+    for known in (registration, restarted(registration)):
+        with pytest.raises(RejectedError, match="100 builders wait for an operator already"):
+            join(known, token, keys[-1], "late")
+        assert len(known.waiting()) == MAX_WAITING == 100
+    # One that waits asks again, and one whose invitation authorizes need not wait.
+    assert join(registration, token, keys[0], "pi0").repeated
+    assert join(registration, invite(registration, authorize=True), keys[-2], "now").authorized
+    registration.reject("pi0")
+    assert join(registration, token, keys[-1], "late").label == "late"
+
+
+def test_a_rejection_survives_a_restart_of_the_master(registration: BuilderRegistration) -> None:
+    token = invite(registration, uses=2)
+    join(registration, token, ONE, "pi1")
+    registration.reject("pi1")
+    registration.on_refused(Role.BUILDER, TWO, ADDRESS)
+    registration.reject(TWO[:10])
+    after = restarted(registration)
+    with pytest.raises(RejectedError, match="an operator rejected this machine's key"):
+        join(after, token, ONE, "pi1")
+    for public in (ONE, TWO):
+        after.on_refused(Role.BUILDER, public, ADDRESS)
+    assert not after.waiting()
+    assert after.authorize(ONE).name == "pi1"
 
 
 def test_revoking_a_key_names_the_open_invitations_by_which_it_joined(

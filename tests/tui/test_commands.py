@@ -1,12 +1,13 @@
 """Every action by its key, and the command that the simulated master received."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from piwheels.model import BuildRequest
+from piwheels.model import BuildRequest, RefusedKey
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.messages import (
     Add,
@@ -149,21 +150,63 @@ async def test_keys_send_commands_about_projects(
     assert sent_messages(farm) == [expected[name]]
 
 
+NAMED, NAMELESS = "1f" * 32, "2e" * 32
+
+
+async def have_waiting_builders(stage: AppHarness) -> None:
+    """Two builders wait to be authorized, of which one has a name."""
+    at = datetime.fromtimestamp(1_764_000_000, UTC)
+    status = stage.console.farm.status
+    assert status is not None
+    refused = (
+        RefusedKey("builder", NAMED, at, "192.0.2.7", "shed"),
+        RefusedKey("builder", NAMELESS, at, "192.0.2.8"),
+    )
+    stage.console.farm.status = msgspec.structs.replace(status, refused_keys=refused)
+    stage.table.refresh_content()
+    await stage.wait_for_text("shed")
+
+
 @pytest.mark.parametrize(
-    ("name", "body"),
+    ("name", "keys", "body"),
     [
-        ("authorize_builder", AuthorizeBuilder(builder="shed")),
-        ("reject_builder", RejectBuilder(builder="shed")),
+        ("authorize_builder", ("enter",), AuthorizeBuilder(builder=NAMED, name="shed")),
+        (
+            "authorize_builder",
+            ("ctrl+u", *"attic", "enter"),
+            AuthorizeBuilder(builder=NAMED, name="attic"),
+        ),
+        (
+            "authorize_builder",
+            ("enter", *"pi9", "enter"),  # the first says that a name is needed
+            AuthorizeBuilder(builder=NAMELESS, name="pi9"),
+        ),
+        ("reject_builder", CONFIRM_KEYS, RejectBuilder(builder=NAMED)),
     ],
 )
-async def test_a_builder_that_waits_is_named(
-    farm: SimFarm, stage: AppHarness, name: str, body: RequestBody
+async def test_the_builder_that_waits_in_this_row_is_authorized_or_rejected(
+    farm: SimFarm,
+    stage: AppHarness,
+    name: str,
+    keys: tuple[str, ...],
+    body: AuthorizeBuilder | RejectBuilder,
 ) -> None:
+    await have_waiting_builders(stage)
+    await move_to(stage, f"waiting {body.builder}")
     await stage.act(name)
     await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
-    await stage.press(*"shed", "enter")
+    await stage.press(*keys)
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     assert sent_messages(farm) == [body]
+
+
+async def test_a_row_of_a_builder_that_builds_is_not_authorized(
+    farm: SimFarm, stage: AppHarness
+) -> None:
+    await move_to(stage, "pi007")
+    await stage.act("authorize_builder")
+    await stage.wait_for_text("Authorize builder requires a builder that waits.")
+    assert sent_messages(farm) == []
 
 
 def test_every_command_action_is_tested_above() -> None:

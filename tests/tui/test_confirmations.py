@@ -63,6 +63,8 @@ BUSY = ActionTarget(
     version="2.1",
     target="cp313-trixie-aarch64",
     alert="hot:pi1",
+    waiting="1f" * 32,
+    waiting_name="shed",
     details=("numpy 2.1", "building"),
     running="14m",
 )
@@ -95,15 +97,15 @@ SENT: dict[str, RequestBody] = {
     "acknowledge": AcknowledgeAlerts(alerts=("hot:pi1",), note="2"),
     "mute": MuteAlerts(alerts=("hot:pi1",), duration_s=7200.0),
     "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
-    "authorize_builder": AuthorizeBuilder(builder="1f0c9a", name="shed"),
-    "reject_builder": RejectBuilder(builder="2"),
+    "authorize_builder": AuthorizeBuilder(builder="1f" * 32, name="shed"),
+    "reject_builder": RejectBuilder(builder="1f" * 32),
 }
 CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_action_sends_its_message(name: str) -> None:
-    texts = {"mute": "2h", "add_packages": "libpq-dev", "authorize_builder": "1f0c9a shed"}
+    texts = {"mute": "2h", "add_packages": "libpq-dev", "authorize_builder": "shed"}
     entered = texts.get(name, "2")
     ((body, what),) = build_messages(action_named(name), [BUSY], entered)
     assert body == SENT[name]
@@ -145,6 +147,21 @@ def test_only_destructive_or_bulk_actions_ask_for_confirmation() -> None:
     assert confirmation("drain", IDLE)
     assert confirmation("wake", BUSY, IDLE)
     assert confirmation("wake", BUSY, hidden=1)
+
+
+def test_several_builders_that_wait_get_the_names_under_which_they_do() -> None:
+    other = ActionTarget(key="9", name="attic", waiting="2e" * 32, waiting_name="attic")
+    action = action_named("authorize_builder")
+    one = confirmation_for(action, [other], all_builders=ALL_BUILDERS)
+    assert one is not None
+    assert (one.title, one.prompt and one.prompt.default) == ("Authorize builder attic", "attic")
+    both = confirmation_for(action, [BUSY, other], all_builders=ALL_BUILDERS)
+    assert both is not None
+    assert (both.title, both.prompt) == ("Authorize builder 2 builders", None)
+    bodies = [body for body, _ in build_messages(action, [BUSY, other])]
+    assert bodies == [
+        AuthorizeBuilder(builder="1f" * 32, name=""), AuthorizeBuilder(builder="2e" * 32, name="")
+    ]  # fmt: skip
 
 
 def test_destructive_actions_ask_and_name_what_is_lost() -> None:

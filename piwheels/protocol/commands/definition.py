@@ -33,7 +33,7 @@ class Inputs:
     releases: tuple[tuple[str, str, str], ...] = ()  # project, version, target
     alerts: tuple[str, ...] = ()  # their ids
     packages: tuple[str, ...] = ()  # Debian packages
-    waiting: str = ""  # a builder that waits: its name, or its key's first digits
+    waiting: str = ""  # a builder that waits: its name, its key or that one's first digits
     text: str | None = None  # the command's own text: a reason, a kind of page, a name
     number: float = 0.0  # the command's own number: a count, seconds
     flag: bool = False  # the command's own flag
@@ -78,6 +78,7 @@ class Requirement(StrEnum):
     TABLE = "a table"
     BUILDER = "a builder"
     RUNNING_BUILD = "a builder with a running build"
+    WAITING = "a builder that waits"
     BUILD = "a build"
     PROJECT = "a project"
     FAILURES = "a group of failures"

@@ -11,10 +11,10 @@ from piwheels.protocol.commands.definition import (
     CommandDefinition,
     Confirm,
     ConsoleAction,
-    Inputs,
     Kind,
     Parameter,
     Prompt,
+    Requirement,
 )
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import CommandMessage, ShortText
@@ -28,6 +28,8 @@ __all__ = [
 
 _MAX_USES = 1000
 _MAX_VALID_S = 30 * 86400.0
+_KEY_DIGITS = 64
+_SHOWN_DIGITS = 16
 
 
 class InviteBuilder(CommandMessage, frozen=True, kw_only=True):
@@ -74,13 +76,12 @@ def _audit_invite(body: InviteBuilder) -> str:
 
 
 def _audit_authorize(body: AuthorizeBuilder) -> str:
-    return f"authorize builder {body.builder}" + (f" as {body.name}" if body.name else "")
+    return f"authorize builder {_shown(body.builder)}" + (f" as {body.name}" if body.name else "")
 
 
-def _authorize_in_console(inputs: Inputs) -> AuthorizeBuilder:
-    """`NAME`, or `KEY NAME`: what was entered names the builder, and perhaps its label."""
-    builder, _, name = (inputs.text or "").strip().partition(" ")
-    return AuthorizeBuilder(builder=builder, name=name.strip())
+def _shown(builder: str) -> str:
+    """A name, or the first digits of a key."""
+    return f"key {builder[:_SHOWN_DIGITS]}" if len(builder) == _KEY_DIGITS else builder
 
 
 _WAITING = Parameter("waiting", Kind.WAITING, metavar="NAME|KEY")
@@ -89,7 +90,7 @@ INVITE = CommandDefinition(
     name="builder invite",
     message=InviteBuilder,
     role=ControlRole.ADMINISTER,
-    summary="Print a token by which a builder joins: `piw builder join TOKEN` there.",
+    summary="Print a token by which a builder joins: `sudo piw builder join` there asks for it.",
     examples=("piw builder invite pi4-kitchen --authorize", "piw builder invite --uses 10"),
     audit=_audit_invite,
 )
@@ -122,15 +123,10 @@ AUTHORIZE = CommandDefinition(
             name="authorize_builder",
             key="",
             label="Authorize builder",
-            help="Authorize a builder that waits, under its name or another one.",
+            help="Authorize the builder of this row, which waits, under its name or another one.",
+            requires=Requirement.WAITING,
             confirm=Confirm.ALWAYS,
-            prompt=Prompt(
-                "Name under which it waits, or the first digits of its key and a name",
-                "",
-                Kind.TEXT,
-                what="a name, or digits of a key and a name",
-            ),
-            build=_authorize_in_console,
+            prompt=Prompt("Its name", "", Kind.TEXT, what="a name for the builder"),
         ),
     ),
 )
@@ -144,21 +140,15 @@ REJECT = CommandDefinition(
     examples=("piw builder reject pi4-kitchen", "piw builder reject 1f0c9a"),
     parameters=(_WAITING,),
     build=lambda inputs: RejectBuilder(builder=inputs.waiting),
-    audit=lambda body: f"reject builder {body.builder}",
+    audit=lambda body: f"reject builder {_shown(body.builder)}",
     console=(
         ConsoleAction(
             name="reject_builder",
             key="",
             label="Reject builder",
-            help="Let a builder that waits not build, and list its key no more.",
+            help="Let the builder of this row, which waits, not build, and list its key no more.",
+            requires=Requirement.WAITING,
             confirm=Confirm.ALWAYS,
-            prompt=Prompt(
-                "Name under which it waits, or the first digits of its key",
-                "",
-                Kind.TEXT,
-                what="a name or digits of a key",
-            ),
-            build=lambda inputs: RejectBuilder(builder=(inputs.text or "").strip()),
         ),
     ),
 )

@@ -1,11 +1,13 @@
 """Targets of actions from builders and builds, and the screen filters that lead to them."""
 
 from piwheels.formatting import format_short_duration
-from piwheels.model import Alert, BuildSummary, Outcome
+from piwheels.model import Alert, BuildSummary, Outcome, RefusedKey
 from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.terminal_text import terminal_safe
+
+_KEY_DIGITS = 16
 
 
 def log_filter(target: ActionTarget) -> ScreenFilter:
@@ -77,6 +79,18 @@ def _silence(view: BuilderView) -> str:
     if view.state not in {BuilderState.SILENT, BuilderState.LOST}:
         return ""
     return f"{terminal_safe(view.label)}: {view.state}, may not answer."
+
+
+def waiting_target(key: str, waiting: RefusedKey) -> ActionTarget:
+    """A builder that waits to be authorized."""
+    digits, at = waiting.public[:_KEY_DIGITS], f"at {waiting.address}" if waiting.address else ""
+    return ActionTarget(
+        key=key,
+        name=terminal_safe(waiting.name or digits),
+        waiting=waiting.public,
+        waiting_name=waiting.name,
+        details=(f"key {digits}", terminal_safe(at)),
+    )
 
 
 def alert_target(alert: Alert) -> ActionTarget:

@@ -60,6 +60,8 @@ class ActionTarget:
     cause: str = ""
     packages: tuple[str, ...] = ()  # the Debian packages that could repair it
     alert: str = ""  # the id of an alert
+    waiting: str = ""  # the public key of a builder that waits to be authorized
+    waiting_name: str = ""  # the name under which it does; "" for none
     details: tuple[str, ...] = ()  # what else tells of it in a list: release, phase
     running: str = ""  # how long its build has run, where one runs
     note: str = ""  # why a command may not reach it: "silent, may not answer"
@@ -72,6 +74,8 @@ class ActionTarget:
                 return bool(self.builder) and not self.has_ended
             case Requirement.RUNNING_BUILD:
                 return bool(self.builder) and self.is_building
+            case Requirement.WAITING:
+                return bool(self.waiting)
             case Requirement.BUILD:
                 return self.build is not None
             case Requirement.PROJECT:

@@ -514,6 +514,7 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         ScreenName.BUILD,
         ScreenName.EXPLAIN,
     ),
+    Requirement.WAITING: (ScreenName.BUILDERS,),
     Requirement.FAILURES: (ScreenName.FAILURES,),
     Requirement.ALERT: (
         *WITH_ALERTS,

@@ -24,6 +24,7 @@ from piwheels.tui.model.terminal_text import terminal_safe
 #: With more builders, a command's description only counts them.
 _MAX_NAMES_SHOWN = 4
 _OF_BUILDERS = frozenset({Requirement.BUILDER, Requirement.RUNNING_BUILD})
+_NAMED_AS_BUILDERS = _OF_BUILDERS | {Requirement.WAITING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Confirmation:
     def prompt(self) -> Prompt | None:
         """A value to enter, too; packages begin with those that the targets lack."""
         prompt = self.action.console.prompt if self.action.console else None
+        if prompt is not None and self.action.requires is Requirement.WAITING:
+            # Several builders get the names under which they wait.
+            (first, *others) = self.targets
+            return None if others else replace(prompt, default=first.waiting_name)
         if prompt is not None and prompt.of_several and len(self.targets) == 1:
             return None
         if prompt is not None and prompt.kind is Kind.PACKAGES:
@@ -172,6 +177,11 @@ def build_messages(
         releases = tuple(dict.fromkeys((it.project, it.version, it.target) for it in targets))
         body = build(_inputs(action, entered, releases=releases))
         return [(body, f"{label} {_targets_summary(action, targets)}")]
+    if action.requires is Requirement.WAITING:
+        return [
+            (build(_inputs(action, entered, waiting=it.waiting)), f"{label} {it.name}")
+            for it in targets
+        ]
     if action.requires is Requirement.ALERT:
         ids = tuple(dict.fromkeys(target.alert for target in targets))
         body = build(_inputs(action, entered, alerts=ids))
@@ -205,6 +215,7 @@ def _inputs(
     builders: tuple[str, ...] = (),
     releases: tuple[tuple[str, str, str], ...] = (),
     alerts: tuple[str, ...] = (),
+    waiting: str = "",
 ) -> Inputs:
     console = action.console
     prompt = console.prompt if console else None
@@ -212,6 +223,7 @@ def _inputs(
         builders=builders,
         releases=releases,
         alerts=alerts,
+        waiting=waiting,
         project=project,
         version=version,
         target=target,
@@ -244,7 +256,7 @@ def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
         return "".join(names)
     if action.requires is Requirement.ALERT:
         return pluralize(len(names), "alert")
-    if action.requires in _OF_BUILDERS:
+    if action.requires in _NAMED_AS_BUILDERS:
         return pluralize(len(names), "builder")
     of_projects = action.console is not None and action.console.scope is Scope.PROJECT
     return pluralize(len(names), "project" if of_projects else "release")

@@ -10,6 +10,7 @@ from piwheels.tui.model.navigation import ScreenName
 _GROUPS = {
     Requirement.BUILDER: Group.BUILDERS,
     Requirement.RUNNING_BUILD: Group.BUILDERS,
+    Requirement.WAITING: Group.BUILDERS,
     Requirement.PROJECT: Group.PROJECTS,
     Requirement.FAILURES: Group.PROJECTS,
     Requirement.ALERT: Group.ALERTS,

@@ -75,7 +75,7 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
             f"No builder is connected{waiting}. To add one:",
             "",
             "  on the master:  piw builder invite NAME --authorize",
-            "  on the builder: piw builder join TOKEN",
+            "  on the builder: piw builder join (asks for the token)",
             "  on the builder: piw builder run",
             *_refused_keys(status.refused_keys),
         ]

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual import work
 
 from piwheels.protocol.messages import BuilderView
-from piwheels.tui.model.action_targets import builder_target
+from piwheels.tui.model.action_targets import builder_target, waiting_target
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.builder_pane import builder_pane
 from piwheels.tui.model.detail_lines import DetailLine
@@ -68,12 +68,13 @@ class BuildersScreen(TableScreen):
         console = self.console
         rows = builders.builder_rows(console.farm, console.now, ascii_only=console.ascii_only)
         if not self.screen_filter.target:
-            # Without a builder, the text of the empty screen tells who waits.
-            return [*builders.waiting_rows(console.farm), *rows] if rows else []
+            return [*builders.waiting_rows(console.farm), *rows]
         return [row for row in rows if self.screen_filter.target in self._view(row.key).targets]
 
     def action_target(self, key: str) -> ActionTarget | None:
-        """A builder and its running build."""
+        """A builder and its running build, or one that waits."""
+        if waiting := builders.waiting_builders(self.console.farm).get(key):
+            return waiting_target(key, waiting)
         if key not in self.console.farm.builders:
             return None
         return builder_target(key, self._view(key))

@@ -75,10 +75,15 @@ def builder_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> l
     ]
 
 
+def waiting_builders(state: FarmState) -> dict[str, RefusedKey]:
+    """The builders that wait to be authorized, by the keys of their rows."""
+    refused = state.status.refused_keys if state.status else ()
+    return {f"{WAITING}{each.public}": each for each in refused if each.role == "builder"}
+
+
 def waiting_rows(state: FarmState) -> list[Row]:
     """One row per builder that waits to be authorized."""
-    refused = state.status.refused_keys if state.status else ()
-    return [_waiting_row(each) for each in refused if each.role == "builder"]
+    return [_waiting_row(each) for each in waiting_builders(state).values()]
 
 
 def _waiting_row(waiting: RefusedKey) -> Row:
