@@ -23,6 +23,8 @@ class Repair(StrEnum):
     WRITE_METADATA = "write-metadata"
     UNLINK_STATEMENT = "unlink-statement"
     MOVE_AND_UNLINK_STATEMENT = "move-and-unlink-statement"
+    WRITE_STATEMENT = "write-statement"
+    MOVE_AND_WRITE_STATEMENT = "move-and-write-statement"
     WRITE_PAGE = "write-page"
     MOVE_AND_WRITE_PAGE = "move-and-write-page"
     COPY = "copy"
@@ -37,6 +39,9 @@ REPAIR_TEXTS = {
     Repair.WRITE_METADATA: "write it again from the wheel",
     Repair.UNLINK_STATEMENT: "take its link off the page",
     Repair.MOVE_AND_UNLINK_STATEMENT: "move it aside, and take its link off the page",
+    Repair.WRITE_STATEMENT: "write it again from the record of its build, if there is one",
+    Repair.MOVE_AND_WRITE_STATEMENT: "move it aside, and write it again from the record of its "
+    "build, if there is one",
     Repair.WRITE_PAGE: "have the page written again",
     Repair.MOVE_AND_WRITE_PAGE: "move it aside, and have the page written again",
     Repair.COPY: "have the master make the bucket like the web root there",
@@ -51,6 +56,7 @@ MOVING = frozenset(
         Repair.MOVE_ASIDE,
         Repair.MOVE_AND_WITHDRAW,
         Repair.MOVE_AND_UNLINK_STATEMENT,
+        Repair.MOVE_AND_WRITE_STATEMENT,
         Repair.MOVE_AND_WRITE_PAGE,
     }
 )

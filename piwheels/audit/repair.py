@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piwheels.audit import tree
 from piwheels.audit.errors import AuditError
@@ -23,6 +24,9 @@ from piwheels.errors import RejectedError
 from piwheels.webroot import Webroot, is_path_error, wheel_of
 from piwheels.wheel.isolated_read import read_wheel
 
+if TYPE_CHECKING:
+    from piwheels.audit.statements import StatementCheck
+
 _LOCK_RETRY_S = 0.05
 #: Errors that the next repair would meet as well.
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -31,7 +35,14 @@ _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 class Repairer:
     """Does what findings ask for."""
 
-    def __init__(self, db: Database, webroot: Webroot, moved_aside: MovedAside) -> None:
+    def __init__(
+        self,
+        db: Database,
+        webroot: Webroot,
+        moved_aside: MovedAside,
+        statements: "StatementCheck | None" = None,
+    ) -> None:
+        self._statements = statements
         self._db = db
         self._webroot = webroot
         self._moved_aside = moved_aside
@@ -71,6 +82,8 @@ class Repairer:
                 await audit_queries.forget_statement(
                     self._db, finding.filename, finding.sha256, finding.project
                 )
+            case Repair.WRITE_STATEMENT | Repair.MOVE_AND_WRITE_STATEMENT:
+                await self._write_statement(finding)
             case Repair.WRITE_PAGE | Repair.MOVE_AND_WRITE_PAGE:
                 await self._queue_page(PageKind(finding.page_kind), finding.page_key)
             case Repair.COPY:
@@ -115,6 +128,13 @@ class Repairer:
         await audit_queries.set_metadata_hash(
             self._db, finding.filename, finding.sha256, finding.project, wheel.metadata_sha256
         )
+
+    async def _write_statement(self, finding: Finding) -> None:
+        """Write a statement that is not there; without a record of the build its link goes."""
+        name, sha256 = finding.filename, finding.sha256
+        await audit_queries.forget_statement(self._db, name, sha256, finding.project)
+        if self._statements is not None:
+            await self._statements.write_again(self._db, name, sha256, self._packages_lock())
 
     async def _queue_page(self, kind: PageKind, key: str) -> None:
         """Have a page written again, although the publisher may take it for up to date."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piwheels.audit.bucket_objects import audit_copies, audit_objects
 from piwheels.audit.errors import AuditError
@@ -22,6 +23,9 @@ from piwheels.bucket.store import Store
 from piwheels.db import audit_queries, catalog
 from piwheels.db.database import Database
 from piwheels.webroot import Webroot
+
+if TYPE_CHECKING:
+    from piwheels.audit.statements import StatementCheck
 
 #: How many wheels of each two digits of hashes are looked for before repairs.
 _SAMPLE_PER_PREFIX = 4
@@ -48,6 +52,7 @@ async def run_audit(
     bucket: Store | None = None,
     on_finding: Callable[[ReportedFinding], None] = lambda _: None,
     on_progress: Callable[[str, float, Counts], None] = lambda *_: None,
+    statements: "StatementCheck | None" = None,
 ) -> Counts:
     """Compare a farm's database with its web root, and repair what differs if that is asked for.
 
@@ -59,6 +64,7 @@ async def run_audit(
         bucket: the copy of the web root in object storage, if it is compared.
         on_finding: called with each finding.
         on_progress: called with the part, how much of it is done (0 to 1), and the counts.
+        statements: verifies statements and writes them again; None: they only have to be there.
 
     Returns:
         What was compared and found, with what an interrupted audit did before.
@@ -72,10 +78,11 @@ async def run_audit(
         webroot=webroot,
         options=options,
         position_file=state_dir / "audit.json",
-        repair=_repairer(db, webroot, state_dir) if options.fix else None,
+        repair=_repairer(db, webroot, state_dir, statements) if options.fix else None,
         on_finding=on_finding,
         on_progress=on_progress,
         bucket=bucket,
+        statements=statements,
     )
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,8 +94,10 @@ async def run_audit(
     return session.counts
 
 
-def _repairer(db: Database, webroot: Webroot, state_dir: Path) -> Repairer:
-    return Repairer(db, webroot, MovedAside.today(webroot.root, state_dir))
+def _repairer(
+    db: Database, webroot: Webroot, state_dir: Path, statements: "StatementCheck | None"
+) -> Repairer:
+    return Repairer(db, webroot, MovedAside.today(webroot.root, state_dir), statements)
 
 
 async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piwheels.audit import tree
 from piwheels.audit.finding import Finding, Problem, Repair, ReportedFinding, report
@@ -16,6 +17,9 @@ from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.untrusted_names import normalize_project
 from piwheels.webroot import Webroot
+
+if TYPE_CHECKING:
+    from piwheels.audit.statements import StatementCheck
 
 _STORE_INTERVAL_S = 1.0
 #: So many are checked at once.
@@ -55,6 +59,7 @@ class Session:
 
     repair: does what a finding asks for; None: nothing is repaired. Returns why it could not; "".
     on_finding: called with each finding.
+    statements: verifies statements; None: they only have to be there.
     on_progress: called with the part, how much of it is done (0 to 1), and the counts.
     bucket: what follows the web root; None: nothing, or it is not compared.
     """
@@ -67,6 +72,7 @@ class Session:
     on_finding: Callable[[ReportedFinding], None]
     on_progress: Callable[[str, float, Counts], None]
     bucket: Store | None = None
+    statements: "StatementCheck | None" = None
     counts: Counts = field(default_factory=Counts)
     part: str = ""
     _stored_at: float = float("-inf")

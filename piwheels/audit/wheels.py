@@ -3,6 +3,7 @@
 Neither side is held in memory: the names in the directory of two digits, and a page of rows, are.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -247,23 +248,44 @@ def _metadata_problem(session: Session, row: IndexedWheel, path: Path, entry: En
 
 
 async def _check_statement(session: Session, row: IndexedWheel, entry: Entry | None) -> None:
-    """Report a statement that a page links to and that is not there."""
-    await session.compared()
+    """Report a statement that a page links to and that is not there, or proves nothing."""
     path = session.webroot.provenance_path(row.sha256, row.filename)
-    if _is_statement(entry) or not await _is_still_there(session, row):
+    try:
+        detail = await asyncio.to_thread(_statement_problem, session, row, path, entry)
+        await session.compared()
+        if not detail or not await _is_still_there(session, row):
+            return
+        entry = tree.look(path)
+        detail = await asyncio.to_thread(_statement_problem, session, row, path, entry)
+    except OSError as error:
+        await session.found(session.unreadable(path, error, row.project))
         return
-    if not _is_statement(entry := tree.look(path)):
+    if detail:
         await session.found(
             Finding(
                 problem=Problem.WRONG if entry else Problem.MISSING,
                 path=session.relative(path),
                 project=row.project,
-                detail="the statement of how the wheel was built is not there",
-                repair=(Repair.MOVE_AND_UNLINK_STATEMENT if entry else Repair.UNLINK_STATEMENT),
+                detail=detail,
+                repair=_statement_repair(session, entry),
                 filename=row.filename,
                 sha256=row.sha256,
             )
         )
+
+
+def _statement_problem(session: Session, row: IndexedWheel, path: Path, entry: Entry | None) -> str:
+    if not _is_statement(entry):
+        return "the statement of how the wheel was built is not there"
+    if session.statements is None or not session.options.hashes:
+        return ""
+    return session.statements.problem(path, row.filename, row.sha256)
+
+
+def _statement_repair(session: Session, entry: Entry | None) -> Repair:
+    if session.statements is None:
+        return Repair.MOVE_AND_UNLINK_STATEMENT if entry else Repair.UNLINK_STATEMENT
+    return Repair.MOVE_AND_WRITE_STATEMENT if entry else Repair.WRITE_STATEMENT
 
 
 def _is_statement(entry: Entry | None) -> bool:

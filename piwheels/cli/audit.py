@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from piwheels.audit.finding import ReportedFinding
     from piwheels.audit.position import Counts
     from piwheels.audit.session import AuditOptions
+    from piwheels.audit.statements import StatementCheck
     from piwheels.bucket.store import Store
     from piwheels.config import Config
 
@@ -120,9 +121,32 @@ async def _run(
                 bucket=bucket,
                 on_finding=printer.finding,
                 on_progress=printer.progress,
+                statements=_statement_check(config),
             )
             printer.totals(counts)
     return 1 if counts.findings else 0
+
+
+def _statement_check(config: "Config") -> "StatementCheck | None":
+    """What verifies statements; None, with a note, where that cannot be."""
+    from piwheels.errors import PiwheelsError
+    from piwheels.webroot import Webroot
+
+    try:
+        from piwheels.audit.statements import StatementCheck
+        from piwheels.provenance.signing_keys import SigningKeys
+        from piwheels.provenance.writer import StatementWriter
+
+        keys = SigningKeys(config.master.key_dir)
+        url = f"{config.webroot.url.rstrip('/')}/"
+        return StatementCheck.of(StatementWriter(keys, Webroot(config.webroot.root), url))
+    except (ImportError, PiwheelsError) as error:
+        click.echo(
+            f"piw: note: signatures of statements are not verified ({error}): run this as the "
+            "master's account, where the Python package cryptography is",
+            err=True,
+        )
+        return None
 
 
 class _Printer:

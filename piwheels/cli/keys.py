@@ -8,6 +8,8 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import config_option, json_option, load_config, yes_option
 from piwheels.protocol.control_roles import ROLE_SUMMARIES, ControlRole
 
+MAX_REASON = 200
+
 
 @cli.group()
 def key() -> None:
@@ -134,21 +136,37 @@ def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
 
 @key.command("rotate")
 @click.argument("name", type=click.Choice(["signing"]))
+@click.option(
+    "--revoke",
+    default="",
+    metavar="KEYID|current",
+    help="Also revoke a key that others may have: the one that signs now, or an older one by the "
+    "first digits of its id.",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why it is revoked; it is published.")
 @yes_option
 @config_option
-def key_rotate(name: str, yes: bool, config_file: Path | None) -> None:
+def key_rotate(name: str, revoke: str, reason: str, yes: bool, config_file: Path | None) -> None:
     """Replace the key that signs how wheels were built.
 
     A running master signs with the new key from its next wheel on, and publishes it before. The
     old private key is deleted; its public key stays published, so that what it signed verifies.
 
+    Of a key that is revoked nothing verifies any more. The master publishes that within a minute,
+    and signs the statements in its web root again.
+
     \b
-    Example:
+    Examples:
       piw key rotate signing
+      piw key rotate signing --revoke current --reason "backup was stolen"
     """  # noqa: D301 - \b is click's mark for lines to keep
+    if reason and not revoke:
+        raise click.UsageError("--reason goes with --revoke")
+    if len(reason) > MAX_REASON:
+        raise click.UsageError(f"a reason has at most {MAX_REASON} characters")
     from piwheels.provenance.signing_keys import SigningKeys
 
     keys = SigningKeys(load_config(config_file).master.key_dir)
     if not yes:
         click.confirm(f"Replace the {name} key?", abort=True, err=True)
-    click.echo(keys.rotate().keyid)
+    click.echo(keys.rotate(revoke, reason).keyid)

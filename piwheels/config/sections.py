@@ -192,6 +192,13 @@ class MasterSection(msgspec.Struct, frozen=True):
             "`all` (these, and wheels with compiled code). New releases are built first."
         ),
     ] = "never"
+    require_provenance: Annotated[
+        bool,
+        _doc(
+            "Do not start where wheels cannot be signed because the Python package cryptography "
+            "is missing. `false`: publish them unsigned, and sign them once it is there."
+        ),
+    ] = True
     recipe_interval_s: Annotated[PositiveSeconds, _doc("How often the recipes are read.")] = 60.0
     event_retention_days: Annotated[
         Days, _doc("How long the audit log (`piw events`) is kept. 0: forever.")

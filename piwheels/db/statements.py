@@ -28,6 +28,23 @@ class UnstatedWheel(Struct, frozen=True, kw_only=True):
     build_inputs: tuple[str, ...]
 
 
+#: The wheels that builders made and that have no statement, with what is recorded of their builds.
+_UNSTATED = """
+    SELECT f.filename, f.sha256, b.build_id, b.project, b.version, b.target, b.builder,
+           b.started_at, b.ended_at, b.build_inputs,
+           CASE WHEN r.sdist_url IS NOT NULL
+                 AND coalesce(r.sdist_replaced_build_id, 0) <= b.build_id
+                THEN jsonb_build_object(
+                    'filename', r.sdist_filename, 'url', r.sdist_url,
+                    'sha256', coalesce(r.sdist_sha256, ''), 'size_bytes', r.sdist_size,
+                    'digest', coalesce(r.sdist_digest, '')) END AS sdist
+      FROM files f
+      JOIN builds b ON b.build_id = f.build_id
+      JOIN releases r ON r.project = b.project AND r.version = b.version
+     WHERE NOT f.has_provenance AND b.builder <> ALL (%(other_makers)s)
+"""
+
+
 async def wheels_without_statement(
     db: Database, after: str, limit: int, *, other_makers: Sequence[str]
 ) -> list[UnstatedWheel]:
@@ -36,25 +53,35 @@ async def wheels_without_statement(
     `other_makers` stand in place of a builder where the farm did not build the wheel itself.
     """
     rows = await db.rows(
-        """
-        SELECT f.filename, f.sha256, b.build_id, b.project, b.version, b.target, b.builder,
-               b.started_at, b.ended_at, b.build_inputs,
-               CASE WHEN r.sdist_url IS NOT NULL
-                     AND coalesce(r.sdist_replaced_build_id, 0) <= b.build_id
-                    THEN jsonb_build_object(
-                        'filename', r.sdist_filename, 'url', r.sdist_url,
-                        'sha256', coalesce(r.sdist_sha256, ''), 'size_bytes', r.sdist_size,
-                        'digest', coalesce(r.sdist_digest, '')) END AS sdist
-          FROM files f
-          JOIN builds b ON b.build_id = f.build_id
-          JOIN releases r ON r.project = b.project AND r.version = b.version
-         WHERE NOT f.has_provenance AND f.filename > %(after)s
-           AND b.builder <> ALL (%(other_makers)s)
-         ORDER BY f.filename LIMIT %(limit)s
-        """,
+        f"{_UNSTATED} AND f.filename > %(after)s ORDER BY f.filename LIMIT %(limit)s",
         {"after": after, "limit": limit, "other_makers": list(other_makers)},
     )
     return [from_row(UnstatedWheel, row) for row in rows]
+
+
+async def wheels_with_statement(db: Database, after: str, limit: int) -> list[tuple[str, str]]:
+    """Names and hashes of wheels that have a statement, by name, after a name."""
+    rows = await db.rows(
+        """
+        SELECT filename, sha256
+          FROM files
+         WHERE has_provenance AND filename > %(after)s
+         ORDER BY filename LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [(row["filename"], row["sha256"]) for row in rows]
+
+
+async def unstated_wheel(
+    db: Database, filename: str, sha256: str, *, other_makers: Sequence[str]
+) -> UnstatedWheel | None:
+    """One wheel without a statement; None if a builder did not make it, or it has one."""
+    rows = await db.rows(
+        f"{_UNSTATED} AND f.filename = %(filename)s AND f.sha256 = %(sha256)s",
+        {"filename": filename, "sha256": sha256, "other_makers": list(other_makers)},
+    )
+    return from_row(UnstatedWheel, rows[0]) if rows else None
 
 
 @transactional

@@ -44,6 +44,7 @@ from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.master.standby import Standby
 from piwheels.master.statement_fill import StatementFill
+from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import UpstreamWheelPolicy, projection
 from piwheels.protocol.control_roles import ControlRole
@@ -267,6 +268,7 @@ class _Master:
         receive_db = await self._connect(stack, "receive")
         writer = _statement_writer(self._config, self._webroot)
         self._statement_fill = StatementFill(receive_db, self._webroot, writer)
+        self._statement_renewal = StatementRenewal(receive_db, self._webroot, writer)
         self._upload_server = UploadServer(
             router=sockets.uploads,
             keys=self._keys,
@@ -432,6 +434,7 @@ class _Master:
             group.create_task(self._retention.run())
             group.create_task(self._statement_fill.run())
             group.create_task(self._mirror.run())
+            group.create_task(self._statement_renewal.run())
             group.create_task(self._daily_retention.run())
             group.create_task(self._series.run())
             group.create_task(self._loop_delay.run())
@@ -515,13 +518,18 @@ def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | No
     """What signs how wheels were built; None, with a warning, where a package for it is missing.
 
     Raises:
-        ConfigError: the keys cannot be read or written.
+        ConfigError: the keys cannot be read or written, or the package is missing and required.
     """
     try:
-        # A 32-bit system may have no wheel of cryptography: the farm works without it.
         from piwheels.provenance.signing_keys import SigningKeys  # noqa: PLC0415
         from piwheels.provenance.writer import StatementWriter  # noqa: PLC0415
     except ImportError as error:
+        if config.master.require_provenance:
+            raise ConfigError(
+                f"wheels cannot be signed ({error}): install the Python package cryptography "
+                "(`pip install cryptography`, or Debian's python3-cryptography in an environment "
+                "with --system-site-packages), or set master.require_provenance to false"
+            ) from None
         log.warning("wheels are published without signed provenance: %s", error)
         return None
     farm_url = f"{config.webroot.url.rstrip('/')}/"

@@ -9,10 +9,9 @@ from piwheels.db import statements
 from piwheels.db.database import Database
 from piwheels.db.statements import UnstatedWheel
 from piwheels.formatting import pluralize
-from piwheels.model import projection
-from piwheels.protocol.messages import MAX_INPUTS
-from piwheels.provenance.statement import BuildFacts, Subject
-from piwheels.scheduler import imported_wheels
+from piwheels.provenance.statement import Subject
+from piwheels.scheduler.imported_wheels import OTHER_MAKERS
+from piwheels.scheduler.recorded_builds import recorded_facts
 from piwheels.webroot import Webroot
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class StatementFill:
             return
         written, after = 0, ""
         while batch := await statements.wheels_without_statement(
-            self.db, after, _BATCH_ROWS, other_makers=imported_wheels.OTHER_MAKERS
+            self.db, after, _BATCH_ROWS, other_makers=OTHER_MAKERS
         ):
             after = batch[-1].filename
             try:
@@ -60,16 +59,8 @@ class StatementFill:
         with self.webroot.packages_lock():
             for wheel in batch:
                 if self.webroot.wheel_path(wheel.sha256, wheel.filename).is_file():
-                    writer.write(Subject(name=wheel.filename, sha256=wheel.sha256), _facts(wheel))
+                    writer.write(
+                        Subject(name=wheel.filename, sha256=wheel.sha256), recorded_facts(wheel)
+                    )
                     done.append(wheel)
         return done
-
-
-def _facts(wheel: UnstatedWheel) -> BuildFacts:
-    return projection(
-        BuildFacts,
-        wheel,
-        finished_at=wheel.ended_at,
-        inputs_are_complete=len(wheel.build_inputs) < MAX_INPUTS,
-        is_from_record=True,
-    )

@@ -11,6 +11,7 @@ class Problem(StrEnum):
     NO_STATEMENT = "no-statement"
     NO_KEYS = "no-keys"
     UNKNOWN_KEY = "unknown-key"
+    REVOKED_KEY = "revoked-key"
     BAD_SIGNATURE = "bad-signature"
     OTHER_BYTES = "other-bytes"
     OTHER_NAME = "other-name"

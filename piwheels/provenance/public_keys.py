@@ -27,6 +27,8 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str  # base64 of its 32 bytes
     valid_from: _Time
     valid_until: _Time | None = None  # when another key replaced it; null: it is in use
+    revoked_at: _Time | None = None  # nothing that it signed is trusted; null: it is not revoked
+    revoked_reason: Annotated[str, Meta(max_length=200)] = ""
 
     @property
     def raw(self) -> bytes:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.errors import MALFORMED, ConfigError
+from piwheels.errors import MALFORMED, ConfigError, UsageError
 from piwheels.provenance import ed25519
 from piwheels.provenance.public_keys import PublicKey, PublicKeys
 from piwheels.webroot import as_owner, replace_file
 
 FILE_NAME = "signing-keys.json"
+#: Stands for the key that signs now.
+CURRENT = "current"
 _MODE = 0o600
 
 
@@ -46,27 +48,43 @@ class SigningKeys:
             keys = self._load() or self._store([_new_key()])
         return keys[0].public
 
-    def rotate(self) -> PublicKey:
+    def rotate(self, revoke: str = "", reason: str = "") -> PublicKey:
         """Replace the key that signs by a new one, which is returned.
 
         The private key of the old one is deleted, and its public key kept.
 
+        Args:
+            revoke: a key of which nothing is trusted from now on: its id or the first digits of
+                that, or CURRENT; "" for none.
+            reason: why it is revoked, for everybody to read.
+
         Raises:
             ConfigError: the file cannot be read or written.
+            UsageError: no key, or more than one, has this id.
         """
         with self._locked():
-            fresh = _new_key()
-            until = fresh.public.valid_from
+            fresh, known = _new_key(), [key.public for key in self._load()]
+            at = fresh.public.valid_from
+            revoked = _named(known, revoke) if revoke else None
             old = [
-                _StoredKey(
-                    public=msgspec.structs.replace(
-                        key.public, valid_until=key.public.valid_until or until
-                    )
+                msgspec.structs.replace(
+                    key,
+                    valid_until=key.valid_until or at,
+                    revoked_at=key.revoked_at or (at if key is revoked else None),
+                    revoked_reason=reason if key is revoked else key.revoked_reason,
                 )
-                for key in self._load()
+                for key in known
             ]
-            self._store([fresh, *old])
+            self._store([fresh, *(_StoredKey(public=key) for key in old)])
         return fresh.public
+
+    def revoked(self) -> frozenset[str]:
+        """The ids of the keys that were revoked.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        return frozenset(key.public.keyid for key in self._load() if key.public.revoked_at)
 
     def load(self) -> tuple[PublicKeys, bytes]:
         """Every key as it is published, the newest first, and the private key of the first.
@@ -116,6 +134,18 @@ class SigningKeys:
                 yield
             finally:
                 os.close(descriptor)
+
+
+def _named(keys: list[PublicKey], name: str) -> PublicKey:
+    """The key with an id, by its first digits, or the one that signs."""
+    found = keys[:1] if name == CURRENT else [key for key in keys if key.keyid.startswith(name)]
+    if len(found) != 1:
+        many = "more than one signing key" if found else "no signing key"
+        raise UsageError(
+            f"{many} has an id that begins with {name}: provenance-keys.json of the web root has "
+            "them"
+        )
+    return found[0]
 
 
 def _new_key() -> _StoredKey:

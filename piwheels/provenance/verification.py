@@ -85,6 +85,7 @@ def verify(data: bytes, keys: Mapping[str, PublicKey], wheel: Subject) -> Verifi
         NotVerifiedError: it does not prove how this wheel was built; the message says why.
     """
     payload, keyid = dsse.unseal(data, {name: key.raw for name, key in keys.items()})
+    _require_not_revoked(keys[keyid])
     statement = _parse(payload)
     (named,) = statement.subject
     stated = named.digest.get("sha256", "")
@@ -108,6 +109,17 @@ def verify(data: bytes, keys: Mapping[str, PublicKey], wheel: Subject) -> Verifi
             f"build ended ({finished:%Y-%m-%d %H:%M:%S})",
         )
     return Verified(subject=wheel, key=key, payload=payload)
+
+
+def _require_not_revoked(key: PublicKey) -> None:
+    """Refuse what whoever stole a key may have signed."""
+    if key.revoked_at is not None:
+        reason = f" ({truncate_line(key.revoked_reason, 200)})" if key.revoked_reason else ""
+        raise NotVerifiedError(
+            Problem.REVOKED_KEY,
+            f"the key {key.keyid} was revoked at {key.revoked_at:%Y-%m-%d %H:%M:%S}{reason}, and "
+            "the statement was not signed again",
+        )
 
 
 def is_readable(payload: bytes) -> bool:

@@ -66,6 +66,29 @@ class StatementWriter:
             # As with a full disk, the builder keeps its wheel until this is repaired.
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
 
+    def renew(self, wheel: Subject) -> bool:
+        """Sign a statement again that a revoked key signed; returns whether it did.
+
+        Its text stays: this farm's web root has it, beside the wheel that it is about.
+
+        Raises:
+            OSError: the keys cannot be read now, or a file not be read or written.
+        """
+        path = self.webroot.provenance_path(wheel.sha256, wheel.name)
+        try:
+            published, private = self.publish_keys()
+        except ConfigError as error:
+            raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
+        revoked = {key.keyid for key in published.keys if key.revoked_at}
+        as_before = {key.keyid: replace(key, revoked_at=None) for key in published.keys}
+        try:
+            verified = verify(path.read_bytes(), as_before, wheel)
+        except (FileNotFoundError, NotVerifiedError):
+            return False  # an audit reports it
+        if verified.key.keyid not in revoked:
+            return False
+        return self.webroot.write(path, dsse.seal(verified.payload, private))
+
     def _readable_statement(self, wheel: Subject, facts: BuildFacts) -> bytes:
         """The statement, with as many of the inputs as `verify` accepts.
 

@@ -22,6 +22,7 @@ from piwheels.webroot import controlling_account
 
 #: A module of each extra that a role needs.
 _NEEDED_MODULES = {"master": "psycopg", "builder": "uvicorn"}
+_SIGNING_MODULE = "cryptography"
 _INSTALL_DIR = "/opt/piwheels"
 _EVERYBODY_MAY_PASS = 0o001
 
@@ -53,6 +54,12 @@ def check_program(role: str) -> None:
     )
     if find_spec(_NEEDED_MODULES[role]) is None:
         raise SetupError(f"this program lacks the extra `{role}`: {way_out}")
+    if role == "master" and find_spec(_SIGNING_MODULE) is None and _signs():
+        raise SetupError(
+            f"a master signs its wheels and needs the Python package {_SIGNING_MODULE}: "
+            f"{_INSTALL_DIR}/bin/pip install {_SIGNING_MODULE}, or apt install "
+            f"python3-{_SIGNING_MODULE} and make {_INSTALL_DIR} with --system-site-packages"
+        )
     account = account_id()
     for path in (this_program(), Path(sys.executable).resolve(), Path(__file__).resolve()):
         if account is not None and controlling_account(path) == account:
@@ -66,6 +73,10 @@ def check_program(role: str) -> None:
                 f"the program is in {path.parent}, and other accounts may not enter {closed}: "
                 + way_out
             )
+
+
+def _signs() -> bool:
+    return farm_config().master.require_provenance
 
 
 def check_root() -> None:

@@ -10,6 +10,7 @@ from piwheels.audit.finding import ReportedFinding
 from piwheels.audit.position import Counts
 from piwheels.audit.run import run_audit
 from piwheels.audit.session import AuditOptions
+from piwheels.audit.statements import StatementCheck
 from piwheels.db import catalog, job_queue
 from piwheels.db.database import Database
 from piwheels.model import WheelFile
@@ -38,10 +39,12 @@ class AuditedFarm:
         self._uploads.mkdir()
         self.site = SiteHarness(db, self.root, pool)
         self.webroot = self.site.webroot
-        writer = StatementWriter(SigningKeys(folder / "keys"), self.webroot, "https://w.example/")
+        self.keys = SigningKeys(folder / "keys")
+        writer = self.writer = StatementWriter(self.keys, self.webroot, "https://w.example/")
         self._wheels = WheelPublisher(db, self.webroot, writer)
         self._logs = LogSpool(self.state_dir / "logs", self.webroot)
         self.counts = Counts()
+        self.verifies_statements = False  # as where the package cryptography is not installed
 
     async def publish_wheel(self, project: str, version: str = "1.0") -> WheelFile:
         """Build a release and publish its wheel, as the master does; its pages are queued."""
@@ -65,7 +68,12 @@ class AuditedFarm:
         found: list[ReportedFinding] = []
         asked = AuditOptions(projects=projects, **{"grace_s": 0.0, **options})
         self.counts = await run_audit(
-            self.db, self.webroot, self.state_dir, asked, on_finding=found.append
+            self.db,
+            self.webroot,
+            self.state_dir,
+            asked,
+            on_finding=found.append,
+            statements=StatementCheck.of(self.writer) if self.verifies_statements else None,
         )
         return found
 

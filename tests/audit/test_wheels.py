@@ -1,9 +1,15 @@
 """Audits of wheels and their metadata, with a real database and the real publishers."""
 
+import base64
+import json
+import shutil
+
 import pytest
 
 from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import Problem
+from piwheels.provenance import dsse
+from piwheels.provenance.signing_keys import SigningKeys
 from tests.audit.harness import AuditedFarm
 
 
@@ -89,6 +95,70 @@ async def test_the_link_to_a_statement_that_is_not_there_is_removed(
     linked = await farm.db.value("SELECT count(*) FROM files WHERE has_provenance")
     assert linked == await farm.db.value("SELECT count(*) - 1 FROM files")
     assert await farm.audit() == []
+
+
+def _damage_statement(farm: AuditedFarm, kind: str) -> None:
+    wheel = farm.wheel("alpha")
+    path = wheel.with_name(f"{wheel.name}.provenance.json")
+    match kind:
+        case "is not there":
+            path.unlink()
+        case "the signature is wrong":
+            envelope = json.loads(path.read_bytes())
+            payload = base64.b64decode(envelope["payload"]).replace(b"builder", b"blinder")
+            path.write_bytes(
+                json.dumps({**envelope, "payload": base64.b64encode(payload).decode()}).encode()
+            )
+        case "has other bytes":
+            other = farm.wheel("beta")
+            shutil.copy(other.with_name(f"{other.name}.provenance.json"), path)
+        case "none of the 1 trusted":
+            stranger = SigningKeys(farm.root.parent / "stranger")
+            stranger.ensure()
+            payload = base64.b64decode(json.loads(path.read_bytes())["payload"])
+            path.write_bytes(dsse.seal(payload, stranger.load()[1]))
+        case "was revoked":
+            farm.keys.rotate("current")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "is not there",
+        "the signature is wrong",
+        "has other bytes",
+        "none of the 1 trusted",
+        "was revoked",
+    ],
+)
+async def test_a_statement_that_proves_nothing_is_found_and_written_again(
+    farm: AuditedFarm, kind: str
+) -> None:
+    farm.verifies_statements = True
+    assert await farm.audit() == []
+    _damage_statement(farm, kind)
+    found = await farm.audit("alpha")
+    assert found[0].path.endswith(".provenance.json")
+    assert kind in found[0].detail
+    assert len(found) == (2 if kind == "was revoked" else 1)
+    assert all(it.repaired for it in await farm.audit("alpha", fix=True))
+    assert await farm.audit("alpha") == []
+    wheel = farm.wheel("alpha")
+    statement = json.loads(wheel.with_name(f"{wheel.name}.provenance.json").read_bytes())
+    assert statement["signatures"][0]["keyid"] == farm.keys.ensure().keyid
+    assert b"isFromRecord" in base64.b64decode(statement["payload"])
+
+
+async def test_a_bad_statement_of_a_wheel_without_a_record_loses_its_link(
+    farm: AuditedFarm,
+) -> None:
+    farm.verifies_statements = True
+    await farm.db.execute("UPDATE builds SET builder = 'import' WHERE project = 'alpha'")
+    _damage_statement(farm, "has other bytes")
+    (found,) = await farm.audit("alpha", fix=True)
+    assert found.repaired
+    assert not farm.wheel("alpha").with_name(found.path.rpartition("/")[2]).exists()
+    assert await farm.audit("alpha") == []
 
 
 async def test_what_no_page_names_is_moved_aside(farm: AuditedFarm) -> None:

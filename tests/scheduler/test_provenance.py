@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from piwheels.cli import cli
+from piwheels.config.sections import MasterSection
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import StatementFill
+from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.model import WheelFile
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts
@@ -68,7 +73,8 @@ from piwheels.config import Config
 from piwheels.config.sections import MasterSection
 from piwheels.master import daemon
 from piwheels.webroot import Webroot
-config = Config(master=MasterSection(key_dir=Path(sys.argv[1])))
+required = sys.argv[2] == "required"
+config = Config(master=MasterSection(key_dir=Path(sys.argv[1]), require_provenance=required))
 print(daemon._statement_writer(config, Webroot(Path(sys.argv[1]))))
 """
 
@@ -300,14 +306,80 @@ async def test_keys_that_cannot_be_read_leave_the_rest_to_the_next_start(
     assert site.statement(file).exists()
 
 
-def test_a_master_without_the_package_cryptography_signs_nothing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_CRYPTOGRAPHY, str(tmp_path / "keys")],
+def without_cryptography(keys: Path, whether: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _WITHOUT_CRYPTOGRAPHY, str(keys), whether],
         capture_output=True,
         text=True,
         check=False,
         timeout=WAIT_S,
     )
+
+
+def test_a_master_without_the_package_cryptography_does_not_start(tmp_path: Path) -> None:
+    assert MasterSection().require_provenance
+    done = without_cryptography(tmp_path / "keys", "required")
+    assert done.returncode != 0
+    error = done.stderr.strip().splitlines()[-1]
+    for words in ("pip install cryptography", "python3-cryptography", "master.require_provenance"):
+        assert words in error
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_master_that_need_not_sign_publishes_unsigned_wheels(tmp_path: Path) -> None:
+    done = without_cryptography(tmp_path / "keys", "not required")
     assert done.stdout == "None\n", done.stderr
     assert "wheels are published without signed provenance" in done.stderr
     assert not (tmp_path / "keys").exists()
+
+
+async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
+    site: SignedSite, served: str, tmp_path: Path
+) -> None:
+    file = await site.publish_signed()
+    url = f"{served}packages/{file.sha256[:2]}/{file.sha256}/{file.filename}"
+    assert piw_verify(url)[0] == 0
+    before = site.statement(file).read_bytes()
+    old = site.keys.ensure().keyid
+    config = tmp_path / "piwheels.toml"
+    config.write_text('[master]\nkey_dir = "keys"\n')
+    rotated = CliRunner().invoke(
+        cli,
+        ["key", "rotate", "signing", "--revoke", "current", "--reason", "stolen", "--yes",
+         "--config", str(config)],
+    )  # fmt: skip
+    assert rotated.exit_code == 0, rotated.output
+    site.writer.publish_keys()
+    code, said = piw_verify(url)
+    assert (code, said["problem"]) == (1, "revoked-key")
+    assert f"the key {old} was revoked" in said["text"]
+    assert "(stolen)" in said["text"]
+    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    assert await renewal.renew(site.writer) == 1
+    code, said = piw_verify(url)
+    assert code == 0
+    assert said["keyid"] == rotated.output.strip() != old
+    assert json.loads(before)["payload"] == json.loads(site.statement(file).read_bytes())["payload"]
+    # It is done, also for the next master; a statement that comes back is not trusted.
+    assert await renewal.renew(site.writer) == 0
+    site.statement(file).write_bytes(before)
+    assert piw_verify(url)[1]["problem"] == "revoked-key"
+
+
+async def test_signing_again_goes_on_after_an_interruption(site: SignedSite) -> None:
+    file = await site.publish_signed()
+    old = site.keys.ensure().keyid
+    site.keys.rotate()
+    site.keys.rotate(old[:8], "found in a backup")
+    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    folder = site.statement(file).parent
+    kept = site.keys.path.read_bytes()
+    site.keys.path.write_text("damaged")
+    with pytest.raises(ConfigError, match="holds no signing keys"):
+        await renewal.renew(site.writer)
+    site.keys.path.write_bytes(kept)
+    assert await renewal.renew(site.writer) == 1
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+    with pytest.raises(UsageError, match="no signing key has an id that begins with xyz"):
+        site.keys.rotate("xyz")
+    assert site.keys.revoked() == {old}
