@@ -61,8 +61,10 @@ from piwheels.protocol.messages import (
     Request,
     ToBuilder,
     ToUploader,
+    builder_mismatch_message,
     parse_header,
     protocol_mismatch_message,
+    speaks_with_builder,
 )
 from piwheels.protocol.refused_keys import RefusedKeys
 from piwheels.protocol.sockets import CurveGate, Router
@@ -560,8 +562,8 @@ def _make_dirs(config: Config) -> None:
 
 def _rejected(reason: str, data: bytes) -> Rejected:
     peer_protocol = parse_header(data).protocol
-    if peer_protocol != PROTOCOL:
-        return Rejected(reason=protocol_mismatch_message(peer_protocol), permanent=True)
+    if not speaks_with_builder(peer_protocol):
+        return Rejected(reason=builder_mismatch_message(peer_protocol), permanent=True)
     return Rejected(reason=reason)
 
 

@@ -9,6 +9,9 @@ from piwheels.errors import MALFORMED
 
 #: Increased with every change that a peer of the previous version would not understand.
 PROTOCOL = 4
+#: The oldest version of builders that this master still understands. Master and builders are
+#: upgraded one after the other: it is the previous released version, if there was one.
+OLDEST_BUILDER_PROTOCOL = 4
 
 #: The largest chunk of a file in one message, in bytes.
 CHUNK_BYTES = 256 * 1024
@@ -59,11 +62,27 @@ def parse_header(data: bytes) -> Header:
         return Header()
 
 
-def protocol_mismatch_message(protocol: int) -> str:
-    """Why the master rejects a peer with another protocol, and what to do."""
+def speaks_with_builder(protocol: int) -> bool:
+    """Whether a master understands a builder of this version of the protocol."""
+    return OLDEST_BUILDER_PROTOCOL <= protocol <= PROTOCOL
+
+
+def protocol_mismatch_message(protocol: int, oldest: int = PROTOCOL) -> str:
+    """Why the master rejects a peer with another protocol, and what to do.
+
+    Args:
+        protocol: the peer's.
+        oldest: the oldest one that the master would accept there.
+    """
+    spoken = f"{oldest} to {PROTOCOL}" if oldest < PROTOCOL else f"{PROTOCOL}"
     return (
-        f"this master speaks protocol {PROTOCOL}, not {protocol}; install the same piwheels on both"
+        f"this master speaks protocol {spoken}, not {protocol}; install the same piwheels on both"
     )
+
+
+def builder_mismatch_message(protocol: int) -> str:
+    """Why the master rejects a builder with another protocol."""
+    return protocol_mismatch_message(protocol, OLDEST_BUILDER_PROTOCOL)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):

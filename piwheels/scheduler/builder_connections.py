@@ -9,14 +9,14 @@ from piwheels.db.database import is_database_error
 from piwheels.errors import ConfigError, PiwheelsError, RejectedError
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
-    PROTOCOL,
     FromBuilder,
     Goodbye,
     Hello,
     Join,
     Rejected,
     ToBuilder,
-    protocol_mismatch_message,
+    builder_mismatch_message,
+    speaks_with_builder,
 )
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
@@ -96,8 +96,8 @@ class BuilderConnections:
             await self._reject_duplicate(label, rejected)
             if rejected.peer is peer:
                 return
-        if isinstance(message, Hello) and message.protocol != PROTOCOL:
-            mismatch = protocol_mismatch_message(message.protocol)
+        if isinstance(message, Hello) and not speaks_with_builder(message.protocol):
+            mismatch = builder_mismatch_message(message.protocol)
             reason = f"{mismatch} (the builder's is {message.version})"
             await self.router.send(peer, Rejected(reason=reason, permanent=True))
             return
@@ -110,8 +110,8 @@ class BuilderConnections:
         try:
             if not isinstance(message, Join):
                 raise RejectedError("a token is only good for `piw builder join`")
-            if message.protocol != PROTOCOL:
-                raise RejectedError(protocol_mismatch_message(message.protocol))
+            if not speaks_with_builder(message.protocol):
+                raise RejectedError(builder_mismatch_message(message.protocol))
             joined = self.registration.join(peer.key, message, peer.address)
         except PiwheelsError as error:
             _join_log.warning("%s did not join as a builder: %s", peer.address, error)

@@ -9,7 +9,7 @@ import msgspec
 from piwheels.config import LoadedConfig
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.client import ControlClient
-from piwheels.protocol.messages import Status, StatusReply
+from piwheels.protocol.messages import BuilderView, Status, StatusReply, speaks_with_builder
 from piwheels.setup.builder import BuilderOptions, builder_steps
 from piwheels.setup.farm import Place, unit_path
 from piwheels.setup.master import MasterOptions, master_steps
@@ -96,13 +96,18 @@ async def _running_parts(loaded: LoadedConfig) -> list[Part]:
         differs=status.version != own,
         action="" if status.version == own else _MASTER,
     )
-    return [master, *(_builder_part(view.label, view.version, own) for view in status.builders)]
+    return [master, *(_builder_part(view, own) for view in status.builders)]
 
 
-def _builder_part(label: str, found: str, own: str) -> Part:
-    old = found not in {"", own}
-    action = f"install {own} on {label}, then {_ROLLING_RESTART}" if old else ""
-    return Part(name=f"builder {label}", found=found or "unknown", differs=old, action=action)
+def _builder_part(view: BuilderView, own: str) -> Part:
+    """A builder, with its version of the protocol, by which the new master may refuse it."""
+    old = view.version not in {"", own}
+    found = view.version or "unknown"
+    if view.protocol:
+        refused = "" if speaks_with_builder(view.protocol) else ", which this version refuses"
+        found += f", protocol {view.protocol}{refused}"
+    action = f"install {own} on {view.label}, then {_ROLLING_RESTART}" if old else ""
+    return Part(name=f"builder {view.label}", found=found, differs=old, action=action)
 
 
 def actions(parts: Sequence[Part]) -> list[str]:

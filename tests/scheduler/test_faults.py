@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from piwheels.errors import PiwheelsError
 from piwheels.model import Outcome
+from piwheels.protocol import message_base
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Router, generate_key_pair
@@ -19,7 +21,7 @@ from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.scheduler.reasons import KEYS_UNREADABLE
 from piwheels.scheduler.uploads import UploadServer
-from tests.scheduler.message_factories import job
+from tests.scheduler.message_factories import hello, job
 from tests.timeouts import WAIT_S, LongTimeoutDealer
 from tests.unprivileged import inaccessible
 
@@ -141,6 +143,38 @@ async def test_a_join_that_fails_on_the_masters_disk_can_be_tried_again(store: K
         builder.close()
         router.close()
     assert len(notes) == 1
+
+
+@pytest.mark.usefixtures("gate")
+async def test_a_builder_of_the_previous_protocol_is_served_and_an_older_one_refused(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a master whose protocol is one newer than that of the last release."""
+    monkeypatch.setattr(message_base, "OLDEST_BUILDER_PROTOCOL", m.PROTOCOL - 1)
+    router = rejecting_router(m.FromBuilder)
+    dispatcher = dispatcher_of(router, store)
+    served: list[m.FromBuilder] = []
+
+    async def serve(label: str, message: m.FromBuilder) -> None:
+        served.append(message)
+        await dispatcher.connections.send(label, m.Rejected(reason="served"))
+
+    monkeypatch.setattr(dispatcher.connections, "on_message", serve)
+    builder = peer(store, bind(router, store), m.ToBuilder)
+    listening = asyncio.create_task(dispatcher.connections.run())
+    for protocol in (m.PROTOCOL, m.PROTOCOL - 1, m.PROTOCOL - 2, m.PROTOCOL + 1):
+        await builder.send(replace(hello(), protocol=protocol))
+        answer = await builder.receive(WAIT_S)
+        if m.PROTOCOL - 1 <= protocol <= m.PROTOCOL:
+            assert answer.reason == "served"
+            continue
+        assert answer.permanent
+        spoken = f"speaks protocol {m.PROTOCOL - 1} to {m.PROTOCOL}, not {protocol}"
+        assert spoken in answer.reason
+    assert len(served) == 2
+    listening.cancel()
+    builder.close()
+    router.close()
 
 
 @pytest.mark.usefixtures("gate")

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from piwheels.cli import cli
 from piwheels.config import load
+from piwheels.protocol import message_base
+from piwheels.protocol.messages import PROTOCOL
 from piwheels.setup import machine, upgrade_check
 from piwheels.setup.errors import SetupError
 from piwheels.setup.farm import Place
@@ -90,10 +92,24 @@ def test_builders_of_another_version_come_last(
             return await check_upgrade(load(file, environ={}), OPTIONS, PLACE)
 
     parts = asyncio.run(check())
-    assert len([part for part in parts if part.name.startswith("builder ")]) == 2
+    builders = [part for part in parts if part.name.startswith("builder ")]
+    assert len(builders) == 2
+    assert all(part.found.endswith(f", protocol {PROTOCOL}") for part in builders)
     todo = actions(parts)
     assert todo[0] == "sudo piw setup master"
     assert all("install 99.0 on " in action for action in todo[1:])
+
+
+async def test_builders_that_the_new_master_refuses_are_named(
+    units: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states(monkeypatch)
+    monkeypatch.setattr(message_base, "OLDEST_BUILDER_PROTOCOL", PROTOCOL + 1)
+    monkeypatch.setattr(message_base, "PROTOCOL", PROTOCOL + 2)
+    file = write_config(units)
+    async with SimFarm(f"ipc://{units}/control.sock", FarmModel(builders=1), hz=0):
+        parts = await check_upgrade(load(file, environ={}), OPTIONS, PLACE)
+    assert parts[-1].found.endswith(f", protocol {PROTOCOL}, which this version refuses")
 
 
 def upgrade(file: Path, *options: str) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from piwheels.model import HostMetrics
-from piwheels.protocol.messages import BuilderState, BuilderView
+from piwheels.protocol.messages import PROTOCOL, BuilderState, BuilderView
 from tests.simfarm import scenario_builders
 
 GIB = 1024**3
@@ -121,6 +121,7 @@ class SimBuilder:
             board=self.board,
             os=f"Debian GNU/Linux ({self.targets[0].os})",
             version="1.0",
+            protocol=PROTOCOL,
             build=task.build if task else None,
             project=task.project if task else "",
             release_version=task.version if task else "",

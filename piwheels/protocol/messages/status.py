@@ -60,6 +60,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     board: str = ""
     os: str = ""
     version: str = ""
+    protocol: int = 0  # 0: of a master that does not say
     sandboxed: bool = True
     on_demand: bool = False  # it was started for what is queued, and ends by itself
     build: int | None = None
