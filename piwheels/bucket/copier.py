@@ -1,8 +1,8 @@
 """Makes single objects of the bucket like the files of the web root, with conditional writes.
 
 A page is looked at in the bucket before it is read from the disk, and replaces only the object
-that was seen: of two followers, the one with the older page is refused, and reads again. An object
-of packages/ is written only where there is none.
+that was seen: of two followers, the one with the older page is refused, and reads again. So does a
+statement, which may be signed again; another object of packages/ is written only where there is none.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from piwheels.bucket.errors import ChangedMeanwhileError
 from piwheels.bucket.site_objects import LocalFile, is_immutable, read_local
 from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
 from piwheels.model import Struct
-from piwheels.webroot import Webroot
+from piwheels.webroot import PROVENANCE_SUFFIX, Webroot
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class Copier:
             ChangedMeanwhileError: something else writes the same page; try again.
             OSError: the file cannot be read.
         """
-        if not is_immutable(key):
+        # A statement is signed again after its key was revoked.
+        if not is_immutable(key) or key.endswith(PROVENANCE_SUFFIX):
             return await self.write_page(await self.prepare_page(key))
         async with self._slots:
             path = self.webroot.root / key

@@ -58,11 +58,16 @@ class StatementRenewal:
         count, after = 0, ""
         while batch := await statements.wheels_with_statement(self.db, after, _BATCH_ROWS):
             after = batch[-1][0]
-            count += await asyncio.to_thread(self._renew_batch, writer, batch)
+            renewed = await asyncio.to_thread(self._renew_batch, writer, batch)
+            await statements.record_signed_again(self.db, renewed)
+            count += len(renewed)
         await key_values.set_value(self.db, _DONE, " ".join(sorted(revoked)))
         log.info("signed %s of a revoked key again", pluralize(count, "statement"))
         return count
 
-    def _renew_batch(self, writer: "StatementWriter", batch: list[tuple[str, str]]) -> int:
+    def _renew_batch(
+        self, writer: "StatementWriter", batch: list[tuple[str, str]]
+    ) -> list[tuple[str, str]]:
+        """Those whose statements were signed again."""
         with self.webroot.packages_lock():
-            return sum(writer.renew(Subject(name=name, sha256=sha256)) for name, sha256 in batch)
+            return [it for it in batch if writer.renew(Subject(name=it[0], sha256=it[1]))]

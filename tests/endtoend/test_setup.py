@@ -6,6 +6,7 @@ are downloaded before it starts.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -211,6 +212,9 @@ def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
     _install(system)
     system.run(_PIW, "upgrade", "--check")
     _check_owners(system)
+    _restore_on_an_empty_machine(system)
+    _downgrade(system)
+    _move(system)
     assert "steps carried out" in system.run(_PIW, "setup", "remove", "--purge", "--yes")
     assert not (system.root / "etc/piwheels").exists()
     assert not (system.root / "var/www/piwheels").exists()
@@ -250,14 +254,102 @@ def _check_owners(system: System) -> None:
     system.run(_PIW, "setup", "master", "--yes")
 
 
+def _as_account(system: System, *words: str, check: bool = True) -> str:
+    """What `sudo -u piwheels piw ...` prints."""
+    return system.run(
+        "runuser", "-u", "piwheels", "--", "env", "-C", "/", _PIW, *words, check=check
+    )
+
+
+_DAEMONS = ("piwheels-master", "piwheels-accesslog")
+
+
+def _restore_on_an_empty_machine(system: System) -> None:
+    """The commands of "Back up and restore" in docs/operations.md."""
+    system.run("install", "-d", "-o", "piwheels", "-m", "0700", "/backup")
+    archive = json.loads(_as_account(system, "db", "backup", "/backup", "--keep", "14", "--json"))[
+        "file"
+    ]
+    keys = _as_account(system, "key", "list")
+    # What `rsync` has copied to another machine.
+    system.run("mkdir", "/elsewhere")
+    system.run("cp", "-a", "/backup", "/var/www/piwheels", "/elsewhere/")
+    system.run(_PIW, "setup", "remove", "--purge", "--yes")
+    system.run("rm", "-r", "/backup")
+    # The new machine.
+    system.run(_PIW, "setup", "master", "--server-name", "wheels.example.org", "--yes")
+    system.run("systemctl", "stop", *_DAEMONS)
+    system.run("install", "-d", "-o", "piwheels", "-m", "0700", "/backup")
+    system.run("cp", "-a", "/elsewhere/backup/.", "/backup/")
+    system.run("cp", "-a", "/elsewhere/piwheels/.", "/var/www/piwheels/")
+    system.run("chown", "-R", "piwheels:piwheels", "/backup", "/var/www/piwheels")
+    said = system.run(_PIW, "db", "restore", archive, "--only-config", "--dry-run")
+    assert f"upstream.url:  -> {_UPSTREAM}" in said
+    refused = _as_account(system, "db", "restore", archive, "--force", check=False)
+    assert not refused  # it says on standard error that root writes the settings
+    system.run(_PIW, "db", "restore", archive, "--only-config", "--force")
+    said = _as_account(system, "db", "restore", archive, "--keep-config", "--force")
+    assert "was restored" in said
+    system.run("systemctl", "start", *_DAEMONS)
+    assert _as_account(system, "key", "list") == keys
+    _check_it_works(system)
+
+
+def _downgrade(system: System) -> None:
+    """The commands of "Upgrade and downgrade"; the earlier version is this one."""
+    archive = json.loads(_as_account(system, "db", "backup", "/var/lib/piwheels", "--json"))["file"]
+    system.run("systemctl", "stop", *_DAEMONS)
+    system.run(_PIW, "db", "restore", archive, "--only-config", "--force")
+    _as_account(system, "db", "restore", archive, "--keep-config", "--force")
+    system.run(_PIW, "setup", "master", "--yes")
+    _check_it_works(system)
+
+
+def _move(system: System) -> None:
+    """The commands of "Move a master", to a machine that gets the name and the builder's key."""
+    system.run("systemctl", "disable", "--now", *_DAEMONS)
+    archive = json.loads(_as_account(system, "db", "backup", "/var/lib/piwheels", "--json"))["file"]
+    system.run("cp", "-a", archive, "/elsewhere/farm.zip")
+    system.run("rm", "-r", "/elsewhere/piwheels")
+    system.run("cp", "-a", "/var/www/piwheels", "/elsewhere/")
+    builder = system.run("cat", "/var/lib/piwheels/keys/builder.secret")
+    system.run(_PIW, "setup", "remove", "--purge", "--yes")
+    system.run(_PIW, "setup", "master", "--server-name", "wheels.example.org", "--yes")
+    system.run("systemctl", "stop", *_DAEMONS)
+    system.run("cp", "-a", "/elsewhere/piwheels/.", "/var/www/piwheels/")
+    system.run("chown", "-R", "piwheels:piwheels", "/var/www/piwheels")
+    file = "/var/lib/piwheels/farm.zip"
+    system.run("install", "-o", "piwheels", "-m", "0600", "/elsewhere/farm.zip", file)
+    system.run(_PIW, "db", "restore", file, "--only-config", "--force")
+    _as_account(system, "db", "restore", file, "--keep-config", "--force", "--complete-tree")
+    system.run("systemctl", "start", *_DAEMONS)
+    assert system.run("cat", "/var/lib/piwheels/keys/builder.secret") == builder
+    _check_it_works(system)
+
+
+def _check_it_works(system: System) -> None:
+    """The wheel is listed as before, nothing differs, and the builder, which has joined, builds."""
+    same = "0 missing, 0 extra, 0 wrong"
+    wait_for(lambda: same in _as_account(system, "audit", check=False), "files differ")
+    system.run(_PIW, "setup", "builder", "--yes")
+    system.run("systemctl", "restart", "piwheels-builder")
+    wait_for(
+        lambda: "here" in _as_account(system, "builder", "list"), "the builder did not connect"
+    )
+    _as_account(system, "rebuild", _PROJECT, check=False)
+    _install(system)
+
+
 def _invite(system: System) -> str:
     text = system.piw("builder", "invite", "here", "--authorize", "--master", "127.0.0.1")
     return next(word for word in text.split() if word.startswith("piw1_"))
 
 
 def _install(system: System) -> None:
-    with (system.root / "etc/hosts").open("a") as hosts:
-        hosts.write("127.0.0.1 wheels.example.org\n")
+    system.run("rm", "-rf", "/tmp/client")
+    if "example.org" not in (system.root / "etc/hosts").read_text():
+        with (system.root / "etc/hosts").open("a") as hosts:
+            hosts.write("127.0.0.1 wheels.example.org\n")
     system.run("python3", "-m", "venv", "/tmp/client")
     host = "wheels.example.org"
     index = f"http://{host}/simple/"

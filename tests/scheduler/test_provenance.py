@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from piwheels.cli import cli
 from piwheels.config.sections import MasterSection
-from piwheels.db import catalog, job_queue, target_queries
+from piwheels.db import bucket_changes, catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import StatementFill
@@ -355,7 +355,11 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
     assert f"the key {old} was revoked" in said["text"]
     assert "(stolen)" in said["text"]
     renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    await bucket_changes.follow(site.db, "s3://wheels")
     assert await renewal.renew(site.writer) == 1
+    assert await site.db.value("SELECT subject FROM bucket_changes WHERE kind = 'wheel'") == (
+        f"{file.sha256}/{file.filename}"
+    )
     code, said = piw_verify(url)
     assert code == 0
     assert said["keyid"] == rotated.output.strip() != old
