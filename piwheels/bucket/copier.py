@@ -1,8 +1,9 @@
 """Makes single objects of the bucket like the files of the web root, with conditional writes.
 
 A page is looked at in the bucket before it is read from the disk, and replaces only the object
-that was seen: of two followers, the one with the older page is refused, and reads again. So does a
-statement, which may be signed again; another object of packages/ is written only where there is none.
+that was seen: of two followers, the one with the older page is refused, and reads again. So is a
+statement, which may be signed again. Other objects of packages/ are written only where there is
+none.
 """
 
 import asyncio
