@@ -113,10 +113,10 @@ def _damage_statement(farm: AuditedFarm, kind: str) -> None:
             other = farm.wheel("beta")
             shutil.copy(other.with_name(f"{other.name}.provenance.json"), path)
         case "none of the 1 trusted":
-            stranger = SigningKeys(farm.root.parent / "stranger")
-            stranger.ensure()
+            other_farm = SigningKeys(farm.root.parent / "other")
+            other_farm.ensure()
             payload = base64.b64decode(json.loads(path.read_bytes())["payload"])
-            path.write_bytes(dsse.seal(payload, stranger.load()[1]))
+            path.write_bytes(dsse.seal(payload, other_farm.load()[1]))
         case "was revoked":
             farm.keys.rotate("current")
 
