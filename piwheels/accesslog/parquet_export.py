@@ -11,7 +11,12 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
-from piwheels.accesslog.parquet_files import missing_reason, read_totals, write_day
+from piwheels.accesslog.parquet_files import (
+    make_durable,
+    missing_reason,
+    read_totals,
+    write_day,
+)
 from piwheels.accesslog.reader import today
 from piwheels.config import Config
 from piwheels.db.database import Database
@@ -87,6 +92,8 @@ async def _export_day(db: Database, directory: Path, totals: AccessTotals) -> Ex
     )
     try:
         if await _is_whole(directory / name, totals):
+            # Whoever wrote it may have been killed before it was on disk.
+            await asyncio.to_thread(make_durable, directory / name)
             return exported
         csv = directory / f"{day}.csv.tmp"
         directory.mkdir(parents=True, exist_ok=True)

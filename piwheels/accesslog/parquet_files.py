@@ -4,7 +4,6 @@ DuckDB is in the extra `stats`, and is imported where it is needed: 32-bit ARM h
 """
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from piwheels.db.exported_accesses import AccessCount, AccessTotals, counting_query
 from piwheels.errors import ConfigError
+from piwheels.webroot import sync_dir, sync_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -97,16 +97,23 @@ def write_day(csv: Path, target: Path, temporary_dir: Path) -> None:
         ConfigError: DuckDB is missing, or the file cannot be written.
     """
     with _connect(temporary_dir) as connection:
-        partial = target.with_suffix(f".{os.getpid()}.tmp")
+        # Its name is the same each time: what a crash leaves is overwritten.
+        partial = target.with_suffix(".parquet.tmp")
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(
             connection,
             f"COPY ({_SORTED}) TO '{_quoted(partial)}' ({_FORMAT})",
             [str(csv)],
         )
-    _sync(partial)
     partial.replace(target)
-    _sync(target.parent)
+    make_durable(target)
+
+
+def make_durable(file: Path) -> None:
+    """Have a file survive a loss of power, with its folder for the year, which may be new."""
+    sync_file(file)
+    sync_dir(file.parent)
+    sync_dir(file.parent.parent)
 
 
 def read_totals(file: Path, day: date, temporary_dir: Path) -> AccessTotals:
@@ -171,11 +178,3 @@ def _fetch(
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

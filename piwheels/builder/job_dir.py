@@ -15,7 +15,7 @@ from piwheels.builder.rmtree import remove_tree
 from piwheels.errors import MALFORMED
 from piwheels.model import Job
 from piwheels.protocol.messages import MAX_LOG_BYTES, BuildFinished
-from piwheels.webroot import replace_file
+from piwheels.webroot import replace_file, sync_dir, sync_file
 
 _TRUNCATION_NOTICE = b"\n*** the log was truncated here: it is longer than 32 MiB ***\n"
 
@@ -45,8 +45,8 @@ class JobDir:
     def start(self, job: Job) -> None:
         """Prepare the directory for a job."""
         self.clear()
-        self.wheels.mkdir(parents=True)
         replace_file(self._job, msgspec.msgpack.encode(job))
+        self.wheels.mkdir()
         self._log_bytes = 0
 
     def append_log(self, data: bytes) -> None:
@@ -69,7 +69,16 @@ class JobDir:
             return b""
 
     def save_result(self, built: BuildFinished) -> None:
-        """Store the result of the job durably."""
+        """Store the result of the job durably, after its wheels and its log.
+
+        After a loss of power a result without them would have the master refuse the wheel.
+        """
+        for artifact in built.files:
+            sync_file(self.wheel_path(artifact.filename))
+        if self._log.exists():
+            sync_file(self._log)
+        for folder in (self.wheels, self.folder):
+            sync_dir(folder)
         replace_file(self._result, msgspec.msgpack.encode(built))
 
     def wheel_path(self, filename: str) -> Path:

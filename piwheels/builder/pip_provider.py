@@ -24,6 +24,7 @@ from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Struct
+from piwheels.webroot import sync_tree
 from piwheels.wheel.isolated_read import unpack_wheel
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,7 @@ def _created_atomically(folder: Path) -> Iterator[Path]:
             for name in files:
                 (Path(place) / name).chmod(0o644)
         shutil.rmtree(folder, ignore_errors=True)
+        sync_tree(temporary)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from piwheels.config import find_config_file, load
 from piwheels.errors import ConfigError, UsageError
-from piwheels.webroot import as_owner
+from piwheels.webroot import as_owner, sync_dir
 
 _NEW_MODE = 0o640
 
@@ -106,7 +106,13 @@ def replace_text(file: Path, text: str) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    stage_text(file, text).replace(file)
+    put_in_place(stage_text(file, text), file)
+
+
+def put_in_place(staged: Path, file: Path) -> None:
+    """Replace a configuration by one that `stage_text` wrote, durably."""
+    staged.replace(file)
+    sync_dir(file.parent)
 
 
 def stage_text(file: Path, text: str) -> Path:
@@ -125,6 +131,8 @@ def stage_text(file: Path, text: str) -> Path:
         temporary = Path(name)
         with os.fdopen(descriptor, "w", encoding="utf-8") as staged:
             staged.write(text)
+            staged.flush()
+            os.fsync(staged.fileno())
             like = file.stat() if file.exists() else file.parent.stat()
             os.fchmod(staged.fileno(), like.st_mode & 0o777 if file.exists() else _NEW_MODE)
             if os.geteuid() == 0:  # the daemons' account has to read it

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from piwheels.builder.joining import UnansweredError, request_join
-from piwheels.cli.edit_config import edited, stage_text
+from piwheels.cli.edit_config import edited, put_in_place, stage_text
 from piwheels.config import config_search_path, find_config_file, load
 from piwheels.errors import ConfigError, PiwheelsError
 from piwheels.protocol.invitation import Invitation, parse_token
@@ -46,7 +46,7 @@ def join(config_file: Path | None, token: str, name: str = "") -> JoinedFarm:
         builder = load(staged).config.builder
         keys = KeyStore(builder.key_dir)
         joined = _register(keys, builder.key_name, invitation, name)
-        staged.replace(file)
+        put_in_place(staged, file)
     finally:
         staged.unlink(missing_ok=True)
     return msgspec.structs.replace(joined, config=str(file))
@@ -66,7 +66,7 @@ def prepare(config_file: Path | None, token: str) -> Path:
     staged = _stage(file, {"builder.join_token": str(invitation), **_settings(invitation)})
     try:
         load(staged)
-        staged.replace(file)
+        put_in_place(staged, file)
     finally:
         staged.unlink(missing_ok=True)
     return file

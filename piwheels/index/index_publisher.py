@@ -185,7 +185,9 @@ def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
         if page is None:
             with write_errors.collecting_path_errors(problems, project):
                 webroot.remove([path for page in reversed(paths) for path in (page, gz_path(page))])
-        elif not webroot.has_marked_pages(paths, content_marker(page)):
+        elif webroot.has_marked_pages(paths, content_marker(page)):
+            webroot.discard_temporaries(paths)
+        else:
             rendered = render_project(page)
             changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))
     if changed:

@@ -21,7 +21,7 @@ import msgspec
 from piwheels.errors import ConfigError
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import KeyPair, generate_key_pair
-from piwheels.webroot import as_owner, replace_file
+from piwheels.webroot import as_owner, replace_file, sync_dir
 
 log = logging.getLogger(__name__)
 _unreadable_log = RateLimitedLog(log)
@@ -159,6 +159,7 @@ class KeyStore:
             with as_owner(self.key_dir):
                 self._make_key_dir()
                 _write_new(path, text)
+                sync_dir(path.parent)
         except FileExistsError:
             raise ConfigError(f"{path} exists; remove it first to generate another key") from None
         except OSError as error:
@@ -282,6 +283,7 @@ class KeyStore:
     def _make_key_dir(self) -> None:
         if not self.key_dir.is_dir():
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sync_dir(self.key_dir.parent)
 
     def _names_by_key(self, role: Role) -> dict[str, str]:
         names: dict[str, str] = {}

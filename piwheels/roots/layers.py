@@ -18,7 +18,7 @@ from piwheels.roots.definition import RootDefinition
 from piwheels.roots.maker import UNPACKED_FACTOR, RunInside, apt_of
 from piwheels.roots.mount import OVERLAID, RootMount
 from piwheels.roots.store import MadeRoot, RootStore, hold, remove_tree
-from piwheels.webroot import replace_file
+from piwheels.webroot import replace_file, sync_tree
 
 _RECORD = "layer.json"
 
@@ -116,6 +116,7 @@ class LayerStore:
             names = tuple(sorted(package.identifier for package in packages))
             replace_file(making / _RECORD, msgspec.json.encode(names))
             if not folder.exists():
+                sync_tree(making)
                 making.rename(folder)
         finally:
             remove_tree(making)

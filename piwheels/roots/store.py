@@ -22,7 +22,7 @@ from piwheels.config import BuilderSection
 from piwheels.errors import MALFORMED, ConfigError
 from piwheels.formatting import format_size
 from piwheels.model import RootState, Struct
-from piwheels.webroot import replace_file
+from piwheels.webroot import replace_file, sync_dir, sync_tree
 
 _MB = 1024 * 1024
 _RECORD = "root.json"
@@ -157,11 +157,13 @@ class RootStore:
         replace_file(making / _RECORD, msgspec.json.format(msgspec.json.encode(record)))
         (making / _IN_USE).touch()
         target = self.folder / f"{record.name}@{record.key[:12]}-{record.made_at:%Y%m%d%H%M%S}"
+        sync_tree(making)  # after a loss of power, a root that is there is whole
         making.rename(target)
         link = self.folder / f".{record.name}.link"
         link.unlink(missing_ok=True)
         link.symlink_to(target.name)
         link.replace(self.folder / record.name)
+        sync_dir(self.folder)
         self._remove_former_states(record.name)
         return MadeRoot(record=record, folder=target)
 

@@ -69,6 +69,7 @@ class PendingUpload:
     transfer: Transfer | None = None
     route: bytes = b""  # of the connection that offered it last: the others are left over
     checking: bool = False
+    resumed: bool = False  # a part of it had arrived before
 
 
 @dataclass(slots=True)
@@ -165,6 +166,7 @@ class UploadServer:
         expected.file = AppendFile(expected.partial_path)
         start = min(expected.file.size_bytes, offer.size_bytes)
         expected.transfer = Transfer(offer.size_bytes, start=start)
+        expected.resumed = expected.resumed or start > 0
         await self._request_or_check(expected, peer)
 
     async def _on_chunk(
@@ -203,6 +205,8 @@ class UploadServer:
 
     async def _check(self, expected: PendingUpload) -> None:
         try:
+            if not await self._is_whole(expected):
+                return
             ended = await self._publish_or_compare(expected)
         except RejectedError as error:
             log.warning("rejected %s of %s: %s", expected.artifact.filename, expected.label, error)
@@ -220,7 +224,8 @@ class UploadServer:
 
     async def _publish_or_compare(self, expected: PendingUpload) -> CompleteBuild:
         label, job, result = expected.label, expected.job, expected.result
-        named = await self._verify(expected)
+        named = expected.partial_path.with_name(expected.artifact.filename)
+        expected.partial_path.rename(named)
         if isinstance(job, ReproductionJob):
             sha256, comparison = await self.publisher.compare(named, job, expected.target)
             return CompleteBuild(label, job, result, rebuilt_sha256=sha256, comparison=comparison)
@@ -229,17 +234,31 @@ class UploadServer:
         )
         return CompleteBuild(label, job, result, (wheel,))
 
-    async def _verify(self, expected: PendingUpload) -> Path:
-        """Check that what arrived is what was announced; returns the file, with its name."""
+    async def _is_whole(self, expected: PendingUpload) -> bool:
+        """Whether the file is what was announced; if not, it is fetched again, whole.
+
+        A loss of power may have damaged what had arrived before. The builder reports the end of its
+        build until it is acknowledged, and offers the file then.
+
+        Raises:
+            RejectedError: it arrived in one piece, and is another file.
+        """
+        artifact = expected.artifact
         digest = await asyncio.to_thread(file_sha256, expected.partial_path)
-        if digest != expected.artifact.sha256:
+        if digest == artifact.sha256:
+            return True
+        if not expected.resumed:
             raise RejectedError(
-                f"the sha256 of {expected.artifact.filename} is {digest}, "
-                f"not {expected.artifact.sha256} as announced"
+                f"the sha256 of {artifact.filename} is {digest}, not {artifact.sha256} as announced"
             )
-        named = expected.partial_path.with_name(expected.artifact.filename)
-        expected.partial_path.rename(named)
-        return named
+        log.warning(
+            "%s of %s: what had arrived before is damaged; it is fetched again",
+            artifact.filename,
+            expected.label,
+        )
+        expected.partial_path.unlink()
+        expected.resumed = expected.checking = False
+        return False
 
     async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
         """Delete what has arrived: the builder still has its wheel."""

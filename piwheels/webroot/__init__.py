@@ -18,10 +18,13 @@ from pathlib import Path
 from piwheels.errors import RejectedError
 from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, write_page_groups
 from piwheels.webroot.atomic_file import (
+    discard_temporary,
     install_file,
     make_dir,
     replace_file,
     sync_dir,
+    sync_file,
+    sync_tree,
 )
 from piwheels.webroot.owner import as_owner, controlling_account
 from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
@@ -43,6 +46,9 @@ __all__ = [
     "is_path_error",
     "make_dir",
     "replace_file",
+    "sync_dir",
+    "sync_file",
+    "sync_tree",
     "wheel_of",
 ]
 
@@ -75,6 +81,8 @@ PROVENANCE_KEYS = "provenance-keys.json"
 
 _PACKAGES_LOCK = ".packages-lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+#: Web roots in which all that an earlier process wrote is known to be on disk.
+_synced_roots: set[Path] = set()
 
 
 def cache_control(folder: str) -> str:
@@ -158,7 +166,9 @@ class Webroot:
         Returns:
             Whether anything was written.
         """
+        self._sync_once()
         if _has_content(path, content):
+            discard_temporary(path)
             return False
         replace_file(path, content)
         return True
@@ -173,13 +183,15 @@ class Webroot:
             Whether anything was written.
         """
         if self.is_up_to_date(path, content):
+            self.discard_temporaries([path])
             return False
         replace_file(gz_path(path), gzip_bytes(content))
         replace_file(path, content)
         return True
 
     def is_up_to_date(self, path: Path, content: bytes) -> bool:
-        """Whether a page and its .gz file have this content."""
+        """Whether a page and its .gz file have this content, also after a loss of power."""
+        self._sync_once()
         return _has_content(path, content) and _gzip_matches(gz_path(path), content)
 
     def write_pages(self, groups: Mapping[str, Sequence[tuple[Path, bytes]]]) -> dict[str, OSError]:
@@ -194,10 +206,30 @@ class Webroot:
         Raises:
             OSError: the whole web root cannot be written; each page is complete, old or new.
         """
-        return write_page_groups(self.root, groups)
+        try:
+            return write_page_groups(self.root, groups)
+        except OSError:
+            _synced_roots.discard(self.root)  # renamed, perhaps, and not on disk
+            raise
+
+    def discard_temporaries(self, pages: Iterable[Path]) -> None:
+        """Delete what a crash left beside pages that need not be written again."""
+        for page in pages:
+            discard_temporary(page)
+            discard_temporary(gz_path(page))
+
+    def _sync_once(self) -> None:
+        """Make durable what is there, before a file counts as written because it is there.
+
+        A process that was killed may have renamed files that are not on disk yet.
+        """
+        if self.root not in _synced_roots and self.root.is_dir():
+            sync_tree(self.root)
+            _synced_roots.add(self.root)
 
     def has_marked_pages(self, pages: Sequence[Path], marker: bytes) -> bool:
         """Whether a group of pages is complete, and the last of them starts with a marker."""
+        self._sync_once()
         try:
             with pages[-1].open("rb", buffering=0) as file:
                 if file.read(len(marker)) != marker:
@@ -213,6 +245,7 @@ class Webroot:
     def remove(self, paths: Iterable[Path]) -> None:
         """Delete files durably in the given order, and directories that become empty."""
         for path in paths:
+            discard_temporary(path)
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
                 sync_dir(path.parent)

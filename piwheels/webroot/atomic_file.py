@@ -3,15 +3,17 @@
 import contextlib
 import ctypes
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 _MAX_ATTEMPTS = 100
+_MAX_NAME_BYTES = 255
 _T = TypeVar("_T")
 
 
@@ -62,21 +64,77 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
 
 
+def temporary_path(path: Path) -> Path:
+    """Where a file is written before it gets its path.
+
+    Each path has one, so that a crash leaves no more than one file, which the next write replaces.
+    """
+    name = f".{path.name}.new"
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.new"
+    return path.with_name(name)
+
+
+def discard_temporary(path: Path) -> None:
+    """Delete what a crash may have left of a write to a path that nobody writes now."""
+    with contextlib.suppress(OSError):
+        os.unlink(temporary_path(path))  # noqa: PTH108 - for each page that has not changed
+
+
 @contextlib.contextmanager
 def _atomic_replacement(path: Path, mode: int) -> Iterator[BinaryIO]:
     """A new file to write, which replaces the one at path on success."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    new = temporary_path(path)
+    with os.fdopen(_open_locked(new), "wb") as file:
+        try:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        _advance_mtime(Path(name), path)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            _advance_mtime(new, path)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+
+
+def _open_locked(new: Path) -> int:
+    """An empty file for one writer at a time; another one waits until it has its path.
+
+    Whatever else is there, as a link to another file, is removed, and not written to.
+    """
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.EACCES, errno.ENXIO}:
+                raise
+            new.unlink()
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_own_file(descriptor, new):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(new))
+
+
+def _is_own_file(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still at a path, and nobody else's."""
+    found = os.fstat(descriptor)
+    try:
+        if not os.path.samestat(found, path.lstat()):
+            return False
+    except FileNotFoundError:
+        return False
+    is_own = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
+    if not is_own:
+        path.unlink(missing_ok=True)
+    return is_own
 
 
 def _advance_mtime(new: Path, old: Path) -> None:
@@ -121,6 +179,15 @@ def _make_durable_dir(folder: Path) -> None:
 def sync_dir(folder: Path) -> None:
     """Make renames in a directory durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

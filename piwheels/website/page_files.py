@@ -26,6 +26,9 @@ def write_folders(
         for name, (folder, pages) in folders.items()
         for is_new in [not folder.is_dir()]  # looking for its files takes as long as writing one
     }
+    for name, (folder, pages) in folders.items():
+        written = {path for path, _ in changed[name]}
+        webroot.discard_temporaries({folder / file for file in pages} - written)
     wanted = {name: pages for name, pages in changed.items() if pages}
     return webroot.write_pages(wanted) if wanted else {}
 

@@ -20,6 +20,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def all_pids() -> list[int]:
+    """Every process."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process is there and not a zombie."""
     try:

@@ -419,6 +419,26 @@ async def test_chunks_of_a_former_connection_do_not_disturb_the_next_one(
     assert (await intake.result()).result.outcome is Outcome.BUILT
 
 
+async def test_a_part_that_a_loss_of_power_damaged_is_fetched_again(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
+    """Its size may be on disk without its content; the builder's wheel is sound."""
+    wheel = make_wheel(tmp_path)
+    offer = artifact_of(wheel)
+    part = intake.server.spool_dir / "7" / "wheel.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(100))
+    await intake.expect(offer)
+    async with Uploader(intake, wheel, offer) as first:
+        await first.send_all()
+        async with asyncio.timeout(WAIT_S):
+            while part.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    async with Uploader(intake, wheel, offer) as second:
+        await second.send_all()
+        assert (await intake.result()).result.outcome is Outcome.BUILT
+
+
 def write_stored(wheel: Path) -> Path:
     """The wheel again, not packed, so that it is of many pieces."""
     with zipfile.ZipFile(wheel) as archive:

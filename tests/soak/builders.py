@@ -3,14 +3,18 @@
 python -m tests.soak.builders FOLDER BUILDER_PORT UPLOAD_PORT COUNT
 """
 
+import argparse
 import asyncio
 import hashlib
 import os
 import random
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 
+from piwheels.append_file import AppendFile
+from piwheels.builder import connection_events as events
+from piwheels.builder import connection_instructions as instructions
 from piwheels.builder.build_log import OnPhase
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import MasterAddresses, MasterClient
@@ -20,36 +24,58 @@ from piwheels.protocol.keys import MASTER, KeyStore
 from tests.db.scenario import TARGETS
 from tests.wheel.factories import make_wheel
 
-BUILT_SHARE = 0.3
-_MEAN_BUILD_S = 3.0
 _LOG_LINES = 300
 
 
 def main() -> None:
     """Serve the master until SIGTERM."""
-    folder, builder_port, upload_port, count = sys.argv[1:]
-    asyncio.run(_serve(Path(folder), int(builder_port), int(upload_port), int(count)))
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.builders")
+    parser.add_argument("folder", type=Path)
+    for name in ("builder_port", "upload_port", "count"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("--mean-build-s", type=float, default=3.0)
+    parser.add_argument("--built-share", type=float, default=0.3)
+    parser.add_argument("--wheel-bytes", type=int, default=0, help="at most, without zip headers")
+    parser.add_argument(
+        "--acknowledged", type=Path, help="a list of builds, and which were recorded"
+    )
+    asyncio.run(_serve(parser.parse_args()))
 
 
-async def _serve(folder: Path, builder_port: int, upload_port: int, count: int) -> None:
+class _Client(MasterClient):
+    """A builder that lists the builds that the master says it has recorded."""
+
+    acknowledged: Path | None = None
+
+    async def _handle(self, event: events.Event) -> instructions.Exit | None:
+        match event:
+            case events.MessageReceived(message=m.BuildAcknowledged(build=build, note="")):
+                if self.acknowledged is not None:
+                    with AppendFile(self.acknowledged) as file:
+                        file.write(f"{build} acknowledged\n".encode())
+        return await super()._handle(event)
+
+
+async def _serve(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    keys = KeyStore(folder / "keys")
+    keys = KeyStore(options.folder / "keys")
     tasks = []
-    for number in range(count):
+    for number in range(options.count):
         addresses = MasterAddresses(
-            builder_address=f"tcp://127.0.0.1:{builder_port}",
-            upload_address=f"tcp://127.0.0.1:{upload_port}",
+            builder_address=f"tcp://127.0.0.1:{options.builder_port}",
+            upload_address=f"tcp://127.0.0.1:{options.upload_port}",
             key=keys.require(f"soak-{number}"),
             master_key=keys.require(MASTER).public,
         )
-        client = MasterClient(
+        client = _Client(
             addresses=addresses,
             describe=_hello,
             host_metrics=HostMetrics,
-            build=_build,
-            job_dir=JobDir(folder / "jobs" / str(number)),
+            build=partial(_build, options),
+            job_dir=JobDir(options.folder / "jobs" / str(number)),
         )
+        client.acknowledged = options.acknowledged
         tasks.append(asyncio.create_task(client.run()))
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -73,20 +99,27 @@ def _hello(current_build: int | None, last_build: int) -> m.Hello:
     )
 
 
-async def _build(job: Job, job_dir: JobDir, on_phase: OnPhase) -> m.BuildFinished:
+async def _build(
+    options: argparse.Namespace, job: Job, job_dir: JobDir, on_phase: OnPhase
+) -> m.BuildFinished:
+    if options.acknowledged:
+        with AppendFile(options.acknowledged) as file:
+            file.write(f"{job.build_id} {job.project} {job.version}\n".encode())
     chance = random.Random(job.build_id)
-    duration_s = min(chance.expovariate(1 / _MEAN_BUILD_S), 4 * _MEAN_BUILD_S)
+    mean_s = options.mean_build_s
+    duration_s = min(chance.expovariate(1 / mean_s), 4 * mean_s)
     on_phase("building")
     for number in range(_LOG_LINES):
         job_dir.append_log(f"{number}: compiling {job.project} {chance.random()}\n".encode())
     await asyncio.sleep(duration_s)
-    if chance.random() > BUILT_SHARE:
+    if chance.random() > options.built_share:
         job_dir.append_log(b"error: command 'gcc' failed with exit code 1\n")
         return m.BuildFinished(
             build=job.build_id, outcome=Outcome.FAILED, reason="it broke", duration_s=duration_s
         )
     name = job.project.replace("-", "_")
-    wheel = make_wheel(job_dir.wheels, name=name, version=job.version)
+    code = {f"{name}.py": chance.randbytes(chance.randint(0, options.wheel_bytes)).hex().encode()}
+    wheel = make_wheel(job_dir.wheels, name=name, version=job.version, files=code)
     content = wheel.read_bytes()
     info = m.ArtifactInfo(
         filename=wheel.name,

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,13 +29,18 @@ class Daemon:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    environ: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start it."""
         self.starts += 1
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environ,
             )
 
     def end(self, number: signal.Signals) -> None:
@@ -73,20 +78,29 @@ class Daemon:
 
 @dataclass
 class SoakFarm:
-    """A farm in one folder, on a database."""
+    """A farm in one folder, on a database.
+
+    data: where the daemons write, if that is another folder.
+    builders: how many there are; their options are those of `tests.soak.builders`.
+    """
 
     folder: Path
     dsn: str
+    data: Path | None = None
+    builders: int = BUILDERS
+    builder_options: tuple[str, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
     builder_port: int = field(default_factory=free_port)
     upload_port: int = field(default_factory=free_port)
     daemons: dict[str, Daemon] = field(init=False)
-    _traffic: LogGenerator = field(init=False)
+    traffic: LogGenerator = field(init=False)
 
     def __post_init__(self) -> None:
-        self._traffic = LogGenerator(1, day=datetime.now(UTC).date())
-        keys = KeyStore(self.folder / "keys")
+        self.traffic = LogGenerator(1, day=datetime.now(UTC).date())
+        data = self.data or self.folder
+        keys = KeyStore(data / "keys")
         keys.load_or_generate(MASTER)
-        for number in range(BUILDERS):
+        for number in range(self.builders):
             pair = keys.generate(f"soak-{number}")
             keys.authorize(Role.BUILDER, f"soak-{number}", pair.public)
         self.access_log.touch()
@@ -94,27 +108,28 @@ class SoakFarm:
             to_toml(
                 {
                     "database.dsn": self.dsn,
-                    "webroot.root": "www",
+                    "webroot.root": str(data / "www"),
                     "webroot.deletion_delay_s": 30.0,
                     "master.control_bind": f"ipc://{self.folder / 'control'}",
                     "master.builder_bind": f"tcp://127.0.0.1:{self.builder_port}",
                     "master.upload_bind": f"tcp://127.0.0.1:{self.upload_port}",
-                    "master.key_dir": "keys",
-                    "master.spool_dir": "spool",
+                    "master.key_dir": str(data / "keys"),
+                    "master.spool_dir": str(data / "spool"),
                     "master.metrics_bind": "",
                     "upstream.url": "http://127.0.0.1:9/simple/",
                     "upstream.method": "poll",
-                    "accesslog.spool_dir": "accesslog",
+                    "accesslog.spool_dir": str(data / "accesslog"),
                     "accesslog.metrics_bind": "",
+                    **self.settings,
                 }
             )
         )
         module = [sys.executable, "-m"]
         piw = [*module, "piwheels"]
-        ports = (str(self.builder_port), str(self.upload_port))
+        served = (str(data), str(self.builder_port), str(self.upload_port), str(self.builders))
         commands = {
             "master": [*piw, "master", "run", "--config", str(self.config)],
-            "builders": [*module, "tests.soak.builders", str(self.folder), *ports, str(BUILDERS)],
+            "builders": [*module, "tests.soak.builders", *served, *self.builder_options],
             "reader": [
                 *(*piw, "accesslog", "--config", str(self.config)),
                 *("--follow", str(self.access_log)),
@@ -149,7 +164,7 @@ class SoakFarm:
     def write_accesses(self, count: int) -> None:
         """Append lines to the access log."""
         with self.access_log.open("ab") as log:
-            log.writelines(self._traffic.lines(count))
+            log.writelines(self.traffic.lines(count))
 
     def rotate_access_log(self) -> None:
         """Begin a new access log, as logrotate does."""
