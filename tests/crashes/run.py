@@ -132,12 +132,14 @@ class CrashRun:
 
     async def _check(self) -> None:
         """Wait until the farm has nothing to do, and look at everything."""
-        until = time.monotonic() + WAIT_S
+        until, before = time.monotonic() + WAIT_S, ""
         while True:
             self._found(self.farm.start_missing())
             work = await self._open_work()
             if not work:
                 break
+            if str(work) != before:  # it goes on, however slowly
+                until, before = time.monotonic() + WAIT_S, str(work)
             if time.monotonic() > until:
                 self._found([f"the farm does not get done: {work}"])
                 return
