@@ -5,6 +5,7 @@ former primary that still accepts writes.
 """
 
 import asyncio
+import errno
 import logging
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from piwheels.formatting import join_words
 from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
 
 log = logging.getLogger(__name__)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _INTERVAL_S = 1.0
 #: Every so many checks, the other hosts of the DSN are looked at.
@@ -29,6 +32,7 @@ class EpochWatch:
 
     db: Database
     tree: TreeEpoch
+    _is_claimed: bool = field(default=False, init=False)
     risk: str = field(default="", init=False)  # why a failover can lose acknowledged builds
 
     def log_server(self) -> None:
@@ -39,10 +43,20 @@ class EpochWatch:
     async def claim_tree(self, wait_s: float) -> None:
         """Take the web root over.
 
+        On a full disk, `run` tries again.
+
         Raises:
             TreeTakenError: a master with a higher epoch has written it.
+            OSError: it cannot be written.
         """
-        await asyncio.to_thread(self.tree.claim, self._epoch, wait_s)
+        try:
+            await asyncio.to_thread(self.tree.claim, self._epoch, wait_s)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self._warn(error)
+        else:
+            self._is_claimed = True
 
     async def run(self) -> None:
         """Check until canceled.
@@ -69,12 +83,18 @@ class EpochWatch:
             self.risk = risk
 
     async def _check_tree(self) -> None:
+        if not self._is_claimed:
+            await self.claim_tree(0.0)
+            return
         try:
             await asyncio.to_thread(self.tree.renew, self._epoch)
         except TreeTakenError:
             raise
         except OSError as error:
-            log.warning("%s: %s; retrying", self.tree.root, error.strerror)
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        log.warning("%s: %s; retrying", self.tree.root, error.strerror)
 
     @property
     def _epoch(self) -> int:

@@ -1,6 +1,7 @@
 """A master that waits: what it says, and when it stops waiting."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from piwheels.config.sections import DatabaseSection, MasterSection
 from piwheels.db import restored
 from piwheels.db.database import Database
 from piwheels.master.daemon import _control_router
+from piwheels.master.epoch_watch import EpochWatch
 from piwheels.master.standby import Standby
+from piwheels.webroot.tree_epoch import TreeEpoch, read_epoch
 from tests.failover.masters import status_of
 from tests.fake_systemd import Notifications, systemd
 from tests.timeouts import WAIT_S
@@ -37,6 +40,26 @@ async def test_a_standby_waits_as_long_as_a_master_holds_the_lock(
     async with asyncio.timeout(WAIT_S):
         await waiting
     assert not (tmp_path / "c.sock").exists()  # the master binds it now
+
+
+async def test_a_full_disk_delays_the_claim_of_the_web_root(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    async with await Database.connect(dsn, role="dispatch", exclusive=True) as master:
+        watch = EpochWatch(master, TreeEpoch(tmp_path))
+        monkeypatch.setattr("piwheels.webroot.tree_epoch.replace_file", fail)
+        await watch.claim_tree(0.0)
+        assert read_epoch(tmp_path) is None
+        monkeypatch.undo()
+        await watch._check_tree()
+        found = read_epoch(tmp_path)
+        assert found is not None
+        assert master.epoch is not None
+        assert found.epoch == master.epoch.number
+        watch.tree.release()
 
 
 async def test_a_restored_database_begins_above_the_web_root(dsn: str) -> None:
