@@ -20,6 +20,7 @@ from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.model import Interpreter
 from piwheels.system.interpreters import probe_interpreter
+from piwheels.webroot import sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ def _command(
 
 def _install(archive: bytes, folder: Path) -> None:
     """Put the byte code beside its sources; builds may be reading them."""
+    written: list[tuple[Path, Path]] = []
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             content = tar.extractfile(member)
@@ -102,4 +104,7 @@ def _install(archive: bytes, folder: Path) -> None:
             temporary = target.with_suffix(".tmp")
             temporary.write_bytes(content.read())
             temporary.chmod(0o644)
-            temporary.replace(target)
+            written.append((temporary, target))
+    sync_tree(folder)  # after a loss of power, half a file would end every build
+    for temporary, target in written:
+        temporary.replace(target)

@@ -145,7 +145,7 @@ async def _wrong_logs(db: Database, farm: CrashFarm) -> list[str]:
 def _litter(farm: CrashFarm) -> list[str]:
     spool = farm.disk / "spool"
     places = [
-        *(path for path in farm.www.rglob(".*")),
+        *(path for path in farm.www.rglob(".*") if path.suffix == ".new"),
         *(path for name in ("logs", "") for path in (spool / name).glob("*") if path.is_file()),
         *(path for path in spool.glob("[0-9]*")),
         *(farm.disk / "jobs").glob("*"),
