@@ -65,7 +65,7 @@ async def indexed_projects(db: Database) -> list[str]:
         """
         SELECT DISTINCT f.project
           FROM files f
-         WHERE NOT EXISTS (
+         WHERE f.missing_since IS NULL AND NOT EXISTS (
              SELECT FROM releases r
               WHERE r.project = f.project AND r.version = f.version
                 AND r.missing_since IS NOT NULL)

@@ -177,7 +177,7 @@ async def update_from_page(db: Database, project: str, listed: Sequence[ListedWh
         return 0
     own = {row["filename"]: row["sha256"] for row in rows}
     same = [it for it in listed if it.filename in own and it.sha256 in {"", own[it.filename]}]
-    return await db.execute(
+    changed = await db.execute(
         """
         UPDATE files f
            SET yanked = now.yanked, missing_since = now.missing_since,
@@ -208,3 +208,8 @@ async def update_from_page(db: Database, project: str, listed: Sequence[ListedWh
             "attestations_url": [it.attestations_url for it in same],
         },
     )
+    if changed:  # an update of files is on the pages for people alone
+        await db.execute(
+            "SELECT invalidate_pages('simple', ARRAY[%(project)s, ''], true)", {"project": project}
+        )
+    return changed

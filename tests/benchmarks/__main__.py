@@ -81,7 +81,8 @@ async def _measure(folder: Path, options: argparse.Namespace) -> None:
         rates = await measure_master(large.db, farm_dsn, folder)
         async with await Database.connect(farm_dsn, role="claims") as claims_db:
             rates += await measure_new_target(large.db, claims_db)
-        rates += await _other_databases(postgres.dsn, folder, options)
+        print("\n".join(_rate_table(rates)), flush=True)
+        rates = await _other_databases(postgres.dsn, folder, options)
         print("\n".join(_rate_table(rates)))
 
 

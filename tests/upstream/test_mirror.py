@@ -164,6 +164,7 @@ async def test_a_mirrored_wheel_follows_the_upstream(
     await mirror.mirror()
     entry = entry_of(upstream)
     original = dict(entry)
+    await mirror.farm.db.execute("TRUNCATE page_queue, page_invalidations")
     async with mirror.checked():
         match change:
             case "yanked":
@@ -172,6 +173,9 @@ async def test_a_mirrored_wheel_follows_the_upstream(
                 upstream.projects["demo"].remove(entry)
             case "replaced":
                 entry["hashes"] = {"sha256": "0" * 64}
+    assert await mirror.farm.db.value(
+        "SELECT true FROM page_invalidations WHERE page_kind = 'simple' AND page_key = 'demo'"
+    ), "installers see it"
     yanked = [file.yanked for file in await mirror.listed()]
     assert yanked == (["it is broken"] if change == "yanked" else [])
     is_built = change != "replaced"  # the upstream has a wheel, which installers take from there
