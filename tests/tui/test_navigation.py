@@ -495,7 +495,7 @@ async def test_saved_keys_and_theme_apply_from_the_start() -> None:
     settings = Settings(keys={"pause": "f5"})
     source = prepared_source()
     async with run_console(
-        source, size=(120, 60), settings=settings, display_options=DisplayOptions(theme="nord")
+        source, size=(120, 100), settings=settings, display_options=DisplayOptions(theme="nord")
     ) as stage:
         await stage.wait_for_text("pi5-roof")
         assert stage.console.theme == "nord"
