@@ -302,6 +302,92 @@ def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+@config.command("mirror")
+@config_option
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    help="The farm's web root for rsync, to copy: rsync://HOST/piwheels or USER@HOST:/FOLDER.",
+)
+@click.option(
+    "--origin", metavar="URL", help="The farm's site, for an edge that caches it: https://HOST."
+)
+@click.option(
+    "--only",
+    type=click.Choice(["script", "service", "timer", "edge", "rsyncd"]),
+    help="Print only the script or a unit of the copy, the edge, or rsync's module on the farm.",
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("/srv/piwheels"),
+    show_default=True,
+    help="Where the copy is.",
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/usr/local/sbin/piwheels-mirror"),
+    show_default=True,
+    help="Where the script is kept.",
+)
+@click.option("--user", default="piwheels", show_default=True, help="The account that copies.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="KB",
+    default=0,
+    help="Copy at most so many kilobytes a second.  [default: no limit]",
+)
+@click.option(
+    "--server-name", default="_", show_default=True, help="The host name of the edge; _ is any."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="The port of the edge.  [default: 80, or 443 with TLS]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("/var/cache/nginx/piwheels"),
+    show_default=True,
+    help="Where the edge keeps what was asked for.",
+)
+@click.option(
+    "--cache-size", "size", default="50g", show_default=True, help="How much it keeps: 500m, 50g."
+)
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/var/log/nginx/piwheels-edge.log"),
+    show_default=True,
+    help="The access log of the edge.",
+)
+@tls_options
+def config_mirror(config_file: Path | None, only: str | None, **options: Any) -> None:
+    """Print what copies a farm's site, and an edge that caches it.
+
+    With --source: a script that copies with rsync, a service and a timer; a web server serves the
+    copy as it does on the farm (`piw config nginx`). With --origin: an nginx that keeps what was
+    asked for, and serves it also when the farm does not answer.
+
+    \b
+    Examples:
+      piw config mirror --source rsync://wheels.example.org/piwheels --limit 5000
+      piw config mirror --origin https://wheels.example.org --server-name edge.example.org
+      piw config mirror --only rsyncd
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.config_mirror import mirror_parts
+
+    parts = mirror_parts(load_config(config_file), only, options)
+    click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
+
+
 def _web_server(name: str, title: str, directory: str) -> None:
     help_text = (
         f"Print a configuration for {title} that serves the web root.\n\n\b\nExample:\n"

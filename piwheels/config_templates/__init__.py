@@ -160,8 +160,8 @@ def render_web_server_config(
         access_log=quotable_path("access log", access_log),
         prefix=_url_path(url),
         tls=tls is not None,
-        certificate=_tls_path("certificate", tls.certificate if tls else None),
-        certificate_key=_tls_path("certificate key", tls.certificate_key if tls else None),
+        certificate=tls_path("certificate", tls.certificate if tls else None),
+        certificate_key=tls_path("certificate key", tls.certificate_key if tls else None),
         origin=_url_origin(url),
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
@@ -237,7 +237,8 @@ def check_tls(name: str, server_name: str, tls: Tls) -> None:
         )
 
 
-def _tls_path(what: str, path: Path | None) -> str:
+def tls_path(what: str, path: Path | None) -> str:
+    """The path of a certificate or its key, to be quoted; "" for none."""
     return quotable_path(what, path) if path is not None else ""
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from piwheels.bucket.copier import Copier
@@ -122,6 +122,15 @@ def _miniflare() -> Path:
         )
 
     return persistent_cache("miniflare", _MINIFLARE, install)
+
+
+@contextlib.contextmanager
+def nginx_serving(site: Callable[[int], str], work: Path) -> Iterator[str]:
+    """Run nginx with the configuration of a site for a port; gives its address."""
+    port = free_port()
+    command, environ = _nginx(site(port), work)
+    with _running("nginx", command, environ, work, port):
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextlib.contextmanager
