@@ -47,10 +47,14 @@ async def clock_dsn(
 
 @pytest.fixture
 def timed_farm(
-    tmp_path: Path, clock: FakedClock, clock_dsn: str, net: Network
+    tmp_path: Path,
+    clock: FakedClock,
+    clock_dsn: str,
+    net: Network,
+    request: pytest.FixtureRequest,
 ) -> Iterator[LinkedFarm]:
-    """A running master that has the clock."""
-    environment = clock.environment()
+    """A running master that has the clock too, or not: the database is on another machine."""
+    environment = clock.environment() if request.param == "one machine" else {}
     with linked_farm(tmp_path, clock_dsn, net, environment=environment) as farm:
         yield farm
 
@@ -62,7 +66,11 @@ def check_times(farm: LinkedFarm) -> None:
         assert queue["oldest_s"] is None or 0 <= queue["oldest_s"] < 3600, queue
 
 
-@pytest.mark.parametrize("days", [1, -1])
+@pytest.mark.parametrize(
+    ("timed_farm", "days"),
+    [("one machine", 1), ("one machine", -1), ("two machines", 1)],
+    indirect=["timed_farm"],
+)
 async def test_a_master_and_a_database_whose_clock_is_set_and_set_back_go_on(
     timed_farm: LinkedFarm, clock: FakedClock, clock_dsn: str, days: int
 ) -> None:
