@@ -132,7 +132,7 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
         *("config systemd", "config nginx", "config apache", "config caddy", "stats export"),
         *("setup master", "setup builder", "setup remove"),
         *("config prometheus", "config grafana", "config slurm", "config worker"),
-        "config mirror",
+        *("config mirror", "config kubernetes"),
         *("config get", "config set", "db upgrade", "db recount"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
         "key rotate",

@@ -232,6 +232,11 @@ def config_grafana(config_file: Path | None) -> None:
     click.echo(render_dashboard())
 
 
+_idle_option = click.option(
+    "--idle", default="2m", show_default=True, help="A builder ends after so long without a job."
+)
+
+
 @config.command("slurm")
 @config_option
 @click.option(
@@ -258,9 +263,7 @@ def config_grafana(config_file: Path | None) -> None:
 @click.option(
     "--time", "time_limit", default="12h", show_default=True, help="Time limit of a builder."
 )
-@click.option(
-    "--idle", default="2m", show_default=True, help="A builder ends after so long without a job."
-)
+@_idle_option
 @click.option(
     "--user", default="piwheels", show_default=True, help="The account that submits builders."
 )
@@ -300,6 +303,34 @@ def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="URL",
         help="Serve the copy in a bucket that everybody may read here (docs/object-storage.md).",
     )(command)
+
+
+@config.command("kubernetes")
+@config_option
+@click.option("--image", required=True, metavar="IMAGE", help="The container image of builders.")
+@click.option("--time", "time_limit", default="12h", show_default=True, help="Time limit of a Job.")
+@_idle_option
+def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idle: str) -> None:
+    """Print Jobs that run builders on demand on Kubernetes.
+
+    There is one for each pool. The pools are the sections [pool.NAME] of piwheels.toml.
+    docs/builders-on-demand.md says what the image has, and what the sandbox of builds needs of the
+    cluster.
+
+    \b
+    Example:
+      piw config kubernetes --image registry.example.org/piwheels-builder:1 > builders.yaml
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote.client import parse_duration
+    from piwheels.config_templates.batch_systems import render_kubernetes
+
+    text = render_kubernetes(
+        load_config(config_file),
+        image=image,
+        time_limit_s=parse_duration(time_limit),
+        idle_s=parse_duration(idle),
+    )
+    click.echo(text)
 
 
 @config.command("mirror")
