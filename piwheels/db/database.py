@@ -68,7 +68,7 @@ _P = ParamSpec("_P")
 
 _MIN_RETRY_DELAY_S = 0.2
 #: A database that has returned is used again within this time.
-_MAX_RETRY_DELAY_S = 2.0
+_MAX_RETRY_DELAY_S = 1.0
 #: A persistent error is logged again at this interval.
 _LOG_INTERVAL_S = 60.0
 _FETCH_ROWS = 2000  # rows: a few milliseconds
