@@ -101,7 +101,6 @@ async def _serve(
 ) -> int:
     """Build for the master until this builder has to end; returns the exit code."""
     async with AsyncExitStack() as stack:
-        addresses = _master_addresses(config, start.slot)
         stack.enter_context(KeyLock(KeyStore(config.key_dir).secret_path(config.key_name)))
         index = await stack.enter_async_context(_simple_index(upstream.url or pip_index_url()))
         farm = None
@@ -114,6 +113,7 @@ async def _serve(
         others = [await stack.enter_async_context(other)] if other is not None else []
         runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         counts = BuildCounts()
+        addresses = _master_addresses(config, start.slot)
         client = _master_client(runner, counts, addresses, config, start)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, client.drain, _DRAINED)
         for name, interpreter in runner.interpreters.items():

@@ -160,6 +160,15 @@ _CLAIM: LiteralString = f"""
 """  # noqa: S608 - of constants alone
 
 
+_ANY_OPEN = """
+    SELECT EXISTS (
+        SELECT FROM reproductions
+         WHERE ended_at IS NULL AND claimed_by IS NULL AND target = ANY (%(targets)s::text[])
+           AND (asked_by <> '' OR NOT %(asked_only)s)
+    )
+"""
+
+
 @transactional
 async def claim(
     db: Database,
@@ -174,6 +183,9 @@ async def claim(
 
     What the builder built itself is left to another one that serves the target, for a while.
     """
+    # A claim waits for no other table while there is nothing to reproduce, as is usual.
+    if not await db.value(_ANY_OPEN, {"targets": list(targets), "asked_only": asked_only}):
+        return None
     claimed = await db.value(
         _CLAIM,
         to_parameters(capability)

@@ -307,8 +307,8 @@ async def test_a_project_gets_a_policy_for_wheels_of_the_upstream(
     assert "policy of sample: missing" in (await piw(shared, "events")).stdout
     refused = await piw(shared, "policy", "nobody", "missing", code=1)
     assert refused.stderr == "piw: this farm has no project nobody\n"
-    refused = await piw(shared, "policy", "sample", "mirror", code=2)
-    assert "'mirror' is not one of 'build', 'missing', 'default'" in refused.stderr
+    refused = await piw(shared, "policy", "sample", "borrow", code=2)
+    assert "'borrow' is not one of 'build', 'missing', 'mirror', 'default'" in refused.stderr
     empty_upstream.projects.clear()
 
 
