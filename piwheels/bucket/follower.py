@@ -19,7 +19,7 @@ from pathlib import Path
 from piwheels.backoff import Backoff
 from piwheels.bucket.copier import Copier
 from piwheels.bucket.errors import BucketError, ChangedMeanwhileError
-from piwheels.bucket.site_files import SiteFiles
+from piwheels.bucket.site_files import FileState, SiteFiles
 from piwheels.bucket.site_objects import key_of
 from piwheels.bucket.store import open_store
 from piwheels.config import Config
@@ -27,12 +27,14 @@ from piwheels.db import bucket_changes
 from piwheels.db.bucket_changes import BucketChange, ChangeKind
 from piwheels.db.database import Database
 from piwheels.errors import first_error
-from piwheels.webroot import Webroot, files_beside
+from piwheels.webroot import TreeTakenError, Webroot, files_beside
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _SITE_FILES_INTERVAL_S = 30.0
+#: So many files of the site are copied before the index is looked at again.
+_SITE_FILES = 64
 _FIRST_RETRY_S, _MAX_RETRY_S = 1.0, 120.0
 #: A project whose files cannot be read, or change all the time, does not delay others.
 _PROJECT_RETRY = timedelta(minutes=5)
@@ -78,7 +80,7 @@ class BucketFollower:
         while True:
             try:
                 worked = await self.copy_next()
-            except BucketError as error:
+            except (BucketError, TreeTakenError) as error:
                 self._note_problem(str(error))
                 await asyncio.sleep(backoff.next_s())
                 continue
@@ -108,12 +110,15 @@ class BucketFollower:
 
         Raises:
             BucketError: the bucket does not take it.
+            TreeTakenError: another master writes the web root, and its follower copies.
         """
+        await asyncio.to_thread(self.webroot.check_writer)
         if changes := await bucket_changes.next_changes(self.db, is_index=True):
             await self._copy_projects(changes)
             return True
         if time.monotonic() >= self._site_files_due:
-            await self._copy_site_files()
+            if not await self._copy_site_files():
+                return True
             self._site_files_due = time.monotonic() + _SITE_FILES_INTERVAL_S
         if changes := await bucket_changes.next_changes(self.db, is_index=False):
             await self._copy_projects(changes)
@@ -251,14 +256,21 @@ class BucketFollower:
             if _is_newer(self.webroot.root / f"{key}.gz", since.timestamp())
         ]
 
-    async def _copy_site_files(self) -> None:
-        changed = await asyncio.to_thread(self._site_files.changed)
-        for key, state in changed.items():
-            try:
-                await self.copier.sync(key)
-            except (ChangedMeanwhileError, OSError) as error:
-                log.warning("%s was not copied: %s; retrying", key, error)
-                continue
+    async def _copy_site_files(self) -> bool:
+        """Copy what changed of the site, a few files at a time; False if the index comes first."""
+        changed = list((await asyncio.to_thread(self._site_files.changed)).items())
+        for start in range(0, len(changed), _SITE_FILES):
+            await _all_of(self._copy_site_file(*it) for it in changed[start : start + _SITE_FILES])
+            if await bucket_changes.index_waits(self.db):
+                return False
+        return True
+
+    async def _copy_site_file(self, key: str, state: FileState | None) -> None:
+        try:
+            await self.copier.sync(key)
+        except (ChangedMeanwhileError, OSError) as error:
+            log.warning("%s was not copied: %s; retrying", key, error)
+        else:
             self._site_files.mark_copied(key, state)
 
 

@@ -11,7 +11,7 @@ from piwheels.webroot import PROVENANCE_KEYS
 #: What changes are recorded for, project by project.
 _RECORDED = frozenset({"packages", "simple", "project", "logs"})
 
-_State = tuple[int, int]  # mtime in ns and size of a file
+FileState = tuple[int, int]  # mtime in ns and size of a file
 
 
 @dataclass(slots=True)
@@ -19,20 +19,20 @@ class SiteFiles:
     """The files outside of the folders of projects, as they were when they were copied."""
 
     root: Path
-    _copied: dict[str, _State] = field(default_factory=dict)
+    _copied: dict[str, FileState] = field(default_factory=dict)
 
-    def changed(self) -> dict[str, _State | None]:
+    def changed(self) -> dict[str, FileState | None]:
         """What changed since it was copied, in the order of copying; None is a removed file."""
-        there: dict[str, _State] = {}
+        there: dict[str, FileState] = {}
         for key, state in _files(self.root, ""):
             there[key] = max(state, there.get(key, state))
-        changed: dict[str, _State | None] = {
+        changed: dict[str, FileState | None] = {
             key: state for key, state in there.items() if self._copied.get(key) != state
         }
         changed |= dict.fromkeys(self._copied.keys() - there.keys())
         return dict(sorted(changed.items(), key=lambda it: _order(it[0], it[1])))
 
-    def mark_copied(self, key: str, state: _State | None) -> None:
+    def mark_copied(self, key: str, state: FileState | None) -> None:
         """Remember that the bucket has a file as it was then, or lacks it."""
         if state is None:
             self._copied.pop(key, None)
@@ -40,7 +40,7 @@ class SiteFiles:
             self._copied[key] = state
 
 
-def _order(key: str, state: _State | None) -> tuple[int, str]:
+def _order(key: str, state: FileState | None) -> tuple[int, str]:
     """What pages refer to before the pages; removals last."""
     if state is None:
         return 3, key
@@ -49,7 +49,7 @@ def _order(key: str, state: _State | None) -> tuple[int, str]:
     return (1 if key.startswith("static/") else 2), key
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, _State]]:
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, FileState]]:
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:

@@ -78,6 +78,18 @@ async def next_changes(db: Database, *, is_index: bool) -> list[BucketChange]:
     return [_change(row) for row in rows]
 
 
+async def index_waits(db: Database) -> bool:
+    """Whether a change of the index is due."""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM bucket_changes WHERE is_index AND due_at <= clock_timestamp())
+            """
+        )
+    )
+
+
 async def wheel_changes(db: Database, project: str) -> list[BucketChange]:
     """The changes of a project's wheels that are due now."""
     rows = await db.rows(

@@ -11,6 +11,7 @@ from piwheels.bucket.errors import BucketError
 from piwheels.bucket.site_objects import LocalFile
 from piwheels.bucket.store import Store, StoredObject
 from piwheels.db import bucket_changes
+from piwheels.webroot import TreeTakenError, Webroot
 from tests.bucket.harness import BucketFarm
 from tests.bucket.seaweed import keys
 from tests.website.harness import SiteHarness
@@ -265,3 +266,32 @@ async def test_a_log_that_arrives_late_is_copied(farm: BucketFarm) -> None:
     await farm.site.db.execute("UPDATE bucket_changes SET due_at = now()")
     await farm.follow()
     assert await farm.differences() == set()
+
+
+@pytest.mark.slow
+async def test_the_index_does_not_wait_for_many_files_of_the_site(
+    farm: BucketFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.bucket.follower._SITE_FILES", 2)
+    store = recording(farm)
+    await farm.publish("demo")
+    await bucket_changes.follow(farm.site.db, farm.follower.target)
+    await bucket_changes.record_first_copy(farm.site.db)
+    assert not await farm.follower._copy_site_files()
+    assert len(store.done) == 2
+    await farm.follow()
+    assert await farm.differences() == set()
+
+
+@pytest.mark.slow
+async def test_a_former_master_copies_nothing(farm: BucketFarm) -> None:
+    """Two masters share a web root: the one with the lower epoch leaves the bucket alone."""
+    await farm.publish("demo")
+    webroot = farm.site.webroot
+    webroot.tree_epoch.claim(1, 0.0)
+    await farm.follow()
+    Webroot(webroot.root).tree_epoch.claim(2, 0.0)
+    webroot.write_page(webroot.root / "index.html", b"of the former master")
+    with pytest.raises(TreeTakenError):
+        await farm.follow()
+    webroot.tree_epoch.release()

@@ -164,8 +164,16 @@ async def test_the_rates_of_a_first_copy_and_of_catching_up(
     began = time.monotonic()
     await farm.follow()
     again_s = time.monotonic() - began
+    assert farm.follower.copier.copied == copied, "nothing is sent twice"
+    for number in range(2 * _PROJECTS):
+        await farm.install(f"project{number}", "2.0")
+    await farm.site.write_all()
+    began = time.monotonic()
+    await farm.follow()
+    later, later_s = farm.follower.copier.copied - copied, time.monotonic() - began
     with capsys.disabled():
         print(
             f"\nfirst copy: {copied} objects, {copied / took_s:.0f}/s; compared in {again_s:.1f} s"
         )
-    assert farm.follower.copier.copied == copied, "nothing is sent twice"
+        print(f"{2 * _PROJECTS} releases later: {later} objects in {later_s:.1f} s")
+    assert await farm.differences() == set()
