@@ -261,7 +261,7 @@ class BucketFollower:
         changed = list((await asyncio.to_thread(self._site_files.changed)).items())
         for start in range(0, len(changed), _SITE_FILES):
             await _all_of(self._copy_site_file(*it) for it in changed[start : start + _SITE_FILES])
-            if await bucket_changes.index_waits(self.db):
+            if await bucket_changes.is_index_waiting(self.db):
                 return False
         return True
 

@@ -78,7 +78,7 @@ async def next_changes(db: Database, *, is_index: bool) -> list[BucketChange]:
     return [_change(row) for row in rows]
 
 
-async def index_waits(db: Database) -> bool:
+async def is_index_waiting(db: Database) -> bool:
     """Whether a change of the index is due."""
     return bool(
         await db.value(
