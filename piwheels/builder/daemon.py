@@ -101,7 +101,9 @@ async def _serve(
 ) -> int:
     """Build for the master until this builder has to end; returns the exit code."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(KeyLock(KeyStore(config.key_dir).secret_path(config.key_name)))
+        keys = KeyStore(config.key_dir)
+        pair = _own_pair(keys, config.key_name, start.slot)
+        stack.enter_context(KeyLock(keys.secret_path(config.key_name)))
         index = await stack.enter_async_context(_simple_index(upstream.url or pip_index_url()))
         farm = None
         if config.farm_index_url:
@@ -113,7 +115,7 @@ async def _serve(
         others = [await stack.enter_async_context(other)] if other is not None else []
         runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         counts = BuildCounts()
-        addresses = _master_addresses(config, start.slot)
+        addresses = _master_addresses(config, keys, pair)
         client = _master_client(runner, counts, addresses, config, start)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, client.drain, _DRAINED)
         for name, interpreter in runner.interpreters.items():
@@ -129,7 +131,7 @@ async def _serve(
             endpoint = metrics_endpoint(config.metrics_bind, counts, client)
             stack.callback(asyncio.create_task(endpoint.run()).cancel)
         if config.join_token:
-            keys, name = KeyStore(config.key_dir), slot_label(start.slot)
+            name = slot_label(start.slot)
             await join_at_start(keys, config.key_name, config.join_token, name=name)
         end = await client.run()
         log.info("the builder ends: %s", end.reason)
@@ -203,15 +205,15 @@ def _own_pair(keys: KeyStore, name: str, slot: str) -> KeyPair:
     return pair
 
 
-def _master_addresses(config: BuilderSection, slot: str = "") -> list[MasterAddresses]:
-    keys = KeyStore(config.key_dir)
+def _master_addresses(
+    config: BuilderSection, keys: KeyStore, pair: KeyPair
+) -> list[MasterAddresses]:
     places = parse_masters(
         config.master,
         config.master_key or _own_master_key(keys),
         config.master_port,
         config.upload_port,
     )
-    pair = _own_pair(keys, config.key_name, slot)
     return [
         MasterAddresses(
             builder_address=builder_address(place.host, place.port),

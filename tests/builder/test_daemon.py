@@ -143,15 +143,16 @@ def test_the_master_can_be_a_host_name_or_an_ipv4_or_ipv6_address(
     tmp_path: Path, master: str, address: str
 ) -> None:
     keys = KeyStore(tmp_path)
-    keys.generate("builder")
+    pair = keys.load_or_generate("builder")
     section = BuilderSection(master=master, master_key="0" * 64, key_dir=tmp_path)
-    assert daemon._master_addresses(section)[0].builder_address == address
+    assert daemon._master_addresses(section, keys, pair)[0].builder_address == address
 
 
 def test_a_truncated_key_of_the_master_is_reported_with_its_length(tmp_path: Path) -> None:
-    KeyStore(tmp_path).generate("builder")
+    keys = KeyStore(tmp_path)
+    pair = keys.load_or_generate("builder")
     config = BuilderSection(key_dir=tmp_path, master_key="ab" * 20)
     with pytest.raises(
         ConfigError, match=r"builder\.master_key has 40 characters: a public key is 64"
     ):
-        daemon._master_addresses(config)
+        daemon._master_addresses(config, keys, pair)
