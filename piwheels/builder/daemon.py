@@ -102,7 +102,8 @@ async def _serve(
     """Build for the master until this builder has to end; returns the exit code."""
     async with AsyncExitStack() as stack:
         keys = KeyStore(config.key_dir)
-        pair = _own_pair(keys, config.key_name, start.slot)
+        # A slot's key belongs to the slot, on whatever machine it runs.
+        pair, is_new = keys.own_pair(config.key_name, "" if start.slot else machine_identity())
         stack.enter_context(KeyLock(keys.secret_path(config.key_name)))
         index = await stack.enter_async_context(_simple_index(upstream.url or pip_index_url()))
         farm = None
@@ -116,6 +117,8 @@ async def _serve(
         runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         counts = BuildCounts()
         addresses = _master_addresses(config, keys, pair)
+        if is_new:
+            _report_new_key(pair, start.slot)
         client = _master_client(runner, counts, addresses, config, start)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, client.drain, _DRAINED)
         for name, interpreter in runner.interpreters.items():
@@ -194,15 +197,9 @@ def _fallback_pip_index(config: BuilderSection, upstream: SimpleIndex) -> Simple
     return None if other.url == upstream.url else other
 
 
-def _own_pair(keys: KeyStore, name: str, slot: str) -> KeyPair:
-    """The key pair of this machine or slot, generated at its first start."""
-    pair, is_new = keys.own_pair(name, "" if slot else machine_identity())
-    if is_new:
-        owner = f"the slot {slot}" if slot else "this machine"
-        log.info(
-            "%s has a new key; on the master: piw builder authorize %s NAME", owner, pair.public
-        )
-    return pair
+def _report_new_key(pair: KeyPair, slot: str) -> None:
+    owner = f"the slot {slot}" if slot else "this machine"
+    log.info("%s has a new key; on the master: piw builder authorize %s NAME", owner, pair.public)
 
 
 def _master_addresses(
