@@ -173,6 +173,7 @@ def test_the_unit_of_a_builder_allows_what_bubblewrap_needs(tmp_path: Path) -> N
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
     assert unit_values(unit, "ProtectKernelTunables") == []
     assert unit_values(unit, "RestrictNamespaces") == []
+    assert unit_values(unit, "RestrictSUIDSGID") == [], "systemd would deny openat2()"
 
 
 def test_a_builder_ended_by_an_operator_is_not_restarted(tmp_path: Path) -> None:
