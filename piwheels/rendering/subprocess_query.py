@@ -1,11 +1,17 @@
 """Queries of long lists, run by the render process: they never block the master's event loop."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from piwheels.db.database import Database
+from piwheels.db.database import Database, DatabaseUnavailableError
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
 
 _T = TypeVar("_T")
 
@@ -37,6 +43,17 @@ def run_query(dsn: str, role: str, query: Callable[[Database], Awaitable[_T]]) -
     if _kept is None:
         return asyncio.run(_run_query(dsn, role, query))
     return _kept.loop.run_until_complete(_run_kept(_kept, dsn, role, query))
+
+
+async def run_in_process(executor: Executor, work: Callable[..., _T], *arguments: object) -> _T:
+    """Run work that queries the database in a process, again while the database is away."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return await loop.run_in_executor(executor, work, *arguments)
+        except DatabaseUnavailableError as error:
+            log.warning("pages: %s; retrying", error)
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _run_query(dsn: str, role: str, query: Callable[[Database], Awaitable[_T]]) -> _T:

@@ -28,6 +28,7 @@ from piwheels.errors import PiwheelsError
 from piwheels.model import QueueOutline
 from piwheels.release_status import StatusContext
 from piwheels.rendering import write_errors
+from piwheels.rendering.subprocess_query import run_in_process
 from piwheels.rendering.write_retries import retry_until_written
 from piwheels.webroot import Webroot, is_path_error
 from piwheels.website import loaders, page_writer, project_writer
@@ -372,8 +373,7 @@ class SitePublisher:
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
         self.webroot.check_writer()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, work, self.webroot.root, *arguments)
+        return await run_in_process(self.executor, work, self.webroot.root, *arguments)
 
 
 def _parts(states: Sequence[PageState]) -> Iterator[list[str]]:

@@ -1,9 +1,11 @@
 """Queries of the render process use one connection, which is replaced when it is of no more use."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
-from piwheels.db.database import Database
+from piwheels.db.database import Database, DatabaseUnavailableError
 from piwheels.rendering import subprocess_query
 from piwheels.rendering.render_pool import RenderPool
 
@@ -48,3 +50,20 @@ async def test_a_connection_that_failed_or_was_closed_is_replaced(
 
 def test_other_threads_use_a_connection_for_each_query(dsn: str) -> None:
     assert backend_pid(dsn) != backend_pid(dsn)
+
+
+async def test_work_is_repeated_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subprocess_query, "_RETRY_S", 0.01)
+    attempts = []
+
+    def work(number: int) -> int:
+        attempts.append(number)
+        if len(attempts) < 3:
+            raise DatabaseUnavailableError("the database accepts no writes")
+        return number
+
+    with ThreadPoolExecutor(1) as executor:
+        assert await subprocess_query.run_in_process(executor, work, 7) == 7
+    assert attempts == [7, 7, 7]
