@@ -67,14 +67,14 @@ def speaks_with_builder(protocol: int) -> bool:
     return OLDEST_BUILDER_PROTOCOL <= protocol <= PROTOCOL
 
 
-def protocol_mismatch_message(protocol: int, oldest: int = PROTOCOL) -> str:
+def protocol_mismatch_message(protocol: int, oldest: int | None = None) -> str:
     """Why the master rejects a peer with another protocol, and what to do.
 
     Args:
         protocol: the peer's.
-        oldest: the oldest one that the master would accept there.
+        oldest: the oldest one that the master would accept there; None: only its own.
     """
-    spoken = f"{oldest} to {PROTOCOL}" if oldest < PROTOCOL else f"{PROTOCOL}"
+    spoken = f"{oldest} to {PROTOCOL}" if oldest and oldest < PROTOCOL else f"{PROTOCOL}"
     return (
         f"this master speaks protocol {spoken}, not {protocol}; install the same piwheels on both"
     )
