@@ -101,6 +101,7 @@ def test_compiler_options_follow_those_of_the_environment() -> None:
     assert with_compiler_options({"CFLAGS": "-O1"}, ["-a", "-b"]) == {"CFLAGS": "-O1 -a -b"}
 
 
+@pytest.mark.slow
 async def test_files_of_an_old_cython_are_generated_again(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:

@@ -52,6 +52,7 @@ async def test_an_immediate_sleep_does_not_count_as_an_attempt(shared: Master) -
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
 
 
+@pytest.mark.slow
 async def test_sleep_is_kept_across_a_restart_of_the_master(master: Master) -> None:
     await master.release("demo")
     async with master.builder() as pi1:
@@ -140,6 +141,7 @@ async def test_a_rolling_restart_continues_when_a_builder_reconnects(shared: Mas
         assert (await pi2.receive_type(m.Shutdown)).reason == "restarted by ann@desk"
 
 
+@pytest.mark.slow
 async def test_a_rolling_restart_continues_when_a_builder_times_out(idle_master: Master) -> None:
     await idle_master.start(builder_timeout_s=BUILDER_TIMEOUT_S)
     async with (
@@ -218,6 +220,7 @@ async def test_repeated_builder_failures_quarantine_a_builder_until_it_is_woken(
         await pi1.receive_type(m.StartBuild)
 
 
+@pytest.mark.slow
 async def test_a_lost_builder_is_still_listed_and_its_job_is_reassigned(
     idle_master: Master,
 ) -> None:

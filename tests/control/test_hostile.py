@@ -266,6 +266,7 @@ async def test_builders_can_add_a_limited_number_of_targets(master: Master) -> N
     await assert_responsive(master)
 
 
+@pytest.mark.slow
 async def test_reconnecting_builders_do_not_fill_the_event_list(
     master: Master,
 ) -> None:

@@ -88,6 +88,7 @@ def _run_typed(line: str) -> None:
     assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 def test_the_table_and_the_exit_code_report_the_results(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "good")
     add_release(upstream, "bad", "raise SystemExit('error: no such header: frob.h')")

@@ -167,6 +167,7 @@ async def _pending(farm: SyncHarness) -> int:
     return int(await farm.db.value("SELECT count(*) FROM upstream_changes"))
 
 
+@pytest.mark.slow
 async def test_a_page_without_a_serial_is_checked_a_bounded_number_of_times(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
