@@ -85,7 +85,7 @@ RULES: dict[AlertRule, Rule] = {
         "Look at the index and the web root; builders go on by themselves afterwards.",
     ),
     AlertRule.LOST: Rule(
-        "when a builder sent no message for so long that its job was requeued",
+        "when a builder sent no message for so long that its job was queued again",
         _MESSAGE_ARRIVES,
         "Look at its power, its network and its service.",
     ),

@@ -81,11 +81,9 @@ def builder(ctx: click.Context, /, **options: object) -> None:
     is_flag=False,
     flag_value=_IDLE,
     metavar="[DURATION]",
-    help=f"End when there was no job for so long: 90s, 5m.  [without a value: {_IDLE}]",
+    help=f"End after this long without a job: 90s, 5m.  [without a value: {_IDLE}]",
 )
-@click.option(
-    "--max-builds", type=click.IntRange(min=1), metavar="N", help="End after so many builds."
-)
+@click.option("--max-builds", type=click.IntRange(min=1), metavar="N", help="End after N builds.")
 def builder_run(
     config_file: Path | None,
     master_host: str | None,
@@ -295,7 +293,8 @@ def builder_scale(
     A timer runs this every half minute, for the pools of piwheels.toml ([pool.NAME]). SCRIPT is
     what `piw config slurm` prints; Slurm starts it for each builder. Builders end by themselves
     when they are idle. Where a pool has more than max_builders, those that have not started are
-    canceled, and others are drained.
+    canceled, and others are drained. Requires the role operate where a pool has to be drained, else
+    watch; see `piw key authorize --help`.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`piw config`: settings, and the configuration of systemd, web servers and monitoring."""
+"""`piw config`: settings, and the configuration of other programs and of batch systems."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +19,15 @@ from piwheels.cli.options import (
 
 @cli.group("config")
 def config() -> None:
-    """Show and change settings; print configuration for systemd, web servers and monitoring.
+    """Show and change settings; print configuration for systemd, web servers, mirrors, batch
+    systems and monitoring.
 
     \b
     Examples:
       piw config show
       piw config set master.max_attempts 5
       piw config nginx --server-name wheels.example.org
-    """  # noqa: D301 - \b is click's mark for lines to keep
+    """  # noqa: D205, D301 - \b is click's mark for lines to keep
 
 
 @config.command("show")
@@ -233,11 +234,11 @@ def config_grafana(config_file: Path | None) -> None:
 
 
 _idle_option = click.option(
-    "--idle", default="2m", show_default=True, help="A builder ends after so long without a job."
+    "--idle", default="2m", show_default=True, help="A builder ends after this long without a job."
 )
 
 
-@config.command("slurm")
+@config.command("slurm", short_help="Print an array job and a timer for builders on Slurm.")
 @config_option
 @click.option(
     "--only",
@@ -268,9 +269,9 @@ _idle_option = click.option(
     "--user", default="piwheels", show_default=True, help="The account that submits builders."
 )
 def config_slurm(config_file: Path | None, only: str | None, **options: Any) -> None:
-    """Print what runs builders on demand on Slurm.
+    """Print an array job for builders on demand on Slurm, and a service and timer that submit it.
 
-    That is an array job, and the service and the timer of a scaler (`piw builder scale`).
+    The timer runs `piw builder scale`.
 
     \b
     Examples:
@@ -333,7 +334,7 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     click.echo(text)
 
 
-@config.command("mirror")
+@config.command("mirror", short_help="Print a script that mirrors a site, or an edge.")
 @config_option
 @click.option(
     "--source",
@@ -370,7 +371,7 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     type=click.IntRange(min=0),
     metavar="KB",
     default=0,
-    help="Copy at most so many kilobytes a second.  [default: no limit]",
+    help="Maximum rate in kilobytes per second.  [default: no limit]",
 )
 @click.option(
     "--server-name", default="_", show_default=True, help="The host name of the edge; _ is any."
@@ -401,7 +402,7 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
 )
 @tls_options
 def config_mirror(config_file: Path | None, only: str | None, **options: Any) -> None:
-    """Print what copies a farm's site, and an edge that caches it.
+    """Print a script that mirrors a farm's site, or an nginx edge that caches it.
 
     With --source: a script that copies with rsync, a service and a timer; a web server serves the
     copy as it does on the farm (`piw config nginx`). With --origin: an nginx that keeps what was
@@ -478,7 +479,7 @@ for _name, _title, _directory in (
     _web_server(_name, _title, _directory)
 
 
-@config.command("worker")
+@config.command("worker", short_help="Print a worker that serves a bucket's copy of the site.")
 @config_option
 @click.option(
     "--bucket",

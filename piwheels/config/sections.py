@@ -152,7 +152,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     ] = Path("/var/lib/piwheels/spool")
     builder_timeout_s: Annotated[
         PositiveSeconds,
-        _doc("A builder that sends nothing for this long is lost; its build is requeued."),
+        _doc("A builder that sends nothing for this long is lost; its build is queued again."),
     ] = 300.0
     retry_delay_s: Annotated[
         NonNegativeSeconds,
@@ -172,9 +172,9 @@ class MasterSection(msgspec.Struct, frozen=True):
         float,
         Meta(ge=0, le=100),
         _doc(
-            "Of the builds that succeed, so many percent are built again, on another builder where "
-            "there is one, when a builder has nothing else to do, and the wheels are compared "
-            "(docs/provenance.md). 0: none."
+            "Percentage of successful builds that are built again when a builder is idle, on "
+            "another builder where there is one; the wheels are compared (docs/provenance.md). "
+            "0: none."
         ),
     ] = 0.0
     recipes: Annotated[
@@ -443,16 +443,16 @@ class PoolSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_mb: Annotated[
         PositiveInt,
         _doc(
-            "Memory limit of a build. Jobs that need more are left to a pool with more, and all of "
-            "them to the largest pool if none has as much."
+            "Memory limit of a build. Jobs that need more go to a pool with more memory; if no "
+            "pool has enough, to the largest one."
         ),
     ] = 2048
     max_builders: Annotated[
         Annotated[int, Meta(ge=0, le=1000)],
-        _doc("Most builders at a time. 0: those that run are drained, and none is started."),
+        _doc("Maximum number of builders. 0: those that run are drained, and none is started."),
     ] = 10
     jobs_per_builder: Annotated[
-        PositiveInt, _doc("One more builder is started for so many jobs that wait.")
+        PositiveInt, _doc("How many waiting jobs one builder is started for.")
     ] = 2
     options: Annotated[
         tuple[str, ...],

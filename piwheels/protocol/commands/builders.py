@@ -37,9 +37,9 @@ class BuilderCommand(StrEnum):
 class CommandBuilders(CommandMessage, frozen=True, kw_only=True):
     """Apply a command to the builders with these labels.
 
-    With `immediately` (SLEEP and RESTART), a running build is stopped and its job requeued as if
-    it had not begun. With `max_parallel` (RESTART; 0 is all at once), at most this many are away at
-    the same time: the next one follows when one is back, or has not come back within
+    With `immediately` (SLEEP and RESTART), a running build is stopped and its job queued again as
+    if it had not begun. With `max_parallel` (RESTART; 0 is all at once), at most this many are away
+    at the same time: the next one follows when one is back, or has not come back within
     `master.builder_timeout_s`. A master that is restarted forgets those still to come.
     """
 
@@ -49,7 +49,7 @@ class CommandBuilders(CommandMessage, frozen=True, kw_only=True):
     max_parallel: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
-_REQUEUED = "The running build is canceled and requeued."
+_QUEUED_AGAIN = "The running build is canceled and queued again."
 _KILLED = "The builder stops and stays stopped; its running build is retried later."
 _BUILDERS = Parameter("labels", Kind.BUILDERS)
 
@@ -82,15 +82,16 @@ SLEEP = _define(
     BuilderCommand.SLEEP,
     summary="Stop assigning jobs to builders until `piw builder wake`; this persists across "
     "restarts.",
-    details="With --now the running build is canceled and requeued without counting as an attempt.",
+    details="With --now the running build is canceled and queued again without counting as an "
+    "attempt.",
     examples=("piw builder sleep pi1 pi2", "piw builder sleep --all --now --yes"),
     parameters=(
         _BUILDERS,
-        Parameter("--now", Kind.FLAG, "Cancel the running build; it is requeued."),
+        Parameter("--now", Kind.FLAG, "Cancel the running build; it is queued again."),
     ),
     discards_work=lambda body: body.immediately,
     question="Put {what} to sleep now?",
-    consequence=_REQUEUED,
+    consequence=_QUEUED_AGAIN,
     console=(
         ConsoleAction(
             name="sleep",
@@ -106,7 +107,7 @@ SLEEP = _define(
             help="Cancel the running build and take no more jobs until woken.",
             requires=Requirement.BUILDER,
             confirm=Confirm.IF_WORK_LOST,
-            consequence=_REQUEUED,
+            consequence=_QUEUED_AGAIN,
             flag=True,
         ),
     ),
@@ -142,7 +143,7 @@ CANCEL = _define(
             help="Cancel the running build and take another job.",
             requires=Requirement.RUNNING_BUILD,
             confirm=Confirm.ALWAYS,
-            consequence=_REQUEUED,
+            consequence=_QUEUED_AGAIN,
         ),
     ),
 )
@@ -198,7 +199,7 @@ RESTART = _define(
     ),
     parameters=(
         _BUILDERS,
-        Parameter("--now", Kind.FLAG, "Do not wait for running builds; they are requeued."),
+        Parameter("--now", Kind.FLAG, "Do not wait for running builds; they are queued again."),
         Parameter(
             "--max-parallel",
             Kind.COUNT,
@@ -208,7 +209,7 @@ RESTART = _define(
     ),
     discards_work=lambda body: body.immediately,
     question="Restart {what} now?",
-    consequence=_REQUEUED,
+    consequence=_QUEUED_AGAIN,
     console=(
         ConsoleAction(
             name="rolling_restart",
