@@ -526,12 +526,13 @@ CREATE TABLE page_digests (
 
 -- Which bucket does the follower copy the web root into (publish.target)? One row at most; without
 -- one, no changes are recorded. first_copy: which part of the first copy goes on; copied_until: the
--- project up to which it is recorded in bucket_changes.
+-- project up to which it is recorded in bucket_changes; copied_projects: how many these are.
 CREATE TABLE followed_bucket (
-    is_only_row  boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
-    target       text NOT NULL,
-    first_copy   text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
-    copied_until text NOT NULL DEFAULT ''
+    is_only_row     boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
+    target          text NOT NULL,
+    first_copy      text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
+    copied_until    text NOT NULL DEFAULT '',
+    copied_projects bigint NOT NULL DEFAULT 0
 );
 
 -- What may differ between the web root and the bucket? Triggers append, in the transaction that

@@ -250,6 +250,7 @@ CREATE TABLE followed_bucket (
     target text NOT NULL,
     first_copy text NOT NULL DEFAULT 'index'::text,
     copied_until text NOT NULL DEFAULT ''::text,
+    copied_projects bigint NOT NULL DEFAULT 0,
     CONSTRAINT followed_bucket_first_copy_check CHECK ((first_copy = ANY (ARRAY['index'::text, 'site'::text, 'done'::text]))),
     CONSTRAINT followed_bucket_is_only_row_check CHECK (is_only_row),
     CONSTRAINT followed_bucket_pkey PRIMARY KEY (is_only_row)

@@ -65,6 +65,7 @@ class Copier:
         Raises:
             BucketError: the bucket does not answer or refuses.
             ChangedMeanwhileError: something else writes the same page; try again.
+            TreeMissingError: there is no file, and no web root.
             OSError: the file cannot be read.
         """
         # A statement is signed again after its key was revoked.
@@ -103,6 +104,7 @@ class Copier:
     async def _write_immutable(self, key: str) -> Outcome:
         local = await self._read(key)
         if local is None:  # deleted just now: its removal is recorded
+            await asyncio.to_thread(self.webroot.tree_epoch.check_there)
             return Outcome.ABSENT
         if key.endswith(".whl") and f"/{local.sha256}/" not in key:
             log.error("%s is damaged, and not copied into the bucket: see `piw audit`", key)
@@ -126,6 +128,8 @@ class Copier:
         return Outcome.REFUSED
 
     async def _remove(self, key: str, there: StoredObject | None) -> Outcome:
+        # After the file was not found: it may lack because the whole web root does.
+        await asyncio.to_thread(self.webroot.tree_epoch.check_there)
         if there is None:
             return Outcome.ABSENT
         if not there.sha256:

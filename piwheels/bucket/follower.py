@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 from piwheels.backoff import Backoff
 from piwheels.bucket.copier import Copier
@@ -27,9 +28,12 @@ from piwheels.db import bucket_changes
 from piwheels.db.bucket_changes import BucketChange, ChangeKind
 from piwheels.db.database import Database
 from piwheels.errors import first_error
-from piwheels.webroot import TreeTakenError, Webroot, files_beside
+from piwheels.formatting import pluralize
+from piwheels.webroot import TreeMissingError, Webroot, files_beside
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _POLL_S = 1.0
 _SITE_FILES_INTERVAL_S = 30.0
@@ -80,7 +84,7 @@ class BucketFollower:
         while True:
             try:
                 worked = await self.copy_next()
-            except (BucketError, TreeTakenError) as error:
+            except (BucketError, TreeMissingError, OSError) as error:
                 self._note_problem(str(error))
                 await asyncio.sleep(backoff.next_s())
                 continue
@@ -96,48 +100,44 @@ class BucketFollower:
             log.info("%s: copying again", self.target)
         self.problem = problem
 
-    async def copy_all(self) -> None:
-        """Copy until nothing that is due waits.
-
-        Raises:
-            BucketError: the bucket does not take it.
-        """
-        while await self.copy_next():
-            pass
-
     async def copy_next(self) -> bool:
         """Copy what is most urgent; False if nothing waits.
 
         Raises:
             BucketError: the bucket does not take it.
             TreeTakenError: another master writes the web root, and its follower copies.
+            TreeMissingError: the web root is not there.
+            OSError: it cannot be read.
         """
         await asyncio.to_thread(self.webroot.check_writer)
-        if changes := await bucket_changes.next_changes(self.db, is_index=True):
-            await self._copy_projects(changes)
+        await asyncio.to_thread(self.webroot.tree_epoch.check_there)
+        if changes := await bucket_changes.next_index_changes(self.db):
+            await self._copy_index_changes(changes)
             return True
         if time.monotonic() >= self._site_files_due:
             if not await self._copy_site_files():
                 return True
             self._site_files_due = time.monotonic() + _SITE_FILES_INTERVAL_S
-        if changes := await bucket_changes.next_changes(self.db, is_index=False):
-            await self._copy_projects(changes)
+        if changes := await bucket_changes.next_site_changes(self.db):
+            await self._copy_site_changes(changes)
             return True
         return await bucket_changes.record_first_copy(self.db)
 
-    async def _copy_projects(self, changes: Sequence[BucketChange]) -> None:
-        """Copy projects, the list of all projects last."""
-        by_project = attrgetter("project")
-        groups = [
-            (project, list(group))
-            for project, group in groupby(sorted(changes, key=by_project), by_project)
-        ]
-        named = [(project, group) for project, group in groups if project]
-        for start in range(0, len(named), _PROJECTS):
-            await _all_of(self._copy_project(*it) for it in named[start : start + _PROJECTS])
-        for project, group in groups:
-            if not project:
-                await self._copy_project(project, group)
+    async def _copy_index_changes(self, changes: Sequence[BucketChange]) -> None:
+        """Copy the index pages of projects, the list of all projects last."""
+        projects = _by_project(changes)
+        all_projects = projects.pop("", None)
+        for part in _parts(list(projects.items()), _PROJECTS):
+            await _all_of(self._copy_project(*it) for it in part)
+        if all_projects:
+            await self._copy_project("", all_projects)
+
+    async def _copy_site_changes(self, changes: Sequence[BucketChange]) -> None:
+        """Copy the pages of projects and logs, until a change of the index waits."""
+        for part in _parts(list(_by_project(changes).items()), _PROJECTS):
+            await _all_of(self._copy_project(*it) for it in part)
+            if await bucket_changes.is_index_waiting(self.db):
+                return
 
     async def _copy_project(self, project: str, changes: list[BucketChange]) -> None:
         """Copy one project; what cannot be copied now is retried later.
@@ -189,17 +189,37 @@ class BucketFollower:
             changes = [*changes, *(it for it in newer if it.change_id not in known)]
         wheels = [change for change in changes if change.kind is ChangeKind.WHEEL]
         there, gone = await asyncio.to_thread(self._split_wheels, wheels)
+        # Removals that were postponed are left for later.
+        changes = [it for it in changes if it.is_due or it.subject in there]
         await _all_of(self._sync_in_order(_keys_of_wheel(subject)) for subject in there)
         for page in pages if all(page.local for page in pages) else reversed(pages):
             await self.copier.write_page(page)
-        removals = [change for change in wheels if change.subject in gone]
+        removals = [it for it in changes if it.subject in gone]
         if pages and removals:
             # Clients may have read the page that listed them.
             delay = timedelta(seconds=self.deletion_delay_s)
             await bucket_changes.postpone_changes(self.db, removals, delay)
             return [change for change in changes if change not in removals]
-        await _all_of(self._sync_in_order(reversed(_keys_of_wheel(subject))) for subject in gone)
-        return changes
+        lost = await self._postpone_lost(project, removals)
+        await _all_of(
+            self._sync_in_order(reversed(_keys_of_wheel(subject)))
+            for subject in {change.subject for change in removals} - lost
+        )
+        return [change for change in changes if change.subject not in lost]
+
+    async def _postpone_lost(self, project: str, removals: Sequence[BucketChange]) -> set[str]:
+        """Leave wheels that are published, but not in the web root, in the bucket."""
+        lost = await bucket_changes.published_of(self.db, {it.subject for it in removals})
+        if lost:
+            log.error(
+                "%s of %s in the database and not in the web root; left in the bucket: see "
+                "`piw audit`",
+                pluralize(len(lost), "wheel"),
+                project,
+            )
+            kept = [change for change in removals if change.subject in lost]
+            await bucket_changes.postpone_changes(self.db, kept, _PROJECT_RETRY)
+        return lost
 
     def _split_wheels(self, changes: Iterable[BucketChange]) -> tuple[list[str], set[str]]:
         """The wheels that are in the web root, and those that are not."""
@@ -259,8 +279,8 @@ class BucketFollower:
     async def _copy_site_files(self) -> bool:
         """Copy what changed of the site, a few files at a time; False if the index comes first."""
         changed = list((await asyncio.to_thread(self._site_files.changed)).items())
-        for start in range(0, len(changed), _SITE_FILES):
-            await _all_of(self._copy_site_file(*it) for it in changed[start : start + _SITE_FILES])
+        for part in _parts(changed, _SITE_FILES):
+            await _all_of(self._copy_site_file(*it) for it in part)
             if await bucket_changes.is_index_waiting(self.db):
                 return False
         return True
@@ -291,6 +311,20 @@ async def open_follower(db: Database, webroot: Webroot, config: Config) -> Bucke
         target=settings.target,
         deletion_delay_s=config.webroot.deletion_delay_s,
     )
+
+
+def _by_project(changes: Iterable[BucketChange]) -> dict[str, list[BucketChange]]:
+    by_project = attrgetter("project")
+    return {
+        project: list(group)
+        for project, group in groupby(sorted(changes, key=by_project), by_project)
+    }
+
+
+def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """Sequences of at most so many items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _keys_of_wheel(subject: str) -> list[str]:

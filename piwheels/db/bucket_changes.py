@@ -4,15 +4,17 @@ Triggers append to bucket_changes while there is a row in followed_bucket (sql/0
 first copy of a farm is recorded there as well, a few projects at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
 from piwheels.model import BucketProgress, Struct
 
-#: Changes that are read at once, and those of their projects.
-_CHANGES = 500
+#: Changes of the index that are read at once, and all others of their projects.
+_INDEX_CHANGES = 500
+#: Other changes that are read at once: in the meantime the index waits.
+_SITE_CHANGES = 100
 #: Projects whose files are recorded at once for the first copy.
 _FIRST_COPY_PROJECTS = 20
 #: So many changes that wait are counted.
@@ -37,6 +39,7 @@ class BucketChange(Struct, frozen=True, kw_only=True):
     project: str
     subject: str
     changed_at: datetime
+    is_due: bool = True  # not postponed
 
 
 @transactional
@@ -48,6 +51,8 @@ async def follow(db: Database, target: str) -> bool:
     before = await db.value("SELECT target FROM followed_bucket FOR UPDATE")
     if before == target:
         return False
+    # The first copy finds what is committed: no wheel may be recorded before, and committed after.
+    await db.execute("LOCK TABLE files IN SHARE MODE")
     await unfollow(db)
     await db.execute("INSERT INTO followed_bucket (target) VALUES (%(target)s)", {"target": target})
     return True
@@ -59,21 +64,35 @@ async def unfollow(db: Database) -> None:
     await db.execute("DELETE FROM bucket_changes")
 
 
-async def next_changes(db: Database, *, is_index: bool) -> list[BucketChange]:
-    """All changes that are due of the projects that have waited longest."""
+async def next_index_changes(db: Database) -> list[BucketChange]:
+    """All changes of the index that are due, of the projects that have waited longest."""
     rows = await db.rows(
         """
         SELECT change_id, kind, project, subject, changed_at
           FROM bucket_changes
-         WHERE is_index = %(is_index)s AND due_at <= clock_timestamp()
+         WHERE is_index AND due_at <= clock_timestamp()
            AND project IN (
                SELECT project
                  FROM bucket_changes
-                WHERE is_index = %(is_index)s AND due_at <= clock_timestamp()
+                WHERE is_index AND due_at <= clock_timestamp()
                 ORDER BY due_at LIMIT %(limit)s)
          ORDER BY change_id
         """,
-        {"is_index": is_index, "limit": _CHANGES},
+        {"limit": _INDEX_CHANGES},
+    )
+    return [_change(row) for row in rows]
+
+
+async def next_site_changes(db: Database) -> list[BucketChange]:
+    """The other changes that have waited longest: those of one project may be many."""
+    rows = await db.rows(
+        """
+        SELECT change_id, kind, project, subject, changed_at
+          FROM bucket_changes
+         WHERE NOT is_index AND due_at <= clock_timestamp()
+         ORDER BY due_at, change_id LIMIT %(limit)s
+        """,
+        {"limit": _SITE_CHANGES},
     )
     return [_change(row) for row in rows]
 
@@ -91,18 +110,34 @@ async def is_index_waiting(db: Database) -> bool:
 
 
 async def wheel_changes(db: Database, project: str) -> list[BucketChange]:
-    """The changes of a project's wheels that are due now."""
+    """All changes of a project's wheels, also those that were postponed."""
     rows = await db.rows(
         """
-        SELECT change_id, kind, project, subject, changed_at
+        SELECT change_id, kind, project, subject, changed_at,
+               due_at <= clock_timestamp() AS is_due
           FROM bucket_changes
          WHERE is_index AND project = %(project)s AND kind = 'wheel'
-           AND due_at <= clock_timestamp()
          ORDER BY change_id
         """,
         {"project": project},
     )
     return [_change(row) for row in rows]
+
+
+async def published_of(db: Database, subjects: Collection[str]) -> set[str]:
+    """Those of some wheels (hash/name) that are published."""
+    rows = await db.rows(
+        """
+        SELECT sha256 || '/' || filename AS subject
+          FROM files
+         WHERE filename = ANY (%(names)s) AND sha256 || '/' || filename = ANY (%(subjects)s)
+        """,
+        {
+            "names": [subject.partition("/")[2] for subject in subjects],
+            "subjects": list(subjects),
+        },
+    )
+    return {row["subject"] for row in rows}
 
 
 def _change(row: dict[str, object]) -> BucketChange:
@@ -199,7 +234,7 @@ async def record_first_copy(db: Database) -> bool:
     if names:
         await (_record_index(db, names) if is_index else _record_site(db, names))
     if names:
-        await _store_position(db, state["first_copy"], names[-1])
+        await _store_position(db, state["first_copy"], names[-1], len(names))
     elif is_index:
         await _record_pages(db, [""], is_index=True)
         await _store_position(db, "site", "")
@@ -246,10 +281,16 @@ async def _record_pages(db: Database, names: Sequence[str], *, is_index: bool) -
     )
 
 
-async def _store_position(db: Database, first_copy: str, until: str) -> None:
+async def _store_position(db: Database, first_copy: str, until: str, projects: int = 0) -> None:
+    """Store the part of the first copy, and the projects that were recorded; none: it begins."""
     await db.execute(
-        "UPDATE followed_bucket SET first_copy = %(part)s, copied_until = %(until)s",
-        {"part": first_copy, "until": until},
+        """
+        UPDATE followed_bucket
+           SET first_copy = %(part)s, copied_until = %(until)s,
+               copied_projects = CASE %(projects)s
+                   WHEN 0 THEN 0 ELSE copied_projects + %(projects)s END
+        """,
+        {"part": first_copy, "until": until, "projects": projects},
     )
 
 
@@ -259,8 +300,9 @@ async def bucket_progress(db: Database) -> BucketProgress | None:
         """
         SELECT b.target, b.first_copy,
                CASE b.first_copy WHEN 'done' THEN 1.0 ELSE
-                   (SELECT count(*) FROM projects WHERE project <= b.copied_until)::float8
-                   / greatest((SELECT count(*) FROM projects), 1) END AS fraction,
+                   least(1.0, b.copied_projects::float8 / greatest(
+                       (SELECT sum(number) FROM row_counts WHERE table_name = 'projects'), 1))
+                   END AS fraction,
                (SELECT count(*) FROM (SELECT FROM bucket_changes LIMIT %(most)s) c) AS waiting,
                (SELECT changed_at FROM bucket_changes
                  WHERE is_index AND due_at <= clock_timestamp()

@@ -27,7 +27,7 @@ from piwheels.webroot.atomic_file import (
     sync_tree,
 )
 from piwheels.webroot.owner import as_owner, controlling_account
-from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
+from piwheels.webroot.tree_epoch import TreeEpoch, TreeMissingError, TreeTakenError
 
 __all__ = [
     "FILE_MAX_AGE_S",
@@ -35,6 +35,7 @@ __all__ = [
     "PROVENANCE_KEYS",
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
+    "TreeMissingError",
     "TreeTakenError",
     "Webroot",
     "as_owner",

@@ -35,6 +35,10 @@ class TreeTakenError(PiwheelsError, OSError):
         return str(self.strerror)
 
 
+class TreeMissingError(PiwheelsError):
+    """The web root is not there: its file system is not mounted, or does not answer."""
+
+
 class EpochRecord(msgspec.Struct, frozen=True):
     """The content of the file: the highest epoch of a master that wrote here, and where it ran."""
 
@@ -95,6 +99,24 @@ class TreeEpoch:
         """
         if self._epoch:
             self._refuse_higher(self._epoch)
+
+    def check_there(self) -> None:
+        """Check that the claimed web root is there; does nothing before `claim`.
+
+        What an empty mount point lacks was not removed.
+
+        Raises:
+            TreeMissingError: it is not.
+        """
+        if not self._epoch:
+            return
+        try:
+            (self.root / EPOCH_FILE).stat()
+        except OSError as error:
+            raise TreeMissingError(
+                f"the web root {self.root} is not there ({EPOCH_FILE}: {error.strerror}): is its "
+                f"file system mounted? If it is, start the master again"
+            ) from None
 
     def release(self) -> None:
         """Let another master lock the web root at once."""

@@ -1,5 +1,6 @@
 """A farm without builders whose web root is copied into a bucket."""
 
+import asyncio
 import gzip
 import hashlib
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from piwheels.db import bucket_changes, catalog, job_queue
 from piwheels.model import WheelFile
 from tests.bucket.seaweed import keys
 from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release, make_wheel
+from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
 
@@ -63,7 +65,13 @@ class BucketFarm:
         """Copy everything that waits."""
         await bucket_changes.follow(self.site.db, self.follower.target)
         self.follower._site_files_due = float("-inf")
-        await self.follower.copy_all()
+        await self.copy_all()
+
+    async def copy_all(self) -> None:
+        """Copy until nothing that is due waits."""
+        async with asyncio.timeout(WAIT_S):
+            while await self.follower.copy_next():
+                pass
 
     async def differences(self) -> set[str]:
         """Keys that the bucket lacks or has in excess, or whose bytes differ from the web root."""

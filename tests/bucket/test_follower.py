@@ -14,6 +14,7 @@ from piwheels.db import bucket_changes
 from piwheels.webroot import TreeTakenError, Webroot
 from tests.bucket.harness import BucketFarm
 from tests.bucket.seaweed import keys
+from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -94,6 +95,7 @@ def recording(farm: BucketFarm) -> RecordingStore:
     return store
 
 
+@pytest.mark.slow
 async def test_wheels_come_before_the_page_and_go_after_it(farm: BucketFarm) -> None:
     store = recording(farm)
     wheel = await farm.publish_index("demo")
@@ -130,12 +132,10 @@ async def test_a_page_never_lists_a_wheel_that_the_bucket_lacks(farm: BucketFarm
     store = recording(farm)
     await farm.publish("demo")
     await bucket_changes.follow(farm.site.db, farm.follower.target)
-    changes = await bucket_changes.next_changes(farm.site.db, is_index=True)
-    while not changes:
-        await bucket_changes.record_first_copy(farm.site.db)
-        changes = await bucket_changes.next_changes(farm.site.db, is_index=True)
+    assert await bucket_changes.record_first_copy(farm.site.db)
+    changes = await bucket_changes.next_index_changes(farm.site.db)
     newer = await farm.publish("demo", "2.0")  # after the changes were read
-    await farm.follower._copy_projects(changes)
+    await farm.follower._copy_index_changes(changes)
     page = store.done.index("simple/demo/index.html")
     assert any(newer.filename in key for key in store.done[:page])
 
@@ -161,12 +161,14 @@ async def test_the_service_reports_a_problem_and_recovers(farm: BucketFarm) -> N
     await farm.publish("demo")
     store.refuses = True
     running = asyncio.create_task(farm.follower.run())
-    while not farm.follower.problem:  # noqa: ASYNC110 - as an operator sees it
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(WAIT_S):
+        while not farm.follower.problem:  # noqa: ASYNC110 - as an operator sees it
+            await asyncio.sleep(0.01)
     assert farm.follower.problem == "refused"
     store.refuses = False
-    while farm.follower.problem or await farm.differences():  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(WAIT_S):
+        while farm.follower.problem or await farm.differences():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running

@@ -110,9 +110,10 @@ async def test_a_follower_that_is_killed_again_and_again_copies_everything(
     await farm.site.write_all()
     for copied in (5, 40, 80):
         process = start_follower(farm, own_storage.settings())
-        while len(await keys(farm.store)) < copied:
-            await asyncio.sleep(0.01)
-            assert process.poll() is None
+        async with asyncio.timeout(WAIT_S):
+            while len(await keys(farm.store)) < copied:
+                await asyncio.sleep(0.01)
+                assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         process.wait(WAIT_S)
         await pages_are_complete(farm)
@@ -133,8 +134,9 @@ async def test_a_storage_that_is_killed_in_the_middle_is_caught_up_with(
     await farm.site.write_all()
     process = start_follower(farm, own_storage.settings())
     try:
-        while len(await keys(farm.store)) < 50:  # noqa: ASYNC110 - as the bucket shows it
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(WAIT_S):
+            while len(await keys(farm.store)) < 50:  # noqa: ASYNC110 - as the bucket shows it
+                await asyncio.sleep(0.01)
         own_storage.kill()
         with pytest.raises(BucketError):
             await farm.store.head("simple/index.html")
