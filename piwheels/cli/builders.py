@@ -274,15 +274,13 @@ def builder_demand(config_file: Path | None, as_json: bool) -> None:
 
 
 @builder.command("scale")
-@click.argument(
-    "script", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False
-)
+@click.argument("script", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--pool", "pools", multiple=True, metavar="NAME", help="Only this pool; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @config_option
 @json_option
 def builder_scale(
-    script: Path | None,
+    script: Path,
     pools: tuple[str, ...],
     dry_run: bool,
     config_file: Path | None,

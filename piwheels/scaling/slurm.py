@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piwheels.config import PoolSection
-from piwheels.scaling.batch_system import OVERHEAD_MB, BatchSystemError, job_name, run
+from piwheels.scaling.batch_system import OVERHEAD_MB, job_name, run
 from piwheels.scaling.rule import BatchJob
 
 #: `%K` the task, `%t` the state, `%F` the array's number.
@@ -20,9 +20,10 @@ class Slurm:
     script: Path
 
     def jobs(self, pool: str) -> list[BatchJob]:
-        """See `BatchSystem.jobs`."""
-        output = run(["squeue", "-h", "-r", "-o", _FORMAT, "--name", job_name(pool)])
-        return [_parse(line) for line in output.splitlines() if line.strip()]
+        """See `BatchSystem.jobs`; of this account's alone, as others may name theirs the same."""
+        command = ["squeue", "--me", "-h", "-r", "-o", _FORMAT, "--name", job_name(pool)]
+        found = [_parse(line) for line in run(command).splitlines()]
+        return [job for job in found if job is not None]
 
     def start(self, pool: str, settings: PoolSection, slots: Sequence[int]) -> None:
         """See `BatchSystem.start`."""
@@ -44,9 +45,10 @@ class Slurm:
         run(["scancel", "--state=PENDING", *ids])
 
 
-def _parse(line: str) -> BatchJob:
+def _parse(line: str) -> BatchJob | None:
+    """The job of a line; None if it is no task of an array, and so was not started here."""
     task, _, rest = line.strip().partition(" ")
     state, _, array = rest.partition(" ")
     if not task.isdigit() or not array.isdigit():
-        raise BatchSystemError(f"squeue printed {line!r}, which is no task of an array")
+        return None
     return BatchJob(int(task), f"{array}_{task}", state == _PENDING)

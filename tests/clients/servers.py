@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from piwheels.bucket.copier import Copier
 from piwheels.bucket.store import open_store
@@ -131,6 +135,45 @@ def nginx_serving(site: Callable[[int], str], work: Path) -> Iterator[str]:
     command, environ = _nginx(site(port), work)
     with _running("nginx", command, environ, work, port):
         yield f"http://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def recording_origin() -> Iterator[tuple[str, list[str]]]:
+    """A server that answers each path with itself; gives its address, and the paths as they came."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.requestline.split(" ")[1]  # self.path has no two slashes at its start
+            paths.append(asked)
+            content = asked.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", paths
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def get_raw(address: str, path: str) -> tuple[int, str]:
+    """The status and text of a path that is sent as it is written."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=WAIT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

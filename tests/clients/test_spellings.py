@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.clients.servers import BUCKET_NAMES, program, serving
+from tests.clients.servers import (
+    BUCKET_NAMES,
+    get_raw,
+    program,
+    proxy,
+    recording_origin,
+    serving,
+)
 from tests.requires import requires_program
 from tests.timeouts import WAIT_S
 
@@ -158,6 +165,40 @@ def test_a_name_of_any_length_and_case_is_normalized(farm: Farm) -> None:
 def test_an_invalid_name_is_not_found(farm: Farm, path: str) -> None:
     reply = farm.get(path)
     assert (reply.status, reply.location) == (404, "")
+
+
+_HOSTILE = [
+    "//134744072/..%2fsimple/Foo/", "//134744072/../simple/Foo/", "/x/%2e%2e/simple/Foo/",
+    "//simple/Foo/", "/%2f134744072/..%2fproject/Foo/", "/x/..%2f..%2fother/secret",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", _HOSTILE)
+def test_a_redirect_leads_to_a_page_of_this_tree_or_there_is_none(farm: Farm, path: str) -> None:
+    reply = farm.get(path)
+    if reply.status == 301:
+        assert reply.location in {f"{farm.prefix}/{part}/foo/" for part in ("simple", "project")}
+    else:
+        assert (reply.status in {400, 404}, reply.location) == (True, ""), reply
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=requires_program(program(n))) for n in ("bucket-nginx", "bucket-caddy")],
+)
+def test_no_path_leads_out_of_the_folder_in_the_bucket(name: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with (
+        recording_origin() as (bucket, asked),
+        proxy(name, f"{bucket}/farm/copy", tmp_path) as address,
+    ):
+        assert get_raw(address, "/project/foo/")[0] == 200
+        for path in (*_HOSTILE, "/a%0a/..%2f..%2f..%2fother/se%0acret"):
+            get_raw(address, path)
+    assert asked
+    for path in asked:
+        assert path.startswith("/farm/copy/")
+        assert ".." not in path
 
 
 def test_a_compressed_log_redirects_to_the_log(farm: Farm) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -175,6 +176,86 @@ def test_a_page_that_is_published_between_the_passes_waits_for_its_files(
     mirror.run()
     assert "b.whl" in (mirror.copy / "simple/left/index.html").read_text()
     assert check(mirror.copy) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "failure", "status"),
+    [
+        (1, '{rsync} "$@"; rm -r {copy}/.mirror/pages/simple/left; exit 23', 23),
+        (2, "exit 12", 12),
+        (2, "exit 23", 23),
+        (3, "exit 10", 10),
+        (4, "exit 11", 11),
+    ],
+)
+def test_a_pass_that_fails_ends_the_run_and_its_pages_are_not_put_in_place(
+    site: Site, tmp_path: Path, number: int, failure: str, status: int
+) -> None:
+    mirror = mirror_of(str(site.root), tmp_path)
+    mirror.run()
+    before = (mirror.copy / "simple/left/index.html").read_text()
+    site.add("left")
+    failing, rsync = tmp_path / "bin" / "rsync", find_program("rsync")
+    failing.parent.mkdir()
+    failing.write_text(
+        f"#!/bin/sh\necho call >> {tmp_path}/calls\n"
+        f"[ $(wc -l < {tmp_path}/calls) = {number} ] && {{ "
+        f'{failure.format(rsync=rsync, copy=mirror.copy)}; }}\nexec {rsync} "$@"\n'
+    )
+    failing.chmod(0o755)
+    mirror.run(expect=status, PATH=f"{failing.parent}:{os.environ['PATH']}")
+    assert check(mirror.copy) == 2
+    assert (mirror.copy / "simple/left/index.html").read_text() == before
+    mirror.run()
+    assert check(mirror.copy) == 3
+
+
+def test_a_folder_with_other_files_does_not_become_a_mirror(site: Site, tmp_path: Path) -> None:
+    mirror = mirror_of(str(site.root), tmp_path)
+    (mirror.copy / "lost+found").mkdir(parents=True)
+    other = mirror.copy / "thesis.txt"
+    other.write_text("the only copy")
+    assert "is not empty and no mirror" in mirror.run(expect=1)
+    assert other.read_text() == "the only copy"
+    other.unlink()
+    mirror.run()
+    assert check(mirror.copy) == 2
+    assert (mirror.copy / "lost+found").exists(), "of a disk of its own"
+
+
+def test_a_farm_whose_disk_of_wheels_is_not_mounted_deletes_none_here(
+    site: Site, tmp_path: Path
+) -> None:
+    mirror = mirror_of(str(site.root), tmp_path)
+    mirror.run()
+    page = mirror.copy / "simple/left/index.html"
+    before = page.read_text()
+    shutil.rmtree(site.root / "packages")
+    (site.root / "packages" / "lost+found").mkdir(parents=True)
+    site.named["left"] = {}
+    site.write("left")
+    for _ in range(2):
+        assert "has no packages" in mirror.run(expect=1)
+    assert check(mirror.copy) == 2
+    assert page.read_text() == before
+    shutil.rmtree(mirror.copy / "packages")
+    mirror.run()
+    assert page.read_text() == ""
+
+
+def test_a_farm_places_no_links_and_no_devices_here(site: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the mirror")
+    (site.root / "simple/left/key.html").symlink_to(secret)
+    (site.root / "packages/away").symlink_to("/")
+    os.mkfifo(site.root / "packages/pipe")
+    mirror = mirror_of(str(site.root), tmp_path)
+    mirror.run()
+    assert check(mirror.copy) == 2
+    odd = [
+        it for it in mirror.copy.rglob("*") if it.is_symlink() or not (it.is_file() or it.is_dir())
+    ]
+    assert odd == []
 
 
 def test_a_file_is_deleted_when_two_runs_did_not_find_it_and_an_empty_source_deletes_nothing(

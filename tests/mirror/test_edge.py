@@ -15,7 +15,7 @@ from piwheels.config_templates.mirror import render_edge
 from piwheels.errors import ConfigError
 from piwheels.media_types import SIMPLE_HTML, SIMPLE_JSON
 from tests.clients.conftest import environments, tree
-from tests.clients.servers import nginx_serving, serving
+from tests.clients.servers import get_raw, nginx_serving, recording_origin, serving
 from tests.clients.test_install import install
 from tests.requires import requires_program
 
@@ -99,6 +99,33 @@ def test_an_edge_serves_both_variants_and_files_when_the_farm_is_dead(
         assert get(address, path).content == wheel.read_bytes()
         assert get(address, "simple/right/", "text/html").status_code == 502, "nobody asked for it"
         installs(address, "dead")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("/simple/Foo/", "/simple/Foo/"),
+        ("//134744072/..%2fsimple/Foo/", "/simple/Foo/"),
+        ("/x/%2e%2e/simple//Foo/", "/simple/Foo/"),
+        ("/x%0ay/..%2fsimple/a%0ab/", "/simple/a%0Ab/"),
+        ("/find.html%3fq=x", "/find.html%3Fq=x"),
+        ("/find.html?q=%2f..//x", "/find.html?q=%2f..//x"),
+        ("/a%20b%25%23", "/a%20b%25%23"),
+    ],
+)
+def test_an_edge_asks_the_farm_for_the_path_that_it_keeps_the_answer_for(
+    work: Path, asked: str, sent: str
+) -> None:
+    with recording_origin() as (origin, paths), edge_of(origin, work) as address:
+        assert get_raw(address, asked) == (200, sent)
+        assert get_raw(address, sent) == (200, sent)
+        assert paths == [sent], "one entry of the cache"
+
+
+def test_a_question_mark_in_a_name_and_a_query_are_kept_separately(work: Path) -> None:
+    with recording_origin() as (origin, _), edge_of(origin, work) as address:
+        for path in ("/find.html%3Fq=x", "/find.html?q=x"):
+            assert get_raw(address, path) == (200, path)
 
 
 def set_expired(entry: Path) -> None:

@@ -44,6 +44,14 @@ def test_every_object_is_valid_and_a_wrong_field_would_not_be() -> None:
         validate(documents[2])
 
 
+def test_the_token_is_no_word_of_the_command_that_creates_its_secret() -> None:
+    text = render_kubernetes(
+        _FARM, image="registry.example.org/builder:1", time_limit_s=1.0, idle_s=1.0
+    )
+    assert "kubectl create secret generic piwheels-join --from-file=token=/dev/stdin" in text
+    assert "--from-literal" not in text
+
+
 def test_each_pod_of_a_pool_is_a_slot_with_a_key_of_its_own() -> None:
     *_, job, large = printed()
     spec = job["spec"]

@@ -46,7 +46,7 @@ async def demand(config: Config, *, as_json: bool) -> int:
 
 
 async def scale(
-    config: Config, script: Path | None, names: Sequence[str], *, dry_run: bool, as_json: bool
+    config: Config, script: Path, names: Sequence[str], *, dry_run: bool, as_json: bool
 ) -> int:
     """Start, cancel and drain builders of pools, as the queue needs; print what was done.
 
@@ -54,17 +54,17 @@ async def scale(
         PiwheelsError: there is no such pool, or the master or a batch system does not answer.
     """
     chosen = _chosen(config.pool, names)
-    systems = {name: _batch_system(name, script) for name in chosen}
+    system: BatchSystem = Slurm(script.absolute())
     async with connect(config) as client:
         reply = await client.request(ListDemand(), DemandReply)
         waiting = jobs_by_pool(config.pool, reply.demand)
         plans = []
         for name, pool in chosen.items():
-            jobs = await asyncio.to_thread(systems[name].jobs, name)
+            jobs = await asyncio.to_thread(system.jobs, name)
             builders = builders_of(name, reply.builders)
             made = plan(name, pool, waiting[name], jobs, builders, blocked=reply.waits)
             if not dry_run:
-                await _carry_out(made, pool, systems[name], client)
+                await _carry_out(made, pool, system, client)
             plans.append(made)
     if as_json:
         print_json(plans)
@@ -80,12 +80,6 @@ def _chosen(pools: Mapping[str, PoolSection], names: Iterable[str]) -> dict[str,
         if name not in pools:
             raise UsageError(f"there is no pool {name}: there are {', '.join(pools)}")
     return {name: pool for name, pool in pools.items() if not names or name in names}
-
-
-def _batch_system(name: str, script: Path | None) -> BatchSystem:
-    if script is None:
-        raise UsageError(f"the pool {name} needs SCRIPT, which `piw config slurm` prints")
-    return Slurm(script.absolute())
 
 
 async def _carry_out(
