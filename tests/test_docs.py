@@ -83,7 +83,7 @@ def _check_command(words: list[str]) -> None:
     }
     for word in rest:
         name = word.partition("=")[0]
-        assert not name.startswith("-") or name in options | {"-h", "--help", "--"}, words
+        assert not name.startswith("-") or name in options | {"-h", "--help", "--", "-"}, words
 
 
 @each_page
