@@ -317,8 +317,9 @@ CREATE TABLE builds (
 
 -- Which builds does a release have?
 CREATE INDEX builds_release ON builds (project, version, target);
--- Which builds ended last?
+-- Which builds ended last, and which of made_builds?
 CREATE INDEX builds_ended ON builds (ended_at);
+CREATE INDEX builds_made ON builds (ended_at) WHERE builder <> 'mirror';
 -- Which builds failed last?
 CREATE INDEX builds_failed ON builds (ended_at) WHERE outcome <> 'built';
 -- Which builds took long?
@@ -754,6 +755,15 @@ CREATE TABLE pruned_fingerprint_days (
 
 -- === Views, functions and triggers ===
 -- (the conversion of an older schema runs everything from here on)
+
+-- Which builds made something here? All but those that wheels of the upstream are recorded with
+-- (model.MIRROR_MAKER): what counts or lists builds reads these. An imported wheel counts as built.
+CREATE VIEW made_builds AS
+SELECT build_id, project, version, target, builder, outcome, will_retry, reason, started_at, ended_at,
+       duration_s, attempt, build_inputs, phases, without_compiler, failure_class, evidence,
+       ignored_by_policy
+  FROM builds
+ WHERE builder <> 'mirror';
 
 -- Which wheels do installers accept where, by tags and by the wheel's own Requires-Python? A
 -- specifier that the master has not evaluated yet excludes no interpreter. Mirrored wheels that
@@ -1456,7 +1466,7 @@ SELECT 'projects' AS table_name, '' AS category, '' AS state, count(*) AS number
  UNION ALL
 SELECT 'releases', '', '', count(*), 0 FROM releases
  UNION ALL
-SELECT 'builds', target, outcome, count(*), 0 FROM builds GROUP BY target, outcome
+SELECT 'builds', target, outcome, count(*), 0 FROM made_builds GROUP BY target, outcome
  UNION ALL
 SELECT 'files', '', '', count(*), coalesce(sum(size_bytes), 0)::bigint FROM files
  UNION ALL
@@ -1513,15 +1523,18 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- As in made_builds. The builder of a build never changes.
 CREATE FUNCTION count_builds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'DELETE' THEN
         INSERT INTO row_counts (table_name, category, state, number)
-        SELECT 'builds', target, outcome, count(*) FROM after GROUP BY target, outcome;
+        SELECT 'builds', target, outcome, count(*) FROM after
+         WHERE builder <> 'mirror' GROUP BY target, outcome;
     END IF;
     IF TG_OP <> 'INSERT' THEN
         INSERT INTO row_counts (table_name, category, state, number)
-        SELECT 'builds', target, outcome, -count(*) FROM before GROUP BY target, outcome;
+        SELECT 'builds', target, outcome, -count(*) FROM before
+         WHERE builder <> 'mirror' GROUP BY target, outcome;
     END IF;
     RETURN NULL;
 END $$;

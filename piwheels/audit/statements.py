@@ -12,13 +12,13 @@ from pathlib import Path
 from piwheels.audit import tree
 from piwheels.db import statements
 from piwheels.db.database import Database
+from piwheels.model import OTHER_MAKERS
 from piwheels.provenance.dsse import MAX_ENVELOPE_BYTES
 from piwheels.provenance.errors import NotVerifiedError
 from piwheels.provenance.public_keys import PublicKey
 from piwheels.provenance.statement import Subject
 from piwheels.provenance.verification import verify
 from piwheels.provenance.writer import StatementWriter
-from piwheels.scheduler.imported_wheels import OTHER_MAKERS
 from piwheels.scheduler.recorded_builds import recorded_facts
 
 

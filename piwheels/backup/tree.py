@@ -27,7 +27,7 @@ from piwheels.db.page_queue import PageKind
 from piwheels.db.restored import WheelRecord
 from piwheels.errors import MALFORMED, RejectedError
 from piwheels.formatting import format_count
-from piwheels.model import CompatibilityRules, Struct, WheelFile, projection
+from piwheels.model import RESTORE_MAKER, CompatibilityRules, Struct, WheelFile, projection
 from piwheels.scheduler import imported_wheels
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.webroot import Webroot, files_beside, wheel_of
@@ -200,7 +200,7 @@ class TreeRepair:
             self.db, self.rules, project, version, facts.requires_python
         )
         number = await completed_builds.next_build_id(self.db)
-        build = imported_wheels.build_of(number, project, version, target, imported_wheels.RESTORE)
+        build = imported_wheels.build_of(number, project, version, target, RESTORE_MAKER)
         statement = self.webroot.provenance_path(file.sha256, file.filename)
         wheel = projection(WheelFile, facts, has_provenance=statement.is_file())
         if not await completed_builds.record_import(self.db, build, [wheel], self.rules):

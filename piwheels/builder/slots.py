@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from piwheels.builder.joining import host_label
 from piwheels.config import BuilderSection
 from piwheels.errors import UsageError
+from piwheels.protocol.keys import reserved_name_fault
 
 _SLOT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,39})")
 
@@ -26,6 +27,8 @@ def with_slot(config: BuilderSection, slot: str) -> BuilderSection:
             f"--slot {slot!r}: a slot has a number or a name, of up to 40 letters, digits, '.', "
             "'_' and '-'"
         )
+    if fault := reserved_name_fault(slot):  # its label
+        raise UsageError(f"--slot {slot}: {fault}")
     return replace(
         config, key_name=f"{config.key_name}-{slot}", work_dir=config.work_dir / f"slot-{slot}"
     )

@@ -19,7 +19,7 @@ def key() -> None:
     On the builder:  piw key generate builder       prints the builder's public key
     On the master:   piw key authorize NAME KEY     authorizes it under that name, and
                                                     prints the master's key for the builder
-                    piw key rotate signing          a new key for signing how wheels were built
+                     piw key rotate signing         a new key for signing how wheels were built
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -152,8 +152,8 @@ def key_rotate(name: str, revoke: str, reason: str, yes: bool, config_file: Path
     A running master signs with the new key from its next wheel on, and publishes it before. The
     old private key is deleted; its public key stays published, so that what it signed verifies.
 
-    Of a key that is revoked nothing verifies any more. The master publishes that within a minute,
-    and signs the statements in its web root again.
+    Nothing that a revoked key signed verifies any more. The master publishes that within a
+    minute, and signs the statements in its web root again.
 
     \b
     Examples:

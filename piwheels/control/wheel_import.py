@@ -13,7 +13,7 @@ from piwheels.control.command_executor import Call
 from piwheels.db import completed_builds
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import CompatibilityRules
+from piwheels.model import IMPORT_MAKER, CompatibilityRules
 from piwheels.protocol.messages import (
     CommandSucceeded,
     ImportChunk,
@@ -69,9 +69,7 @@ class WheelImporter:
             self.db, self.rules, project, wheel_version, facts.requires_python
         )
         wheel = await self.publisher.install(facts, path, target=target)
-        build = imported_wheels.build_of(
-            number, project, wheel_version, target, imported_wheels.IMPORT
-        )
+        build = imported_wheels.build_of(number, project, wheel_version, target, IMPORT_MAKER)
         if not await completed_builds.record_import(self.db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")

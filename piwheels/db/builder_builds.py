@@ -22,7 +22,7 @@ async def counts_by_builder(
         SELECT builder,
                (count(*) FILTER (WHERE outcome = 'built'))::int AS built,
                (count(*) FILTER (WHERE outcome <> 'built' AND NOT will_retry))::int AS failed
-          FROM builds
+          FROM made_builds
          WHERE ended_at >= %(begin)s AND ended_at < %(end)s
          GROUP BY builder
         """,
@@ -41,7 +41,8 @@ async def usual_duration(db: Database, builder: str, project: str, target: str) 
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_s)
           FROM builds
          WHERE project = %(project)s AND target = %(target)s AND builder <> %(builder)s
-           AND outcome = 'built' AND ended_at > now() - interval '90 days'
+           AND outcome = 'built' AND duration_s > 0
+           AND ended_at > now() - interval '90 days'
         """,
         {"builder": builder, "project": project, "target": target},
     )

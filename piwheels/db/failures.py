@@ -59,7 +59,7 @@ _OPEN_FAILURES_SQL = f"""
     ), open AS (
         SELECT n.*, j.target IS NOT NULL AS is_retrying,
                EXISTS (
-                   SELECT FROM builds earlier
+                   SELECT FROM made_builds earlier
                     WHERE earlier.project = n.project AND earlier.target = n.target
                       AND earlier.outcome = 'built' AND earlier.build_id < n.build_id
                ) AS is_regression,
@@ -75,7 +75,7 @@ _OPEN_FAILURES_SQL = f"""
          WHERE n.failure_class <> 'canceled'
            AND (j.target IS NOT NULL OR NOT n.will_retry)
            AND NOT EXISTS (
-               SELECT FROM builds later
+               SELECT FROM made_builds later
                 WHERE later.project = n.project AND later.version = n.version
                   AND later.target = n.target AND later.build_id > n.build_id)
            AND NOT EXISTS (
@@ -129,9 +129,10 @@ _GROUP_BUILDS_SQL = f"""
     {BUILD_SUMMARIES_SQL}
      LIMIT %(limit)s
 """.format(
+    builds="builds",
     conditions="""b.build_id IN (
          SELECT build_id FROM failures
-          WHERE failure_class = %(failure_class)s AND cause = %(cause)s)"""
+          WHERE failure_class = %(failure_class)s AND cause = %(cause)s)""",
 )
 
 
@@ -147,7 +148,8 @@ async def build_details(db: Database, build: int) -> BuildDetails | None:
     """A completed build with its phases and inputs; None if it is not recorded."""
     rows = await db.rows(_DETAILS_SQL, {"build": build, "inputs": MAX_SHOWN_INPUTS})
     summaries = await db.rows(
-        BUILD_SUMMARIES_SQL.format(conditions="b.build_id = %(build)s"), {"build": build}
+        BUILD_SUMMARIES_SQL.format(builds="builds", conditions="b.build_id = %(build)s"),
+        {"build": build},
     )
     if not rows or not summaries:
         return None

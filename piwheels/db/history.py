@@ -8,6 +8,7 @@ from typing import Any
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
 from piwheels.model import (
+    OTHER_MAKERS,
     AuditEvent,
     BuildSummary,
     FailureCause,
@@ -37,13 +38,13 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
     return [AuditEvent(**row) for row in rows]
 
 
-#: The columns that `build_summary` needs, from the table builds (b).
+#: The columns that `build_summary` needs, from builds or made_builds (b).
 BUILD_SUMMARIES_SQL = """
     SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
            b.duration_s, b.reason, b.will_retry, b.failure_class, b.evidence,
            ARRAY(SELECT f.filename FROM files f
                   WHERE f.build_id = b.build_id ORDER BY f.filename) AS files
-      FROM builds b
+      FROM {builds} b
      WHERE {conditions}
      ORDER BY b.ended_at DESC, b.build_id DESC
 """
@@ -74,7 +75,6 @@ async def recent_builds(
     """The builds that ended last, the newest first, optionally filtered."""
     # Only the conditions that apply, so that each combination gets its own plan.
     conditions = {
-        "b.builder <> 'mirror'": True,
         "b.project = %(project)s": project is not None,
         # Bounded, because no index has the builder.
         "b.builder = %(builder)s AND b.ended_at > now() - interval '7 days'": builder is not None,
@@ -84,7 +84,9 @@ async def recent_builds(
     }
     requested = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
-        BUILD_SUMMARIES_SQL.format(conditions=" AND ".join(requested) or "true")
+        BUILD_SUMMARIES_SQL.format(
+            builds="made_builds", conditions=" AND ".join(requested) or "true"
+        )
         + "LIMIT %(limit)s",
         {
             "limit": limit,
@@ -136,7 +138,7 @@ async def peer_ratios(db: Database) -> dict[str, float]:
         WITH recent AS (
             SELECT builder, build_id, duration_s,
                    row_number() OVER (PARTITION BY builder ORDER BY ended_at DESC) AS place
-              FROM builds
+              FROM made_builds
              WHERE outcome = 'built' AND ended_at > now() - interval '7 days'
         )
         SELECT builder, build_id, duration_s FROM recent
@@ -161,7 +163,7 @@ async def outcomes_last_hour(db: Database) -> dict[str, int]:
     """Builds that ended in the last hour, by outcome."""
     rows = await db.rows(
         """
-        SELECT outcome, count(*) AS count FROM builds
+        SELECT outcome, count(*) AS count FROM made_builds
          WHERE ended_at > now() - interval '1 hour' GROUP BY outcome
         """
     )
@@ -200,8 +202,8 @@ async def counts_of_minute(db: Database, minute: datetime) -> list[MinuteCounts]
                (count(*) FILTER (WHERE b.outcome = 'built'))::int AS built,
                (count(*) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry))::int AS failed
           FROM targets t
-          LEFT JOIN builds b ON b.target = t.target AND b.ended_at >= %(minute)s
-                            AND b.ended_at < %(minute)s + interval '1 minute'
+          LEFT JOIN made_builds b ON b.target = t.target AND b.ended_at >= %(minute)s
+                                 AND b.ended_at < %(minute)s + interval '1 minute'
          WHERE t.skip_reason IS NULL
          GROUP BY t.target
         """,
@@ -222,7 +224,7 @@ async def target_results(db: Database) -> dict[str, TargetResults]:
           FROM (
               SELECT target, outcome = 'built' AS built,
                      ended_at > now() - interval '1 hour' AS recent
-                FROM builds
+                FROM made_builds
                WHERE ended_at > now() - interval '7 days 1 hour'
                  AND (outcome = 'built' OR NOT will_retry)
           ) ended
@@ -246,10 +248,12 @@ async def recent_results(db: Database) -> list[RecentResult]:
         """
         SELECT builder, outcome = 'built' AS built,
                extract(epoch FROM now() - ended_at)::float8 AS age_s
-          FROM builds
+          FROM made_builds
          WHERE ended_at > now() - interval '1 hour' AND outcome <> 'canceled'
+           AND builder <> ALL (%(others)s)
          ORDER BY ended_at
-        """
+        """,
+        {"others": list(OTHER_MAKERS)},
     )
     return [RecentResult(**row) for row in rows]
 

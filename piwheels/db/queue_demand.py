@@ -29,7 +29,8 @@ _PARKED_SQL = """
       FROM targets t
      CROSS JOIN LATERAL (
          SELECT j.memory_over_bytes FROM jobs j
-          WHERE j.target = t.target AND j.parked AND j.claimed_by IS NULL AND j.hold_reason IS NULL
+          WHERE j.target = t.target AND j.required_packages <> '{}' -- for the index of these
+            AND j.parked AND j.claimed_by IS NULL AND j.hold_reason IS NULL
           LIMIT %(most)s
      ) next
      WHERE t.skip_reason IS NULL AND t.target <> ALL (%(seen)s)

@@ -67,7 +67,7 @@ async def _recent_builds(db: Database) -> dict[str, tuple[int, float]]:
         """
         SELECT target, count(*)::int AS builds,
                greatest(extract(epoch FROM now() - min(ended_at)) / 3600, 0.1)::float8 AS hours
-          FROM builds
+          FROM made_builds
          WHERE ended_at > now() - interval '1 day'
          GROUP BY target
         """

@@ -94,7 +94,7 @@ async def project_builds(
     return await _build_summaries(
         db,
         """
-        SELECT build_id FROM builds
+        SELECT build_id FROM made_builds
          WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
          ORDER BY build_id DESC LIMIT %(limit)s
         """,
@@ -112,8 +112,8 @@ async def last_builds(
         SELECT last.build_id
           FROM unnest(%(projects)s::text[]) AS named (project)
          CROSS JOIN LATERAL (
-             SELECT build_id FROM builds
-              WHERE builds.project = named.project AND builds.builder <> 'mirror'
+             SELECT build_id FROM made_builds b
+              WHERE b.project = named.project
               ORDER BY build_id DESC LIMIT %(limit)s
          ) last
         """,
@@ -132,8 +132,8 @@ async def latest_builds(
     return await _build_summaries(
         db,
         """
-        SELECT build_id FROM builds
-         WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s) AND builder <> 'mirror'
+        SELECT build_id FROM made_builds
+         WHERE %(outcome)s::text IS NULL OR outcome = %(outcome)s
          ORDER BY ended_at DESC LIMIT %(limit)s
         """,
         {"limit": limit, "outcome": outcome and str(outcome)},
@@ -150,7 +150,7 @@ async def regressions(db: Database, limit: int) -> tuple[BuildSummary, ...]:
          WHERE b.outcome <> 'built' AND NOT b.will_retry
            AND b.ended_at > now() - interval '90 days'
            AND EXISTS (
-               SELECT FROM builds o
+               SELECT FROM made_builds o
                 WHERE o.project = b.project AND o.target = b.target
                   AND o.outcome = 'built' AND o.build_id < b.build_id)
          ORDER BY b.ended_at DESC
@@ -164,7 +164,7 @@ async def _build_summaries(
     db: Database, chosen: str, parameters: dict[str, Any]
 ) -> tuple[BuildSummary, ...]:
     """The builds that a query chooses, the newest first."""
-    query = BUILD_SUMMARIES_SQL.format(conditions=f"b.build_id IN ({chosen})")
+    query = BUILD_SUMMARIES_SQL.format(builds="builds", conditions=f"b.build_id IN ({chosen})")
     return tuple(build_summary(row) for row in await db.rows(query, parameters))
 
 
@@ -279,7 +279,7 @@ async def success_rates(db: Database) -> list[SuccessRate]:
                count(b.build_id) FILTER (WHERE b.outcome = 'built') AS built,
                count(b.build_id) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry) AS failed
           FROM targets t
-          LEFT JOIN builds b
+          LEFT JOIN made_builds b
             ON b.target = t.target
            AND b.ended_at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
          GROUP BY t.target, t.sort_order

@@ -40,7 +40,7 @@ _QUEUE_STATUSES_SQL = """
            extract(epoch FROM now() - oldest.queued_at)::float8 AS oldest_s
       FROM targets t
       LEFT JOIN (
-          SELECT target, count(*) AS built FROM builds
+          SELECT target, count(*) AS built FROM made_builds
            WHERE ended_at > now() - interval '1 hour' AND outcome = 'built'
            GROUP BY target
       ) b ON b.target = t.target
@@ -158,9 +158,8 @@ _TARGET_STATUS_SQL = """
            LIMIT 1
       ) j ON true
       LEFT JOIN LATERAL (
-          SELECT * FROM builds
-           WHERE builds.project = r.project AND builds.version = r.version
-             AND builds.target = t.target AND builds.builder <> 'mirror'
+          SELECT * FROM made_builds made
+           WHERE made.project = r.project AND made.version = r.version AND made.target = t.target
            ORDER BY build_id DESC LIMIT 1
       ) b ON true
       LEFT JOIN LATERAL (

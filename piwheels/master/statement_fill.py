@@ -9,8 +9,8 @@ from piwheels.db import statements
 from piwheels.db.database import Database
 from piwheels.db.statements import UnstatedWheel
 from piwheels.formatting import pluralize
+from piwheels.model import OTHER_MAKERS
 from piwheels.provenance.statement import Subject
-from piwheels.scheduler.imported_wheels import OTHER_MAKERS
 from piwheels.scheduler.recorded_builds import recorded_facts
 from piwheels.webroot import Webroot
 

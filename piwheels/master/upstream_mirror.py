@@ -18,7 +18,7 @@ from piwheels.db.mirrored_wheels import WheelToMirror
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.formatting import format_size
 from piwheels.index_client.client import FileTooLargeError, SimpleIndex
-from piwheels.model import CompatibilityRules, projection
+from piwheels.model import MIRROR_MAKER, CompatibilityRules, projection
 from piwheels.scheduler import imported_wheels, reasons
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
@@ -161,7 +161,7 @@ class UpstreamMirror:
         )
         build = imported_wheels.build_of(
             await completed_builds.next_build_id(self.db),
-            *(wheel.project, wheel.version, target, imported_wheels.MIRROR),
+            *(wheel.project, wheel.version, target, MIRROR_MAKER),
         )
         if await mirrored_wheels.publish_mirrored(self.db, wheel, build, file, self.rules):
             log.info("mirrored %s", wheel.filename)

@@ -14,6 +14,10 @@ from piwheels.model.build_details import MAX_SHOWN_INPUTS as MAX_SHOWN_INPUTS
 from piwheels.model.build_details import BuildDetails as BuildDetails
 from piwheels.model.builder_page import BuilderPage as BuilderPage
 from piwheels.model.builder_page import BuilderSeries as BuilderSeries
+from piwheels.model.builds import IMPORT_MAKER as IMPORT_MAKER
+from piwheels.model.builds import MIRROR_MAKER as MIRROR_MAKER
+from piwheels.model.builds import OTHER_MAKERS as OTHER_MAKERS
+from piwheels.model.builds import RESTORE_MAKER as RESTORE_MAKER
 from piwheels.model.builds import RETRYABLE as RETRYABLE
 from piwheels.model.builds import Build as Build
 from piwheels.model.builds import BuilderCapability as BuilderCapability

@@ -12,6 +12,13 @@ from piwheels.model.phases import BuildPhase
 from piwheels.model.recipes import Recipe
 from piwheels.model.releases import Sdist
 
+#: In place of a builder's name: wheels that an operator imported, that a restore found, and that
+#: were mirrored from the upstream index. No builder may be called so.
+IMPORT_MAKER = "import"
+RESTORE_MAKER = "restore"
+MIRROR_MAKER = "mirror"
+OTHER_MAKERS = (IMPORT_MAKER, RESTORE_MAKER, MIRROR_MAKER)
+
 
 class Job(Struct, frozen=True, kw_only=True):
     """A release to build for a target, as sent to the builder that claimed it.

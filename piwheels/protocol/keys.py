@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from piwheels.errors import ConfigError
+from piwheels.model import OTHER_MAKERS
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import KeyPair, generate_key_pair
 from piwheels.webroot import as_owner, replace_file, sync_dir
@@ -68,6 +69,13 @@ def validate_public_key(text: str, setting: str) -> str:
 def is_public_key(text: str) -> bool:
     """Whether a text is a public key in normal form."""
     return _KEY.fullmatch(text) is not None
+
+
+def reserved_name_fault(name: str) -> str:
+    """Why no builder may have this name, which stands for wheels that none built; "" if it may."""
+    if name not in OTHER_MAKERS:
+        return ""
+    return f"no builder can be called {name}: wheels that were not built are recorded so"
 
 
 def is_key_name(text: str) -> bool:
@@ -205,8 +213,11 @@ class KeyStore:
         """Authorize a public key under a name; a console's has this role and no other from now on.
 
         Raises:
-            ConfigError: the name or the key is malformed, or either is in use already.
+            ConfigError: the name or the key is malformed, or either is in use already; or the name
+                is reserved.
         """
+        if role is Role.BUILDER and (fault := reserved_name_fault(name)):
+            raise ConfigError(fault)
         public = public.strip().lower()
         if not _KEY.fullmatch(public):
             raise ConfigError(

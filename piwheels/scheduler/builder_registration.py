@@ -23,6 +23,7 @@ from piwheels.protocol.keys import (
     Role,
     is_key_name,
     is_public_key,
+    reserved_name_fault,
     validate_public_key,
 )
 from piwheels.protocol.messages import Join, Joined
@@ -101,14 +102,15 @@ class BuilderRegistration:
         """A new invitation, and the key pair of its token.
 
         Raises:
-            RejectedError: the name is taken or malformed, or there are too many invitations.
+            RejectedError: the name is taken, reserved or malformed, or there are too many
+                invitations.
         """
         now = self.clock()
         if name and not is_key_name(name):
             raise RejectedError(
                 f"{name!r} cannot be a builder's name: use letters, digits, '.', '_' and '-'"
             )
-        _require_no_key_prefix(name)
+        _require_usable(name)
         if name and uses == 1 and self._is_taken(name, ""):
             raise RejectedError(
                 f"there is a builder {name} already: choose another name, or end the use of its key"
@@ -224,8 +226,9 @@ class BuilderRegistration:
             raise RejectedError(f"{wanted!r} cannot be a builder's name: choose one with --name")
         chosen = request.name_was_chosen and not invitation.name
         if chosen:
-            _require_no_key_prefix(wanted)
-        if not _is_key_prefix(wanted) and not self._is_taken(wanted, public):
+            _require_usable(wanted)
+        is_usable = not _is_key_prefix(wanted) and not reserved_name_fault(wanted)
+        if is_usable and not self._is_taken(wanted, public):
             return wanted
         for digits in () if chosen else range(_MIN_PREFIX, _MAX_NAME):
             name = f"{wanted[: _MAX_NAME - digits - 1]}-{public[:digits]}"
@@ -285,7 +288,7 @@ class BuilderRegistration:
             raise RejectedError(
                 f"say under which name: `piw builder authorize {word[:_MIN_PREFIX]} NAME`"
             )
-        _require_no_key_prefix(label)
+        _require_usable(label)
         self.keys.authorize(Role.BUILDER, label, known.public)
         self._forget(known.public)
         return replace(known, name=label)
@@ -375,8 +378,10 @@ def _is_key_prefix(word: str) -> bool:
     return _KEY_PREFIX.fullmatch(word.strip().lower()) is not None
 
 
-def _require_no_key_prefix(name: str) -> None:
-    """Nobody chooses a name that operators would take for another builder's key."""
+def _require_usable(name: str) -> None:
+    """Nobody chooses a name that is reserved, or that operators take for another builder's key."""
+    if fault := reserved_name_fault(name):
+        raise RejectedError(fault)
     if _is_key_prefix(name):
         raise RejectedError(f"{name} looks like the first digits of a key: choose another name")
 

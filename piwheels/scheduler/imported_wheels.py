@@ -8,13 +8,6 @@ from piwheels.errors import RejectedError
 from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target
 from piwheels.wheel.inspect import WheelInfo
 
-#: In place of a builder's name: wheels that an operator imported, that a restore found, and that
-#: were mirrored from the upstream index.
-IMPORT = "import"
-RESTORE = "restore"
-MIRROR = "mirror"
-OTHER_MAKERS = (IMPORT, RESTORE, MIRROR)
-
 
 async def first_compatible_target(
     db: Database, rules: CompatibilityRules, facts: WheelInfo

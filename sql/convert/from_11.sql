@@ -148,6 +148,7 @@ ALTER TABLE builds RENAME COLUMN failure TO failure_class;
 ALTER TABLE builds RENAME COLUMN forgiven TO ignored_by_policy;
 ALTER TABLE builds ADD COLUMN phases jsonb NOT NULL DEFAULT '[]';
 CREATE INDEX builds_failed ON builds (ended_at) WHERE outcome <> 'built';
+CREATE INDEX builds_made ON builds (ended_at) WHERE builder <> 'mirror';
 CREATE INDEX files_hash_prefix ON files (left(sha256, 2));
 UPDATE builds SET outcome = 'canceled' WHERE outcome = 'killed';
 UPDATE builds SET failure_class = 'rejected' WHERE failure_class = 'refused';

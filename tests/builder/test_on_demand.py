@@ -114,6 +114,8 @@ def test_slots_have_keys_folders_and_labels_of_their_own() -> None:
     assert slot_label("arm-3") == "arm-3"
     with pytest.raises(UsageError, match="a slot has a number or a name"):
         with_slot(config, "../x")
+    with pytest.raises(UsageError, match="--slot mirror: no builder can be called mirror"):
+        with_slot(config, "mirror")
 
 
 def test_one_process_at_a_time_uses_a_key(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from piwheels.db.upstream_wheels import (
     store_upstream_wheels,
 )
 from piwheels.model import (
+    MIRROR_MAKER,
     Build,
     CompatibilityRules,
     Job,
@@ -495,9 +496,7 @@ class RandomWalk:
         )
         target = self.random.choice(targets)
         number = await completed_builds.next_build_id(self.db)
-        build = imported_wheels.build_of(
-            number, wheel.project, wheel.version, target, imported_wheels.MIRROR
-        )
+        build = imported_wheels.build_of(number, wheel.project, wheel.version, target, MIRROR_MAKER)
         glibc = self.random.choice(["2.17", "2.39"])
         file = WheelFile(
             filename=wheel.filename,

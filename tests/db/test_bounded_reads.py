@@ -4,10 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import history, page_digests, page_queue, parked_jobs, status_queries
+from piwheels.db import (
+    history,
+    page_digests,
+    page_queue,
+    parked_jobs,
+    site_queries,
+    status_queries,
+)
 from piwheels.db.database import Database
+from piwheels.db.queue_demand import queue_demand
 from piwheels.db.queue_outlines import FIRST_JOBS, queue_outlines
 from piwheels.db.row_counts import row_count_errors
+from piwheels.model import MIRROR_MAKER
 from tests.benchmarks.large_farm import TARGET_NAMES, make_farm
 from tests.db.executed_plans import executed_plans, rows_read
 
@@ -74,6 +83,39 @@ async def test_many_pages_read_rows_of_their_projects_alone(farm: Database) -> N
     assert rows_read(digest_plans, "jobs") <= len(TARGET_NAMES) * FIRST_JOBS + 100 * len(names)
     assert rows_read(digest_plans, "builds") <= 100 * len(names)
     assert rows_read(digest_plans, "releases") <= 20 * len(names)
+
+
+async def test_the_last_builds_are_found_after_many_wheels_were_mirrored(farm: Database) -> None:
+    await farm.execute("SET session_replication_role = replica")  # without triggers
+    await farm.execute(
+        """
+        INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry,
+                            reason, started_at, duration_s, attempt, build_inputs)
+        SELECT nextval('build_ids'), project, version, %(target)s, %(mirror)s, 'built', false, '',
+               now(), 0, 1, '{}'
+          FROM releases
+        """,
+        {"target": TARGET_NAMES[0], "mirror": MIRROR_MAKER},
+    )
+    await farm.execute("ANALYZE builds")
+
+    async def read_last() -> None:
+        await history.recent_builds(farm, limit=50)
+        await site_queries.latest_builds(farm, 50)
+
+    # Each reads 50, the second again by their numbers.
+    assert 0 < rows_read(await executed_plans(farm, read_last), "builds") <= 3 * 50 + 50
+
+
+async def test_jobs_that_wait_for_packages_are_counted_without_the_others(farm: Database) -> None:
+    plans = await executed_plans(farm, lambda: queue_demand(farm, []))
+    waiting = await farm.value(
+        """
+        SELECT count(*) FROM jobs
+         WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked
+        """
+    )
+    assert rows_read(plans, "jobs") < waiting + 1, "those that wait, once"
 
 
 async def test_the_status_of_projects_is_planned_once(farm: Database) -> None:

@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from piwheels.db import history, site_queries, status_queries
+from piwheels.db.builder_builds import counts_by_builder, usual_duration
 from piwheels.db.database import Database
 from piwheels.db.history import MinuteCounts, counts_of_minute, peer_ratios, usual_durations
+from piwheels.db.queue_outlines import queue_outlines
+from piwheels.db.row_counts import row_count_errors
+from piwheels.model import MIRROR_MAKER, OTHER_MAKERS
 
 _TARGET = """
     INSERT INTO targets (target, sort_order, python, python_full, implementation, abi, arch, os,
@@ -113,3 +118,51 @@ async def test_a_builder_is_compared_with_its_peers_over_its_last_ten_builds(
     ratios = await peer_ratios(database)
     assert ratios["slow"] == 1.9
     assert ratios["fast"] < 1.0
+
+
+async def test_a_mirrored_wheel_is_no_build(database: Database) -> None:
+    await add_release(database)
+    rows = [("pi", "t", "built", 60), (MIRROR_MAKER, "t", "built", 0)]
+    await add_builds(database, rows)
+    await database.execute("UPDATE builds SET ended_at = now() - interval '1 minute'")
+    minute = await database.value("SELECT now() - interval '90 s'")
+    (outline,) = (await queue_outlines(database)).values()
+    (status,) = await status_queries.queue_statuses(database)
+    (rate,) = await site_queries.success_rates(database)
+    counts = [
+        outline.builds,
+        status.built_last_hour,
+        rate.built,
+        (await history.target_results(database))["t"].built,
+        (await history.outcomes_last_hour(database))["built"],
+        (await counts_of_minute(database, minute))[0].built,
+        (await status_queries.farm_totals(database)).builds,
+    ]
+    assert counts == [1] * len(counts)
+    assert await row_count_errors(database) == []
+    for builds in (
+        await history.recent_builds(database, limit=9),
+        await site_queries.latest_builds(database, 9),
+        await site_queries.project_builds(database, "numpy", 9),
+        (await site_queries.last_builds(database, ["numpy"], 9))["numpy"],
+        await history.recent_results(database),
+    ):
+        assert [build.builder for build in builds] == ["pi"]
+    assert set(await counts_by_builder(database, minute, timedelta(hours=1))) == {"pi"}
+    assert await usual_duration(database, "other", "numpy", "t") == 60.0
+    assert await usual_duration(database, "pi", "numpy", "t") is None
+
+
+async def test_a_failure_after_a_mirrored_wheel_is_no_regression(database: Database) -> None:
+    await add_release(database)
+    await add_builds(database, [(MIRROR_MAKER, "t", "built", 0), ("pi", "t", "failed", 9)])
+    assert await site_queries.regressions(database, 9) == ()
+    await database.execute("UPDATE builds SET builder = 'pi'")
+    assert len(await site_queries.regressions(database, 9)) == 1
+
+
+async def test_imported_wheels_give_no_builder_a_record(database: Database) -> None:
+    await add_release(database)
+    await add_builds(database, [(maker, "t", "built", 0) for maker in (*OTHER_MAKERS, "pi")])
+    await database.execute("UPDATE builds SET ended_at = now()")
+    assert [ended.builder for ended in await history.recent_results(database)] == ["pi"]

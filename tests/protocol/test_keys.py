@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import ConfigError
+from piwheels.model import OTHER_MAKERS
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.keys import KeyStore, Role, validate_public_key
 from piwheels.provenance.signing_keys import SigningKeys
@@ -132,6 +133,14 @@ def test_an_invalid_key_is_rejected(store: KeyStore, key: str) -> None:
 def test_an_invalid_name_is_rejected(store: KeyStore, name: str) -> None:
     with pytest.raises(ConfigError, match="not a valid name for a key"):
         store.authorize(Role.BUILDER, name, "ab" * 32)
+
+
+@pytest.mark.parametrize("name", OTHER_MAKERS)
+def test_no_builder_is_called_as_what_made_other_wheels(store: KeyStore, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no builder can be called {name}: wheels that were not"):
+        store.authorize(Role.BUILDER, name, "ab" * 32)
+    store.authorize(Role.OPERATE, name, "ab" * 32)
+    assert store.name_of(Role.OPERATE, "ab" * 32) == name
 
 
 def test_keys_owned_by_another_user_are_named(store: KeyStore) -> None:

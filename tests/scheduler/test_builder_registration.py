@@ -97,6 +97,19 @@ def test_a_builder_chooses_no_name_that_looks_like_a_key(
         registration.authorize(f"facade-{ONE[:6]}", "decade")
 
 
+def test_a_builder_chooses_no_reserved_name(registration: BuilderRegistration) -> None:
+    token = invite(registration)
+    told = "no builder can be called mirror"
+    with pytest.raises(RejectedError, match=told):
+        join(registration, token, ONE, "mirror")
+    with pytest.raises(RejectedError, match=told):
+        registration.invite(name="mirror", authorize=True, uses=1, valid_s=1.0, invited_by="ann")
+    label = join(registration, token, ONE, "mirror", chosen=False).label
+    assert label == f"mirror-{ONE[:6]}", "its host is called so"
+    with pytest.raises(RejectedError, match=told):
+        registration.authorize(label, "mirror")
+
+
 def test_a_word_that_may_be_two_builders_is_none(registration: BuilderRegistration) -> None:
     registration.on_refused(Role.BUILDER, ONE, ADDRESS)
     registration.on_refused(Role.BUILDER, TWO, ADDRESS)

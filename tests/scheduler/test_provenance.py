@@ -21,11 +21,10 @@ from piwheels.db.database import Database
 from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import StatementFill
 from piwheels.master.statement_renewal import StatementRenewal
-from piwheels.model import WheelFile
+from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts
 from piwheels.provenance.writer import StatementWriter
-from piwheels.scheduler import imported_wheels
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
 from tests.clients.servers import serving
@@ -276,7 +275,7 @@ async def test_a_source_that_was_replaced_since_is_not_named(site: SignedSite, s
     assert told["statement"]["predicate"]["buildDefinition"]["resolvedDependencies"] == []
 
 
-@pytest.mark.parametrize("maker", [imported_wheels.IMPORT, imported_wheels.RESTORE])
+@pytest.mark.parametrize("maker", [IMPORT_MAKER, RESTORE_MAKER])
 async def test_imported_wheels_have_no_statement(site: SignedSite, maker: str) -> None:
     file = await site.publish_signed(build=None)
     await site.db.execute("UPDATE builds SET builder = %(maker)s", {"maker": maker})

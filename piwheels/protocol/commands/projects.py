@@ -280,7 +280,7 @@ def _policy(inputs: Inputs) -> SetWheelPolicy:
 POLICY = CommandDefinition(
     name="policy",
     message=SetWheelPolicy,
-    summary="Set whether a project is built also where an upstream wheel covers a target.",
+    summary="Set what upstream wheels count for in a project: build, missing or mirror.",
     details="`build` builds every target; `missing` builds only targets that no wheel of the "
     "upstream covers, because installers take that wheel from there; `mirror` does the same and "
     "publishes that wheel here as it is; `default` is the farm's setting `upstream.wheels`. Wheels "
