@@ -943,28 +943,49 @@ BEGIN
         ON CONFLICT DO NOTHING;
 END $$;
 
--- Recompute the jobs of all projects after a change of targets, in batches that do not block others.
+-- Recompute the jobs of all releases after a change of targets, in batches that do not block others:
+-- results of builds, and changes of targets, wait for the locks of one. A batch follows from how long
+-- the one before took, because that depends on the machine and on what else it does; a project with
+-- many releases takes several. A crash can lose batches: they are computed again, because the targets
+-- stay marked until the last commit, which waits for the disk.
 -- A target that changes meanwhile has another xmin than at the start, and stays marked.
-CREATE PROCEDURE recompute_all_jobs(batch integer DEFAULT 1000) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE recompute_all_jobs(batch integer DEFAULT 100, aim_ms double precision DEFAULT 20)
+LANGUAGE plpgsql AS $$
 DECLARE
-    last_done text := '';
-    names text[];
+    max_batch CONSTANT integer := 1000;
+    last_project text := '';
+    last_version text := '';
+    projects text[];
+    versions text[];
     locked text[];
     outdated text[];
+    began timestamptz;
+    took_ms double precision;
 BEGIN
     SELECT array_agg(target || ' ' || xmin::text) INTO outdated FROM targets WHERE jobs_outdated;
     LOOP
-        SELECT array_agg(p.project ORDER BY p.project) INTO names
-          FROM (SELECT project FROM projects
-                 WHERE project > last_done ORDER BY project LIMIT batch) p;
-        EXIT WHEN names IS NULL;
+        SELECT array_agg(r.project ORDER BY r.project, r.version),
+               array_agg(r.version ORDER BY r.project, r.version)
+          INTO projects, versions
+          FROM (SELECT project, version FROM releases
+                 WHERE (project, version) > (last_project, last_version)
+                 ORDER BY project, version LIMIT batch) r;
+        EXIT WHEN projects IS NULL;
+        PERFORM set_config('synchronous_commit', 'off', true);  -- of this batch
         -- One that was removed meanwhile is not locked, even if it was added again: others may be
         -- changing it, and its triggers make its jobs.
-        SELECT array_agg(project) INTO locked FROM lock_projects(names) AS projects (project);
+        SELECT array_agg(p.project) INTO locked
+          FROM lock_projects(ARRAY(SELECT DISTINCT unnest(projects))) AS p (project);
+        began := clock_timestamp();
         PERFORM recompute_jobs(array_agg(r.project), array_agg(r.version))
-           FROM releases r WHERE r.project = ANY (locked);
-        last_done := names[array_upper(names, 1)];
+           FROM unnest(projects, versions) AS named (project, version)
+           JOIN releases r ON r.project = named.project AND r.version = named.version
+          WHERE r.project = ANY (locked);
+        took_ms := greatest(extract(epoch FROM clock_timestamp() - began) * 1000, 0.001);
+        last_project := projects[array_upper(projects, 1)];
+        last_version := versions[array_upper(versions, 1)];
         COMMIT;
+        batch := least(greatest(trunc(batch * least(aim_ms / took_ms, 2)), 1), max_batch);
     END LOOP;
     UPDATE targets SET jobs_outdated = false
      WHERE jobs_outdated AND target || ' ' || xmin::text = ANY (outdated);

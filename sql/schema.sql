@@ -733,7 +733,7 @@ FUNCTION merge_sdist(old releases, new releases, OUT filename text, OUT url text
 FUNCTION prune_line_fingerprints(before date) RETURNS void
 FUNCTION rebuild_file_of_replaced_sdist() RETURNS trigger
 FUNCTION rebuild_replaced_sdist() RETURNS trigger
-PROCEDURE recompute_all_jobs(IN batch integer DEFAULT 1000)
+PROCEDURE recompute_all_jobs(IN batch integer DEFAULT 100, IN aim_ms double precision DEFAULT 20)
 FUNCTION recompute_jobs(projects text[], versions text[]) RETURNS void
 FUNCTION recompute_jobs_of_projects() RETURNS trigger
 FUNCTION recompute_jobs_of_releases() RETURNS trigger

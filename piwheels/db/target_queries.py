@@ -30,6 +30,7 @@ _CHANGED_PRESENCE = """
 
 #: Exclusive here, shared by every other writer: lock_projects() takes it too.
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
+_MISSING_COMPATIBILITY = "SELECT tags, glibc FROM wheel_compatibilities WHERE NOT targets_computed"
 
 
 @transactional
@@ -255,17 +256,22 @@ async def add_compatibility(
         )
 
 
-@transactional
 async def compute_missing_compatibility(db: Database, rules: CompatibilityRules) -> bool:
     """Compute what a database upgrade left out: targets of compatibilities, specifiers of files.
 
     Returns:
         Whether there was anything; `recompute_jobs` has to follow.
     """
+    # Without the lock, for which a start would wait: nothing but an upgrade leaves any out.
+    if not await db.rows(_MISSING_COMPATIBILITY):
+        return False
+    return await _compute_missing_compatibility(db, rules)
+
+
+@transactional
+async def _compute_missing_compatibility(db: Database, rules: CompatibilityRules) -> bool:
     await db.execute(_LOCK_TARGETS)
-    kinds = await db.rows(
-        "SELECT tags, glibc FROM wheel_compatibilities WHERE NOT targets_computed"
-    )
+    kinds = await db.rows(_MISSING_COMPATIBILITY)
     if not kinds:
         return False
     specifiers = await db.rows(

@@ -279,6 +279,7 @@ class _Master:
         )
         self._dispatcher = Dispatcher(
             db=self._dispatcher_db,
+            targets_db=await self._connect(stack, "targets"),
             dsn=self._config.database.dsn,
             router=sockets.builders,
             keys=self._keys,

@@ -148,6 +148,7 @@ class Dispatcher:
     """The service on the builders' socket."""
 
     db: Database
+    targets_db: Database  # of changes of targets, which wait for writers
     dsn: str
     router: Router[FromBuilder, ToBuilder]
     keys: KeyStore
@@ -180,7 +181,9 @@ class Dispatcher:
         retries = RetryOptions(
             retry_delay_s=options.retry_delay_s, max_attempts=options.max_attempts
         )
-        self.targets = FarmTargets(self.db, self.dsn, self.rules, self.event_publisher, farm)
+        self.targets = FarmTargets(
+            self.targets_db, self.dsn, self.rules, self.event_publisher, farm
+        )
         self.jobs = JobStore(
             self.db,
             self.rules,

@@ -24,7 +24,11 @@ _PRESENCE_INTERVAL_S = 60.0
 
 @dataclass(slots=True)
 class FarmTargets:
-    """The targets by name; jobs are recomputed when they or their builders change."""
+    """The targets by name; jobs are recomputed when they or their builders change.
+
+    A change waits for every writer that has begun, and for a batch of the recomputed jobs: `db` is
+    a connection that no claim uses.
+    """
 
     db: Database
     dsn: str

@@ -222,6 +222,7 @@ async def test_a_project_that_is_removed_and_added_again_is_left_to_its_triggers
     ):
         await target_queries.add_target(holder, TARGETS[0], RULES)
         await catalog.add_project(holder, "beta", "beta")
+        await catalog.add_releases(holder, [make_release("beta")], RULES)
         async with holder.transaction():
             await holder.execute("DELETE FROM projects WHERE project = 'beta'")
             following = asyncio.create_task(follower.execute("CALL recompute_all_jobs()"))
@@ -233,6 +234,53 @@ async def test_a_project_that_is_removed_and_added_again_is_left_to_its_triggers
             await holder.execute("DELETE FROM jobs")
         await following
         assert await queued_targets(holder) == []
+
+
+async def test_a_change_of_targets_is_followed_in_batches_that_are_short_on_a_slow_machine(
+    farm: Database,
+) -> None:
+    releases = [make_release("alpha", f"{number}.0") for number in range(150)]
+    await catalog.add_releases(farm, releases, RULES)
+    await _count_recomputed(farm, seconds=0.004)
+    await farm.execute("CALL recompute_all_jobs()")
+    first, *others = await _recomputed_in_transactions(farm)
+    assert first <= 100
+    assert max(others) <= 5, "each takes 20 ms, although all are one project's"
+    assert first + sum(others) == 150
+
+
+async def test_batches_grow_on_a_fast_machine(farm: Database) -> None:
+    releases = [make_release("alpha", f"{number}.0") for number in range(40)]
+    await catalog.add_releases(farm, releases, RULES)
+    await _count_recomputed(farm)
+    await farm.execute("CALL recompute_all_jobs(1, 3600000)")
+    assert await _recomputed_in_transactions(farm) == [1, 2, 4, 8, 16, 9]
+
+
+async def _count_recomputed(db: Database, seconds: float = 0.0) -> None:
+    """Have `recompute_jobs` take so long for a release, and count them."""
+    await db.execute(
+        "CREATE TABLE recomputed (number serial, releases integer, transaction xid8 DEFAULT "
+        "pg_current_xact_id())"
+    )
+    await db.execute(
+        f"""
+        CREATE OR REPLACE FUNCTION recompute_jobs(projects text[], versions text[]) RETURNS void
+        LANGUAGE sql AS $$
+            INSERT INTO recomputed (releases) VALUES (cardinality(projects));
+            SELECT pg_sleep({seconds} * cardinality(projects));
+        $$
+        """
+    )
+
+
+async def _recomputed_in_transactions(db: Database) -> list[int]:
+    """How many releases each transaction recomputed."""
+    rows = await db.rows(
+        "SELECT sum(releases)::integer AS releases FROM recomputed GROUP BY transaction "
+        "ORDER BY min(number)"
+    )
+    return [row["releases"] for row in rows]
 
 
 async def _wait_until_blocked(db: Database, role: str) -> None:

@@ -301,6 +301,7 @@ async def sim_farm(
     receiver = _SimUploadServer(db)
     dispatch = Dispatcher(
         db=db,
+        targets_db=db,
         dsn="",
         router=cast("Any", None),
         keys=cast("Any", None),

@@ -57,7 +57,7 @@ def peer(store: KeyStore, address: str, incoming: Any) -> LongTimeoutDealer[Any,
 def dispatcher_of(router: Router[Any, Any], store: KeyStore) -> Dispatcher:
     lacking = cast("Any", None)
     return Dispatcher(
-        db=lacking, dsn="", router=router, keys=store, rules=lacking, logs=lacking,
+        db=lacking, targets_db=lacking, dsn="", router=router, keys=store, rules=lacking, logs=lacking,
         event_publisher=lacking, upload_server=lacking, registration=BuilderRegistration(store),
     )  # fmt: skip
 
