@@ -32,6 +32,7 @@ from piwheels.db.migrate import upgrade
 from piwheels.db.restored import TargetDatabase, locked_target
 from piwheels.formatting import join_words, pluralize
 from piwheels.model import Struct
+from piwheels.provenance import signing_keys
 from piwheels.sanitize import strip_controls
 from piwheels.webroot import Webroot, make_dir, replace_file
 from piwheels.webroot.tree_epoch import read_epoch
@@ -262,8 +263,8 @@ def _plan(
     key_dir = loaded.config.master.key_dir
     files += [
         _File(
-            key_dir / key.name.removeprefix(members.KEYS),
-            archive.read(key.name),
+            path := key_dir / key.name.removeprefix(members.KEYS),
+            _restored_key(path, archive.read(key.name)),
             key.mode & _KEY_MODE,
         )
         for key in archive.key_members()
@@ -271,6 +272,12 @@ def _plan(
     changed = [file for file in files if _content(file.path) != file.content]
     existing = [str(file.path) for file in changed if _content(file.path) is not None]
     return _Plan(loaded, target_file, changed, existing)
+
+
+def _restored_key(path: Path, content: bytes) -> bytes:
+    """What a file of keys becomes; a signing key that was revoked since the backup stays so."""
+    present = _content(path) if path.name == signing_keys.FILE_NAME else None
+    return signing_keys.merge_restored(content, present) if present else content
 
 
 def _load_in_place(path: Path, content: bytes, overrides: Mapping[str, Any]) -> LoadedConfig:
@@ -383,11 +390,12 @@ async def _compare_tree(
         return await asyncio.to_thread(_count_lacking, webroot, archive)
     dsn = loaded.config.database.dsn
     await upgrade(dsn)
+    written = await asyncio.to_thread(read_epoch, webroot.root)
+    async with await Database.connect(dsn, role="restore") as db:
+        await restored.raise_epoch(db, written.epoch if written else 0)
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
         aside = _moved_aside(loaded)
         make_dir(webroot.root)
-        if (written := read_epoch(webroot.root)) is not None:
-            await restored.follow_epoch(db, written.epoch)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
         counts = await run_audit(

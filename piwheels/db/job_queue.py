@@ -64,7 +64,7 @@ def _claim_sql(which: str) -> str:
              SELECT project, version, jobs.target, priority_class, priority_time
                FROM jobs
               WHERE jobs.target = served.target
-                AND priority_class >= %(first)s
+                AND priority_class BETWEEN %(first)s AND %(last)s
                 AND {which}
                 AND {_BUILDER_SUITS}
               ORDER BY priority_class, priority_time
@@ -112,6 +112,7 @@ async def claim(
     capability: BuilderCapability = _DEFAULT_CAPABILITY,
     *,
     first: JobPriority = JobPriority.NAMED,
+    last: JobPriority = JobPriority.BACKLOG,
 ) -> Job | None:
     """Claim the first job for these targets, or None.
 
@@ -127,8 +128,9 @@ async def claim(
             there.
         first: at which class of priority the claim begins; without a job from there on it begins
             at the highest.
+        last: jobs of lower classes are left.
     """
-    facts = to_parameters(capability) | {"builder": builder}
+    facts = to_parameters(capability) | {"builder": builder, "last": int(last)}
     bound = (
         await _targets_with_compiler(db, targets_without_compiler)
         if targets_without_compiler

@@ -169,6 +169,12 @@ _ANY_OPEN = """
 """
 
 
+async def is_open(db: Database, targets: Sequence[str], *, asked_only: bool) -> bool:
+    """Whether a reproduction for these targets waits; with `asked_only`, one of an operator."""
+    found = await db.value(_ANY_OPEN, {"targets": list(targets), "asked_only": asked_only})
+    return bool(found)
+
+
 @transactional
 async def claim(
     db: Database,
@@ -184,7 +190,7 @@ async def claim(
     What the builder built itself is left to another one that serves the target, for a while.
     """
     # A claim waits for no other table while there is nothing to reproduce, as is usual.
-    if not await db.value(_ANY_OPEN, {"targets": list(targets), "asked_only": asked_only}):
+    if not await is_open(db, targets, asked_only=asked_only):
         return None
     claimed = await db.value(
         _CLAIM,

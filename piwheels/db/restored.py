@@ -10,6 +10,7 @@ from piwheels.db.catalog import lock_projects
 from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
 from piwheels.db.database import Database, transactional
 from piwheels.db.database_clock import database_time
+from piwheels.db.master_epoch import RESTORE_STEP
 from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.model import Struct
 
@@ -132,9 +133,19 @@ async def refuse_unfinished(db: Database) -> None:
         )
 
 
-async def follow_epoch(db: Database, epoch: int) -> None:
-    """Have the next master's epoch exceed one that is known from elsewhere, as the web root's."""
-    await db.execute("UPDATE master_epoch SET epoch = greatest(epoch, %(epoch)s)", {"epoch": epoch})
+async def raise_epoch(db: Database, known: int) -> None:
+    """Have the next master's epoch exceed those of all masters that started since the backup.
+
+    Builders have seen theirs, and follow no master with a lower one.
+
+    Args:
+        db: the connection.
+        known: an epoch that is known from elsewhere, as the web root's; 0 for none.
+    """
+    await db.execute(
+        "UPDATE master_epoch SET epoch = greatest(epoch, %(known)s) + %(step)s",
+        {"known": known, "step": RESTORE_STEP},
+    )
 
 
 async def mark_finished(db: Database) -> None:

@@ -124,7 +124,7 @@ class IndexPublisher:
         return 1
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: object) -> _T:
-        self.webroot.check_writer()
+        await asyncio.to_thread(self.webroot.check_writer)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, work, *arguments)
 
@@ -142,8 +142,9 @@ class IndexPublisher:
         afterwards.
         """
         grace = timedelta(seconds=self.deletion_delay_s)
-        with self.webroot.packages_lock(wait=False) as ours:
-            if not ours:
+        with contextlib.ExitStack() as held:
+            lock = self.webroot.packages_lock(wait=False)
+            if not await asyncio.to_thread(held.enter_context, lock):
                 return False
             deletions = await file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
             problems = await asyncio.to_thread(self._remove_files, deletions)

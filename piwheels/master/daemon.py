@@ -538,7 +538,7 @@ def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | No
     farm_url = f"{config.webroot.url.rstrip('/')}/"
     writer = StatementWriter(SigningKeys(config.master.key_dir), webroot, farm_url)
     try:
-        writer.publish_keys()
+        writer.publish_keys(adopt=True)
     except OSError as error:
         raise ConfigError(f"{webroot.provenance_keys_path()}: {error.strerror}") from None
     return writer

@@ -33,6 +33,7 @@ class EpochWatch:
     db: Database
     tree: TreeEpoch
     _is_claimed: bool = field(default=False, init=False)
+    _fault: str = field(default="", init=False)  # why the web root cannot be used, as logged last
     risk: str = field(default="", init=False)  # why a failover can lose acknowledged builds
 
     def log_server(self) -> None:
@@ -56,7 +57,7 @@ class EpochWatch:
                 raise
             self._warn(error)
         else:
-            self._is_claimed = True
+            self._is_claimed, self._fault = True, ""
 
     async def run(self) -> None:
         """Check until canceled.
@@ -92,9 +93,14 @@ class EpochWatch:
             raise
         except OSError as error:
             self._warn(error)
+        else:
+            self._fault = ""
 
     def _warn(self, error: OSError) -> None:
-        log.warning("%s: %s; retrying", self.tree.root, error.strerror)
+        """Log a fault once, not at each check while it lasts."""
+        if (fault := str(error.strerror)) != self._fault:
+            log.warning("%s: %s; retrying", self.tree.root, fault)
+            self._fault = fault
 
     @property
     def _epoch(self) -> int:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BATCH_ROWS = 50
+BATCH_ROWS = 50
 #: Each batch has pages written again, and all of a large farm's must not come at once.
-_PAUSE_S = 1.0
+PAUSE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class StatementFill:
     db: Database
     webroot: Webroot
     writer: "StatementWriter | None"
-    pause_s: float = _PAUSE_S
+    pause_s: float = PAUSE_S
 
     async def run(self) -> None:
         """Write what is missing; a wheel that cannot be signed now is tried at the next start."""
@@ -39,7 +39,7 @@ class StatementFill:
             return
         written, after = 0, ""
         while batch := await statements.wheels_without_statement(
-            self.db, after, _BATCH_ROWS, other_makers=OTHER_MAKERS
+            self.db, after, BATCH_ROWS, other_makers=OTHER_MAKERS
         ):
             after = batch[-1].filename
             try:

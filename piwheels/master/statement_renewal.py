@@ -9,6 +9,7 @@ from piwheels.db import key_values, statements
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError
 from piwheels.formatting import pluralize
+from piwheels.master.statement_fill import BATCH_ROWS, PAUSE_S
 from piwheels.provenance.statement import Subject
 from piwheels.webroot import Webroot
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BATCH_ROWS = 200
 _INTERVAL_S = 30.0
 #: The revoked keys whose statements were all signed again, with spaces between them.
 _DONE = "provenance/renewed-after"
@@ -31,6 +31,7 @@ class StatementRenewal:
     webroot: Webroot
     writer: "StatementWriter | None"
     interval_s: float = _INTERVAL_S
+    pause_s: float = PAUSE_S
 
     async def run(self) -> None:
         """Look for revoked keys now and then."""
@@ -54,13 +55,14 @@ class StatementRenewal:
         done = frozenset((await key_values.get_value(self.db, _DONE) or "").split())
         if revoked <= done:
             return 0
-        await asyncio.to_thread(writer.publish_keys)
+        await asyncio.to_thread(writer.publish_keys)  # a revocation also without statements
         count, after = 0, ""
-        while batch := await statements.wheels_with_statement(self.db, after, _BATCH_ROWS):
+        while batch := await statements.wheels_with_statement(self.db, after, BATCH_ROWS):
             after = batch[-1][0]
             renewed = await asyncio.to_thread(self._renew_batch, writer, batch)
             await statements.record_signed_again(self.db, renewed)
             count += len(renewed)
+            await asyncio.sleep(self.pause_s)
         await key_values.set_value(self.db, _DONE, " ".join(sorted(revoked)))
         log.info("signed %s of a revoked key again", pluralize(count, "statement"))
         return count
@@ -70,4 +72,5 @@ class StatementRenewal:
     ) -> list[tuple[str, str]]:
         """Those whose statements were signed again."""
         with self.webroot.packages_lock():
-            return [it for it in batch if writer.renew(Subject(name=it[0], sha256=it[1]))]
+            renewed = writer.renew(Subject(name=name, sha256=sha256) for name, sha256 in batch)
+            return [(wheel.name, wheel.sha256) for wheel in renewed]

@@ -41,6 +41,7 @@ from piwheels.model.files import build_tag_number as build_tag_number
 from piwheels.model.invitations import IssuedInvitation as IssuedInvitation
 from piwheels.model.job_priority import JobPriority as JobPriority
 from piwheels.model.job_priority import first_priority as first_priority
+from piwheels.model.job_priority import reproduction_is_first as reproduction_is_first
 from piwheels.model.metrics import BUILD_HISTORY_HOURS as BUILD_HISTORY_HOURS
 from piwheels.model.metrics import AwaitedPackage as AwaitedPackage
 from piwheels.model.metrics import BuildHistory as BuildHistory

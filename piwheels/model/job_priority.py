@@ -33,6 +33,15 @@ TURNS = (
     JobPriority.BACKLOG,
 )
 
+#: At this one a reproduction that operators asked for precedes the jobs that they named; at the
+#: others that begin there it follows them.
+_REPRODUCTION_TURN = 6
+
+
+def reproduction_is_first(claims: int) -> bool:
+    """Whether a builder's claim prefers a reproduction to jobs, after so many earlier ones."""
+    return claims % len(TURNS) == _REPRODUCTION_TURN
+
 
 def first_priority(claims: int) -> JobPriority:
     """At which class a builder's claim begins, after so many earlier ones."""

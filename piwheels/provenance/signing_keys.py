@@ -8,7 +8,7 @@ import base64
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +78,31 @@ class SigningKeys:
             self._store([fresh, *(_StoredKey(public=key) for key in old)])
         return fresh.public
 
+    def follow(self, published: Iterable[PublicKey], *, adopt: bool) -> bool:
+        """Apply what was published of keys, perhaps by a master with newer keys than these.
+
+        A key that was revoked or replaced there is so here, and signs nothing more: if it is the
+        one that signs, a new one does.
+
+        Args:
+            published: those keys.
+            adopt: whether those that are not known here are kept, so that what they signed
+                verifies.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            ConfigError: the file cannot be read or written.
+        """
+        others = [_StoredKey(public=key) for key in published]
+        known = self._load()
+        if _merged(known, others, adopt=adopt) == known:
+            return False
+        with self._locked():
+            self._store(_merged(self._load(), others, adopt=adopt))
+        return True
+
     def revoked(self) -> frozenset[str]:
         """The ids of the keys that were revoked.
 
@@ -112,9 +137,8 @@ class SigningKeys:
             ) from None
 
     def _store(self, keys: list[_StoredKey]) -> list[_StoredKey]:
-        content = msgspec.json.format(msgspec.json.encode(keys)) + b"\n"
         try:
-            replace_file(self.path, content, mode=_MODE)
+            replace_file(self.path, _encode(keys), mode=_MODE)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}") from None
         return keys
@@ -136,6 +160,10 @@ class SigningKeys:
                 os.close(descriptor)
 
 
+def _encode(keys: list[_StoredKey]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(keys)) + b"\n"
+
+
 def _named(keys: list[PublicKey], name: str) -> PublicKey:
     """The key with an id, by its first digits, or the one that signs."""
     found = keys[:1] if name == CURRENT else [key for key in keys if key.keyid.startswith(name)]
@@ -146,6 +174,58 @@ def _named(keys: list[PublicKey], name: str) -> PublicKey:
             "them"
         )
     return found[0]
+
+
+def merge_restored(backup: bytes, present: bytes) -> bytes:
+    """The file of a backup, without what was rotated or revoked here since it was made."""
+    try:
+        ours, others = (
+            msgspec.json.decode(content, type=list[_StoredKey]) for content in (backup, present)
+        )
+    except MALFORMED:
+        return backup
+    return _encode(_merged(ours, others, adopt=True))
+
+
+def _merged(ours: list[_StoredKey], others: list[_StoredKey], *, adopt: bool) -> list[_StoredKey]:
+    """These keys with the limits that others put on them, the one that signs first."""
+    limits = {key.public.keyid: key.public for key in others}
+    known = {key.public.keyid for key in ours}
+    keys = [
+        msgspec.structs.replace(
+            key, public=_limited(key.public, limits.get(key.public.keyid, key.public))
+        )
+        for key in ours
+    ]
+    if adopt:
+        keys += [key for key in others if key.public.keyid not in known]
+    current = next((key for key in keys if key.private and _is_in_use(key.public)), None)
+    current = current or _new_key()
+    now = datetime.now(UTC)
+    replaced = [
+        _StoredKey(
+            public=msgspec.structs.replace(key.public, valid_until=key.public.valid_until or now)
+        )
+        for key in keys
+        if key is not current
+    ]
+    return [current, *sorted(replaced, key=lambda key: key.public.valid_from, reverse=True)]
+
+
+def _is_in_use(key: PublicKey) -> bool:
+    return key.valid_until is None and key.revoked_at is None
+
+
+def _limited(key: PublicKey, other: PublicKey) -> PublicKey:
+    """A key that ended when the first of two lists says so, and is revoked if one of them does."""
+    ends = [it.valid_until for it in (key, other) if it.valid_until is not None]
+    revoked = key if key.revoked_at else other
+    return msgspec.structs.replace(
+        key,
+        valid_until=min(ends, default=None),
+        revoked_at=revoked.revoked_at,
+        revoked_reason=revoked.revoked_reason,
+    )
 
 
 def _new_key() -> _StoredKey:

@@ -3,6 +3,7 @@
 import errno
 import logging
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from piwheels.errors import ConfigError
 from piwheels.provenance import dsse
 from piwheels.provenance.errors import NotVerifiedError
-from piwheels.provenance.public_keys import PublicKeys
+from piwheels.provenance.public_keys import PublicKey, PublicKeys, parse_public_keys
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts, Subject, encode_statement
 from piwheels.provenance.verification import is_readable, verify
@@ -32,8 +33,15 @@ class StatementWriter:
     webroot: Webroot
     farm_url: str
 
-    def publish_keys(self) -> tuple[PublicKeys, bytes]:
+    def publish_keys(self, *, adopt: bool = False) -> tuple[PublicKeys, bytes]:
         """Write the public keys into the web root, unless they are there.
+
+        A key that is revoked or replaced there is not used: the keys of a standby, or of a
+        backup, can be older than what was published.
+
+        Args:
+            adopt: whether keys that are there alone stay published. Only at the start, so that
+                what others write there later is not trusted.
 
         Returns:
             They, and the private key of the first: both as they are at one moment.
@@ -43,9 +51,24 @@ class StatementWriter:
             OSError: the file cannot be written.
         """
         self.keys.ensure()
+        if self.keys.follow(self._published(), adopt=adopt):
+            log.warning(
+                "%s lacked keys or revocations of %s, which were added; `piw key rotate signing "
+                "--revoke KEYID` revokes a key that is none of this farm",
+                self.keys.path,
+                self.webroot.provenance_keys_path(),
+            )
         published, private = self.keys.load()
         self.webroot.write(self.webroot.provenance_keys_path(), published.encode())
         return published, private
+
+    def _published(self) -> list[PublicKey]:
+        """The keys in the web root; none if its file is missing or damaged."""
+        path = self.webroot.provenance_keys_path()
+        try:
+            return list(parse_public_keys(path.read_bytes(), str(path)).values())
+        except (FileNotFoundError, NotVerifiedError):
+            return []
 
     def write(self, wheel: Subject, facts: BuildFacts) -> None:
         """Write the statement of a wheel beside it; the key that signed it is published before.
@@ -66,19 +89,22 @@ class StatementWriter:
             # As with a full disk, the builder keeps its wheel until this is repaired.
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
 
-    def renew(self, wheel: Subject) -> bool:
-        """Sign a statement again that a revoked key signed; returns whether it did.
+    def renew(self, wheels: Iterable[Subject]) -> list[Subject]:
+        """Sign statements again that a revoked key signed; returns the wheels whose were.
 
-        Its text stays: this farm's web root has it, beside the wheel that it is about.
+        Their texts stay: this farm's web root has them, beside the wheels that they are about.
 
         Raises:
             OSError: the keys cannot be read now, or a file not be read or written.
         """
-        path = self.webroot.provenance_path(wheel.sha256, wheel.name)
         try:
             published, private = self.publish_keys()
         except ConfigError as error:
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
+        return [wheel for wheel in wheels if self._renew(wheel, published, private)]
+
+    def _renew(self, wheel: Subject, published: PublicKeys, private: bytes) -> bool:
+        path = self.webroot.provenance_path(wheel.sha256, wheel.name)
         revoked = {key.keyid for key in published.keys if key.revoked_at}
         as_before = {key.keyid: replace(key, revoked_at=None) for key in published.keys}
         try:

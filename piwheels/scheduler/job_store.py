@@ -19,6 +19,7 @@ from piwheels.db import (
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
+    BuilderCapability,
     CompatibilityRules,
     Job,
     JobPriority,
@@ -29,6 +30,7 @@ from piwheels.model import (
     RetryDecision,
     first_priority,
     projection,
+    reproduction_is_first,
 )
 from piwheels.protocol.messages import BuilderState, BuilderView
 from piwheels.sanitize import truncate_line
@@ -152,20 +154,41 @@ class JobStore:
         fitness = self.farm.fitness(claim.label)
         first = first_priority(self._claims[claim.label])
         job: Job | None = None
-        if first is JobPriority.NAMED:
-            job = await self.reproductions.claim(claim, fitness, asked_only=True)
-        if job is None:
-            job = await job_queue.claim(
-                self.db,
-                claim.label,
-                claim.targets,
-                claim.targets_without_compiler,
-                fitness,
-                first=first,
-            )
-        if job is None:
-            job = await self.reproductions.claim(claim, fitness, asked_only=False)
-        return job
+        if first is JobPriority.NAMED and await self.reproductions.is_asked(claim):
+            job = await self._claim_asked(claim, fitness)
+        return (
+            job
+            or await self._claim_queued(claim, fitness, first)
+            or await self.reproductions.claim(claim, fitness, asked_only=False)
+        )
+
+    async def _claim_asked(self, claim: ClaimJob, fitness: BuilderCapability) -> Job | None:
+        """What operators asked for: a job that they named, or a wheel to be reproduced.
+
+        Hundreds of reproductions are asked for by one command, and delay named jobs by little.
+        """
+        if not reproduction_is_first(self._claims[claim.label]):
+            named = JobPriority.NAMED
+            if job := await self._claim_queued(claim, fitness, named, last=named):
+                return job
+        return await self.reproductions.claim(claim, fitness, asked_only=True)
+
+    async def _claim_queued(
+        self,
+        claim: ClaimJob,
+        fitness: BuilderCapability,
+        first: JobPriority,
+        last: JobPriority = JobPriority.BACKLOG,
+    ) -> Job | None:
+        return await job_queue.claim(
+            self.db,
+            claim.label,
+            claim.targets,
+            claim.targets_without_compiler,
+            fitness,
+            first=first,
+            last=last,
+        )
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was requeued, if nobody else has taken it."""

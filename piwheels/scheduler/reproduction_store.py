@@ -40,6 +40,10 @@ class ReproductionStore:
     percent: float = 0.0
     _random: random.Random = field(default_factory=random.Random)
 
+    async def is_asked(self, claim: ClaimJob) -> bool:
+        """Whether operators asked for reproductions for the targets of a claim."""
+        return await reproductions.is_open(self.db, claim.targets, asked_only=True)
+
     async def claim(
         self, claim: ClaimJob, capability: BuilderCapability, *, asked_only: bool
     ) -> ReproductionJob | None:

@@ -372,7 +372,7 @@ class SitePublisher:
         await page_queue.purge_written(self.db, page_queue.WEBSITE_PAGE_KINDS, pause)
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        self.webroot.check_writer()
+        await asyncio.to_thread(self.webroot.check_writer)
         return await run_in_process(self.executor, work, self.webroot.root, *arguments)
 
 

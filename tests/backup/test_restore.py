@@ -23,6 +23,7 @@ from piwheels.db import catalog, completed_builds, restored
 from piwheels.db.connection import DatabaseError
 from piwheels.db.database import Database
 from piwheels.local.postgres import PrivatePostgres
+from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.webroot import Webroot
 from tests.backup.farm import Builds, Machine, download
 from tests.endtoend.conftest import wait_until
@@ -151,6 +152,32 @@ async def test_keys_and_configuration_are_restored_for_their_account_alone(
         limit = 0o640 if name == "piwheels.toml" else 0o600
         assert stat.S_IMODE(after.stat().st_mode) == before.stat().st_mode & limit
     assert load(new.config_file).config.webroot.root.resolve() == new.webroot.root
+
+
+async def test_builders_follow_the_restored_master_after_others_started_since_the_backup(
+    old: Machine, new: Machine, archive: Path
+) -> None:
+    for _ in range(2):
+        async with await Database.connect(old.dsn, role="dispatch", exclusive=True) as master:
+            seen = master.epoch
+    await new.restore(archive)
+    async with await Database.connect(new.dsn, role="dispatch", exclusive=True) as master:
+        assert seen is not None
+        assert master.epoch is not None
+        assert master.epoch.exceeds(seen.number)
+        assert master.epoch.number >> 48 == seen.number >> 48, "the timeline stays"
+
+
+async def test_a_restore_brings_no_revoked_signing_key_back(
+    old: Machine, builds: Builds, archive: Path
+) -> None:
+    keys = SigningKeys(old.config_file.parent / "keys")
+    revoked = keys.ensure().keyid
+    current = keys.rotate("current", "stolen").keyid
+    await builds.db.close()
+    await old.restore(archive, force=True)
+    assert keys.ensure().keyid == current
+    assert keys.revoked() == {revoked}
 
 
 async def test_what_exists_is_replaced_by_force_only_and_then_kept(

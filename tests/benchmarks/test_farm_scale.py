@@ -28,6 +28,7 @@ async def _claim_plan(db: Database) -> str:
             "builder": "builder",
             "targets": TARGET_NAMES,
             "first": 0,
+            "last": 3,
             **to_parameters(BuilderCapability()),
         },
     )

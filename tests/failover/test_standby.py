@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,30 @@ async def test_a_full_disk_delays_the_claim_of_the_web_root(
         watch.tree.release()
 
 
+async def test_a_fault_of_the_web_root_is_logged_once_while_it_lasts(
+    dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await Database.connect(dsn, role="dispatch", exclusive=True) as master:
+        watch = EpochWatch(master, TreeEpoch(tmp_path))
+        await watch.claim_tree(0.0)
+        for code in (errno.EIO, errno.EIO, errno.ESTALE, 0, errno.ESTALE):
+
+            def read(_: Path, code: int = code) -> None:
+                if code:
+                    raise OSError(code, os.strerror(code))
+
+            monkeypatch.setattr("piwheels.webroot.tree_epoch.read_epoch", read)
+            await watch._check_tree()
+        watch.tree.release()
+    faults = [os.strerror(code) for code in (errno.EIO, errno.ESTALE, errno.ESTALE)]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: {fault}; retrying" for fault in faults
+    ]
+
+
 async def test_a_restored_database_begins_above_the_web_root(dsn: str) -> None:
     async with await Database.connect(dsn, role="restore") as database:
-        await restored.follow_epoch(database, 1 << 60)
+        await restored.raise_epoch(database, 1 << 60)
     async with await Database.connect(dsn, role="dispatch", exclusive=True) as master:
         assert master.epoch is not None
         assert master.epoch.number > 1 << 60

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from piwheels.model import Job, WheelFile
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.writer import StatementWriter
 from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.webroot.tree_epoch import TreeEpoch
 from piwheels.wheel.inspect import inspect_wheel
 from tests.db.scenario import (
     RULES,
@@ -66,6 +68,20 @@ class WheelUpload:
 @pytest.fixture
 def wheel(site: SiteHarness, tmp_path_factory: pytest.TempPathFactory) -> WheelUpload:
     return WheelUpload(site, tmp_path_factory.mktemp("made"))
+
+
+async def test_the_web_root_is_not_read_by_the_thread_that_answers_builders(
+    site: SiteHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system can hang."""
+    await WheelUpload(site, tmp_path).publish()
+    threads = []
+    monkeypatch.setattr(TreeEpoch, "check", lambda _: threads.append(threading.current_thread()))
+    await site.write_all()
+    await catalog.remove_project(site.db, "demo")
+    await site.write_all()
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_a_file_that_returns_before_its_deletion_is_kept(

@@ -17,7 +17,7 @@ from piwheels.model import Outcome
 from piwheels.protocol.messages.builder import MAX_INPUTS, MAX_PACKAGES, BuildFinished
 from piwheels.provenance import dsse
 from piwheels.provenance.errors import NotVerifiedError, Problem
-from piwheels.provenance.public_keys import PublicKey, parse_public_keys
+from piwheels.provenance.public_keys import PublicKey, PublicKeys, parse_public_keys
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import encode_statement
 from piwheels.provenance.verification import verify
@@ -194,6 +194,35 @@ def test_private_keys_are_readable_by_the_master_alone_and_deleted_by_a_rotation
     text = writer.keys.path.read_text()
     assert base64.b64encode(private).decode() not in text
     assert "private" not in writer.webroot.provenance_keys_path().read_text()
+
+
+def test_an_old_copy_of_the_keys_neither_signs_with_a_revoked_key_nor_publishes_it_as_good(
+    writer: StatementWriter,
+) -> None:
+    revoked = writer.publish_keys()[0].keys[0].keyid
+    copy = writer.keys.path.read_bytes()
+    newer = writer.keys.rotate("current", "stolen").keyid
+    signed = written(writer)
+    writer.keys.path.write_bytes(copy)  # that of a standby, or of a backup
+    writer.publish_keys(adopt=True)
+    again = written(writer)
+    keys = trusted(writer)
+    assert (keys[revoked].revoked_reason, len(keys)) == ("stolen", 3)
+    assert verify(signed, keys, WHEEL).key.keyid == newer
+    assert verify(again, keys, WHEEL).key.keyid not in {revoked, newer}
+    assert writer.keys.revoked() == {revoked}
+
+
+def test_a_revocation_counts_at_the_next_wheel_and_an_unknown_key_does_not(
+    writer: StatementWriter, tmp_path: Path
+) -> None:
+    old = writer.publish_keys()[0].keys[0]
+    other = SigningKeys(tmp_path / "other").ensure()
+    changed = PublicKeys(keys=(other, replace(old, revoked_at=other.valid_from)))
+    writer.webroot.write(writer.webroot.provenance_keys_path(), changed.encode())
+    new = verify(written(writer), trusted(writer), WHEEL).key
+    assert trusted(writer).keys() == {new.keyid, old.keyid}
+    assert trusted(writer)[old.keyid].revoked_at == other.valid_from
 
 
 def test_keys_that_cannot_be_read_stop_a_publication_and_not_for_good(

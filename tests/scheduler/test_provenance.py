@@ -19,7 +19,7 @@ from piwheels.config.sections import MasterSection
 from piwheels.db import bucket_changes, catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError, UsageError
-from piwheels.master.statement_fill import StatementFill
+from piwheels.master.statement_fill import PAUSE_S, StatementFill
 from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
 from piwheels.provenance.signing_keys import SigningKeys
@@ -353,7 +353,7 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
     assert (code, said["problem"]) == (1, "revoked-key")
     assert f"the key {old} was revoked" in said["text"]
     assert "(stolen)" in said["text"]
-    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    renewal = StatementRenewal(site.db, site.webroot, site.writer, pause_s=0.0)
     await bucket_changes.follow(site.db, "s3://wheels")
     assert await renewal.renew(site.writer) == 1
     assert await site.db.value("SELECT subject FROM bucket_changes WHERE kind = 'wheel'") == (
@@ -369,12 +369,41 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
     assert piw_verify(url)[1]["problem"] == "revoked-key"
 
 
+async def test_signing_again_publishes_the_keys_once_and_pauses_after_each_batch(
+    site: SignedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = await site.publish_signed()
+    other = await site.publish("other")
+    site.webroot.provenance_path(other.sha256, other.filename).write_bytes(b"{}")
+    await site.db.execute("UPDATE files SET has_provenance = true")
+    site.keys.rotate("current", "stolen")
+    monkeypatch.setattr("piwheels.master.statement_renewal.BATCH_ROWS", 2)
+    published, pauses = [], []
+    publish_keys, sleep = StatementWriter.publish_keys, asyncio.sleep
+
+    def count(writer: StatementWriter) -> object:
+        published.append(writer)
+        return publish_keys(writer)
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0.0)
+
+    monkeypatch.setattr(StatementWriter, "publish_keys", count)
+    monkeypatch.setattr("piwheels.master.statement_renewal.asyncio.sleep", pause)
+    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    assert await renewal.renew(site.writer) == 1
+    assert len(published) == 2, "before the first batch, and for the only one"
+    assert PAUSE_S in pauses
+    assert site.keys.ensure().keyid in site.statement(file).read_text()
+
+
 async def test_signing_again_goes_on_after_an_interruption(site: SignedSite) -> None:
     file = await site.publish_signed()
     old = site.keys.ensure().keyid
     site.keys.rotate()
     site.keys.rotate(old[:8], "found in a backup")
-    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    renewal = StatementRenewal(site.db, site.webroot, site.writer, pause_s=0.0)
     folder = site.statement(file).parent
     kept = site.keys.path.read_bytes()
     site.keys.path.write_text("damaged")

@@ -1,5 +1,6 @@
 """Which builder builds a published wheel again and when, and that nothing else changes by it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from piwheels.model import (
     ReproductionResult,
     WheelComparison,
 )
+from piwheels.model.job_priority import TURNS
 from piwheels.protocol import messages as m
 from piwheels.scheduler import reasons
-from tests.scheduler.simulation import SimFarm, add_releases, sim_farm
+from piwheels.scheduler.state_machine_events import ClaimJob
+from tests.scheduler.simulation import TARGET, SimFarm, add_releases, sim_farm
 
 _LONGEST_S = 3600.0
 #: What a reproduction must not change, whatever comes of it.
@@ -164,6 +167,7 @@ async def test_another_builder_that_is_busy_is_waited_for_but_not_forever(sim: S
 async def test_what_an_operator_asks_for_comes_first_and_idle_work_last(sim: SimFarm) -> None:
     await sim.run(_LONGEST_S / 10)
     await add_releases(sim, "more", "others")
+    await sim.db.execute("UPDATE jobs SET priority_class = 3")
     sim.builders["a"].disconnected = True
     (file,) = await reproductions.files_of_release(sim.db, "demo", "1.0", None)
     build = await sim.db.value("SELECT build_id FROM files")
@@ -179,7 +183,25 @@ async def test_what_an_operator_asks_for_comes_first_and_idle_work_last(sim: Sim
         job = sim.builders["b"].job
         if job is not None and job.project not in started:
             started.append(job.project)
-    assert started[1] == "demo", "named: before the other one, which was queued earlier"
+    assert started[1] == "demo", "before the other one, which was queued earlier and not named"
+
+
+async def test_jobs_that_operators_named_go_first_in_all_claims_but_one_of_eight(
+    sim: SimFarm,
+) -> None:
+    await ask(sim)
+    await sim.db.execute("UPDATE reproductions SET asked_at = asked_at - interval '2 hours'")
+    await add_releases(sim, "named")
+    await sim.db.execute("UPDATE jobs SET priority_class = 0")
+    claimed = []
+    for _ in range(2 * len(TURNS)):  # each returns what the one before it got
+        job = await sim.dispatcher.jobs.claim(ClaimJob("b", (TARGET.name,)))
+        claimed.append(job.project if job else "")
+    assert Counter(claimed) == {"named": 14, "demo": 2}
+    await sim.db.execute("UPDATE jobs SET priority_class = 3")
+    job = await sim.dispatcher.jobs.claim(ClaimJob("b", (TARGET.name,)))
+    assert job is not None
+    assert job.project == "demo", "before the rest of the queue"
 
 
 async def test_a_share_of_builds_is_chosen_and_the_backlog_is_bounded(
