@@ -97,7 +97,7 @@ class LogSpool:
         self._failed_builds.discard(build)
 
     def discard(self, build: int) -> None:
-        """Delete the log of a build that was requeued as if it had not begun."""
+        """Delete the log of a build that was queued again as if it had not begun."""
         with self._ignoring_disk_errors(build):
             self._remove(build)
         self._failed_builds.discard(build)

@@ -191,7 +191,7 @@ class JobStore:
         )
 
     async def reclaim(self, label: str, build: int) -> Job | None:
-        """The job of a build that was requeued, if nobody else has taken it."""
+        """The job of a build that was queued again, if nobody else has taken it."""
         return await job_queue.reclaim(self.db, label, build)
 
     async def unclaim(self, label: str, build: int) -> None:

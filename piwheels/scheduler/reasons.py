@@ -69,7 +69,7 @@ def lost(timeout_s: float, job: Job | None) -> str:
     reason = f"lost after {timeout_s:.0f} s without a message"
     if job is None:
         return reason
-    return f"{reason}; build {job.build_id} ({job.project} {job.version}) was requeued"
+    return f"{reason}; build {job.build_id} ({job.project} {job.version}) was queued again"
 
 
 def stopped_responding(label: str) -> str:

@@ -63,13 +63,13 @@ def send_job(label: str, job: Job) -> SendMessage:
 
 
 def return_job(session: Session) -> list[Instruction]:
-    """Requeue a builder's job as if its build had not begun."""
+    """Queue a builder's job again as if its build had not begun."""
     job = session.clear_job()
     return [CancelUpload(job.build_id), UnclaimJob(session.label, job.build_id)] if job else []
 
 
 def stop_build(session: Session, reason: str) -> list[Instruction]:
-    """End the running build; its job is requeued as if the build had not begun."""
+    """End the running build; its job is queued again as if the build had not begun."""
     if session.job is None:
         return []
     cancel = CancelBuild(build=session.job.build_id, reason=reason)

@@ -85,7 +85,7 @@ CASES = [
         facts(
             builder(
                 state=BuilderState.LOST,
-                reason="lost after 300 s without a message; build 7 (numpy 2.1) was requeued",
+                reason="lost after 300 s without a message; build 7 (numpy 2.1) was queued again",
                 project="numpy",
                 release_version="2.1",
             )

@@ -155,7 +155,7 @@ def test_a_lost_builder_is_listed_with_its_last_facts(farm: BuilderStateMachine)
         "Pi",
         302.0,
     )
-    assert "was requeued" in view.reason
+    assert "was queued again" in view.reason
     assert (view.project, view.release_version) == (job(7).project, job(7).version)
     assert farm.labels() == ["b"]
 

@@ -17,7 +17,7 @@ _HOUR_S = 3600.0
 _PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
 _ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 _REASONS = {
-    BuilderState.LOST: "lost after 360 s without a message; its job was requeued",
+    BuilderState.LOST: "lost after 360 s without a message; its job was queued again",
     BuilderState.QUARANTINED: "3 consecutive builds failed because of the builder: "
     "bwrap: Operation not permitted",
     BuilderState.OVERDUE: "such a build took 4 minutes before",

@@ -38,7 +38,7 @@ class BuilderState(StrEnum):
     ASLEEP = "asleep"
     OVERDUE = "overdue"  # building for longer than expected
     SILENT = "silent"  # no message for half a minute
-    LOST = "lost"  # no message for so long that its job was requeued
+    LOST = "lost"  # no message for so long that its job was queued again
     #: An operator ended its process, which is shown until it is back, or for three days; or it was
     #: started on demand, and ended, which is shown for an hour.
     ENDED = "ended"
