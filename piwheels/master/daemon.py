@@ -295,7 +295,9 @@ class _Master:
                 quarantine_after=config.quarantine_after,
                 reproduce_percent=config.reproduce_percent,
                 pools=tuple(
-                    (pool.targets, pool.memory_mb << 20) for pool in self._config.pool.values()
+                    (pool.targets, pool.memory_mb << 20)
+                    for pool in self._config.pool.values()
+                    if pool.max_builders
                 ),
             ),
         )

@@ -376,6 +376,7 @@ class BuilderStateMachine(FarmState):
                 del self.lost[label]
                 instructions.append(PublishBuilderRemoved(label, ""))
         instructions += ended_builders.forget_old(self.ended, now)
+        self.forget_on_demand(now)
         self._sample_loads(now)
         instructions += self._drop_old_results(now)
         return [*instructions, *self._continue_rolling_restarts(now)]

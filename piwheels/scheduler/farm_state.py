@@ -10,8 +10,11 @@ from piwheels.model import BuilderCapability
 from piwheels.protocol.messages import BuilderCommand, BuilderView
 from piwheels.scheduler import builder_capabilities, reasons
 from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
-from piwheels.scheduler.ended_builders import EndedBuilder
+from piwheels.scheduler.ended_builders import ON_DEMAND_RETENTION_S, EndedBuilder
 from piwheels.scheduler.index_outage import IndexOutage
+
+#: What builders say of themselves must not fill the memory.
+_MAX_ON_DEMAND = 1_000
 
 
 @dataclass(slots=True)
@@ -26,8 +29,8 @@ class FarmState:
         records: what is known of builders beyond their sessions, by label.
         web_root_fault: why no wheel can be published; "" when they can.
         required_packages: the Debian packages without which some jobs cannot be built.
-        on_demand: of the builders that were started on demand and are gone, one for each set of
-            targets and amount of memory: such a one can be started again.
+        on_demand: of the builders that were started on demand and have left within an hour, one for
+            each set of targets and amount of memory: such a one can be started again.
         pools: of builders that can be started on demand, the patterns of their targets, and how
             much memory they give a build, in bytes.
         now: the time of the last event.
@@ -109,15 +112,16 @@ class FarmState:
     def max_memory_bytes(self, *targets: str) -> int:
         """The largest memory limit of the builders that serve one of these targets, lost or not.
 
-        Those that can be started on demand count as well.
+        Those that can be started on demand count as well: by their pools where these are known.
         """
         lost = (gone.session for gone in self.lost.values())
-        known = (*self.sessions.values(), *lost, *self.on_demand.values())
         in_pools = [
             memory
             for patterns, memory in self.pools
             if any(fnmatchcase(target, pattern) for target in targets for pattern in patterns)
         ]
+        started: Collection[Session] = () if in_pools else self.on_demand.values()
+        known = (*self.sessions.values(), *lost, *started)
         return max(builder_capabilities.max_memory_bytes(targets, known), *in_pools, 0)
 
     @property
@@ -129,7 +133,17 @@ class FarmState:
     def remember_on_demand(self, session: Session) -> None:
         """A builder that was started on demand is gone: remember what such a one can do."""
         if session.hello.on_demand:
-            self.on_demand[session.targets, session.hello.memory_limit_bytes] = session
+            key = (session.targets, session.hello.memory_limit_bytes)
+            self.on_demand.pop(key, None)  # the order is that in which they left
+            self.on_demand[key] = session
+            if len(self.on_demand) > _MAX_ON_DEMAND:
+                del self.on_demand[next(iter(self.on_demand))]
+
+    def forget_on_demand(self, now: float) -> None:
+        """Forget what builders could do that were started on demand and left long ago."""
+        for key, session in list(self.on_demand.items()):
+            if now - session.last_message_at > ON_DEMAND_RETENTION_S:
+                del self.on_demand[key]
 
     def largest_limits(self, target: str) -> tuple[int, int]:
         """The most processes and the largest file, in bytes, that builds for a target may have."""

@@ -221,6 +221,22 @@ def test_what_a_builder_on_demand_could_do_counts_while_none_is_there(
     assert farm.seen_targets == {target}
     farm.pools = ((("*-aarch64",), 8 << 30), (("*-armv7l",), 16 << 30))
     assert farm.max_memory_bytes(target) == 8 << 30, "it can be started"
+    farm.pools = ((("*-aarch64",), 1 << 30),)
+    assert farm.max_memory_bytes(target) == 1 << 30, "no other one is started"
+    farm.pools = ()
+    farm.handle(s.Tick(), ON_DEMAND_RETENTION_S - 1.0)
+    assert farm.max_memory_bytes(target) == 2 << 30
+    farm.handle(s.Tick(), ON_DEMAND_RETENTION_S + 2.0)
+    assert farm.max_memory_bytes(target) == 0
+    assert farm.seen_targets == frozenset()
+
+
+def test_a_bounded_number_of_builders_on_demand_is_remembered(farm: BuilderStateMachine) -> None:
+    for number in range(1, 1100):
+        could = replace(hello(), on_demand=True, memory_limit_bytes=number)
+        farm.handle(s.MessageReceived("b", could), 0.0)
+        farm.handle(s.MessageReceived("b", m.Goodbye()), 0.0)
+    assert [memory for _, memory in farm.on_demand] == list(range(100, 1100))
 
 
 def test_a_builder_that_restarts_or_whose_key_is_revoked_is_not_listed_as_ended(
