@@ -257,7 +257,7 @@ class UpstreamSection(msgspec.Struct, frozen=True):
     ] = 500
     mirror_min_free_disk_mb: Annotated[
         NonNegativeInt,
-        _doc("No wheels are mirrored while the web root's disk has less free space."),
+        _doc("No wheels are mirrored while the disk of the web root or spool has less free space."),
     ] = 2048
     max_requests: Annotated[
         PositiveInt, _doc("Maximum number of pages requested at the same time.")

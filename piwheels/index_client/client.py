@@ -251,18 +251,18 @@ class SimpleIndex:
             TransientError, MissingFileError, DigestError, FileTooLargeError, RejectedError: as
                 `fetch`.
         """
-        there = partial.stat().st_size if partial.exists() else 0
+        there = await asyncio.to_thread(_size_of, partial)
         headers = {"Accept-Encoding": "identity"}
         if there:
             headers["Range"] = f"bytes={there}-"
         async with self._response(url, headers) as response:
             _raise_if_missing(response, url)
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                partial.unlink()
+                await asyncio.to_thread(partial.unlink)
                 raise TransientError(f"{redact_url(url)} has fewer bytes than were there before")
             if not _continues(response, there):
                 _raise_for_status(response, url)
-                partial.unlink(missing_ok=True)
+                await asyncio.to_thread(partial.unlink, missing_ok=True)
             with AppendFile(partial) as file:
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     if file.size_bytes + len(chunk) > limit_bytes:
@@ -271,7 +271,7 @@ class SimpleIndex:
                 await asyncio.to_thread(file.sync)
         found = await asyncio.to_thread(_file_sha256, partial)
         if found != sha256:
-            partial.unlink()
+            await asyncio.to_thread(partial.unlink)
             raise DigestError(
                 f"{redact_url(url)} has sha256 {found}, the index lists {sha256}", found
             )
@@ -432,6 +432,14 @@ def _continues(response: httpx.Response, there: int) -> bool:
     """Whether a response has the bytes that follow those that are there (RFC 9110, 14.4)."""
     is_part = response.status_code == httpx.codes.PARTIAL_CONTENT
     return is_part and response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
+
+
+def _size_of(path: Path) -> int:
+    """In bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _file_sha256(path: Path) -> str:

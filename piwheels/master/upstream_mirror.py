@@ -7,7 +7,9 @@ builders, keep their names and bytes, and get no statement of how they were buil
 
 import asyncio
 import logging
+import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ _FIRST_DELAY_S = 60.0
 _MAX_DELAY_S = 86400.0
 _MAX_DOUBLINGS = 20
 _MAX_PROBLEM_CHARS = 500
+_LEFTOVERS_INTERVAL_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,11 @@ class UpstreamMirror:
 
     async def run(self) -> None:
         """Mirror what is listed, until canceled."""
-        await self._remove_leftovers()
+        checked_at = -_LEFTOVERS_INTERVAL_S
         while True:
+            if time.monotonic() - checked_at >= _LEFTOVERS_INTERVAL_S:
+                await self._remove_leftovers()
+                checked_at = time.monotonic()
             if not await self.mirror_due():
                 await asyncio.sleep(self.limits.interval_s)
 
@@ -75,6 +81,8 @@ class UpstreamMirror:
         due = await mirrored_wheels.due_wheels(self.db, _BATCH_ROWS)
         if unneeded := [wheel for wheel in due if not wheel.is_wanted]:
             await mirrored_wheels.postpone_unneeded(self.db, unneeded)
+            for wheel in unneeded:
+                await self._remove_partial(wheel)
         wanted = [wheel for wheel in due if wheel.is_wanted]
         if wanted and not await self._has_space():
             return False
@@ -84,24 +92,28 @@ class UpstreamMirror:
         return len(due) == _BATCH_ROWS
 
     async def _has_space(self) -> bool:
-        """Whether the web root's disk has space; what changes is recorded."""
-        root = self.publisher.webroot.root
+        """Whether the disks of the web root and the spool have space; what changes is recorded."""
+        disks = {"web root": self.publisher.webroot.root, "spool": self.folder}
         try:
-            free = (await asyncio.to_thread(shutil.disk_usage, root)).free
+            await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
+            free = {
+                disk: (await asyncio.to_thread(shutil.disk_usage, path)).free
+                for disk, path in disks.items()
+            }
         except OSError as error:
-            log.warning("no wheels are mirrored: %s: %s", root, error.strerror)
+            log.warning("no wheels are mirrored: %s: %s", error.filename, error.strerror)
             return False
-        is_short = free < self.limits.min_free_bytes
-        if is_short and not self._is_waiting:
+        short = next((disk for disk in free if free[disk] < self.limits.min_free_bytes), None)
+        if short and not self._is_waiting:
             limit = format_size(self.limits.min_free_bytes)
             await self.record(
-                f"no wheels are mirrored: the web root's disk has {format_size(free)} free, less "
-                f"than {limit} (upstream.mirror_min_free_disk_mb)"
+                f"no wheels are mirrored: the {short}'s disk has {format_size(free[short])} free, "
+                f"less than {limit} (upstream.mirror_min_free_disk_mb)"
             )
-        elif self._is_waiting and not is_short:
-            await self.record("wheels are mirrored again: the web root's disk has space")
-        self._is_waiting = is_short
-        return not is_short
+        elif self._is_waiting and not short:
+            await self.record("wheels are mirrored again: there is space on the disks")
+        self._is_waiting = short is not None
+        return short is None
 
     async def _mirror(self, wheel: WheelToMirror) -> None:
         async with self._slots:
@@ -117,6 +129,7 @@ class UpstreamMirror:
                 delay_s = max(asked_s, self._delay_s(wheel))
                 if isinstance(error, FileTooLargeError):  # the setting may be raised
                     delay_s = _MAX_DELAY_S
+                    await self._remove_partial(wheel)
                 await self._record_problem(wheel, str(error), delay_s)
 
     async def _fetch_and_publish(self, wheel: WheelToMirror) -> None:
@@ -139,7 +152,8 @@ class UpstreamMirror:
             raise TransientError(
                 f"the download was not complete after {_FETCH_TIMEOUT_S / 3600:.0f} h; it goes on"
             ) from None
-        await self._publish(wheel, partial.rename(folder / wheel.filename))
+        complete = await asyncio.to_thread(partial.rename, folder / wheel.filename)
+        await self._publish(wheel, complete)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _publish(self, wheel: WheelToMirror, path: Path) -> None:
@@ -178,10 +192,16 @@ class UpstreamMirror:
             log.info("%s is not mirrored now: %s", wheel.filename, text)
         await mirrored_wheels.record_problem(self.db, wheel, text, delay_s=delay_s)
 
+    async def _remove_partial(self, wheel: WheelToMirror) -> None:
+        """Remove what was fetched of a wheel that is not fetched further."""
+        if wheel.sha256:
+            folder = self.folder / wheel.sha256
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
     async def _remove_leftovers(self) -> None:
-        """Remove what an earlier master fetched of wheels that are not to be mirrored any more."""
+        """Remove what was fetched of wheels that are not to be mirrored any more."""
         try:
-            names = [path.name for path in self.folder.iterdir()]
+            names = await asyncio.to_thread(os.listdir, self.folder)
         except FileNotFoundError:
             return
         kept = await mirrored_wheels.hashes_to_mirror(self.db, names)

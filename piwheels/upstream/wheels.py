@@ -32,17 +32,7 @@ def listed_wheels(page: ProjectPage) -> list[ListedWheel] | None:
     """What a page says of its wheels; None for that of a quarantined project, which lists none."""
     if page.status is ProjectStatus.QUARANTINED and not page.files:
         return None
-    return [
-        ListedWheel(
-            filename=file.filename,
-            sha256=file.sha256,
-            yanked=file.yanked,
-            uploaded_at=file.uploaded_at,
-            attestations_url=file.attestations_url,
-        )
-        for file in page.files
-        if file.kind is FileKind.WHEEL
-    ]
+    return [projection(ListedWheel, file) for file in page.files if file.kind is FileKind.WHEEL]
 
 
 def _usable(page: ProjectPage, *, with_source: bool) -> Iterator[UpstreamWheel]:

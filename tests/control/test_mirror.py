@@ -41,6 +41,7 @@ async def mirroring(tmp_path: Path, dsn: str, upstream: FakeIndex) -> AsyncItera
     await master.db.close()
 
 
+@pytest.mark.slow
 async def test_a_killed_master_goes_on_with_a_download(
     mirroring: Master, upstream: FakeIndex
 ) -> None:

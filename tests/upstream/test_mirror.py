@@ -1,6 +1,7 @@
 """Wheels of the upstream are published here as they are (policy `mirror`)."""
 
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -283,6 +284,33 @@ async def test_nothing_is_mirrored_while_the_disk_is_short(mirror: MirrorHarness
     assert "no wheels are mirrored: the web root's disk has" in await mirror.farm.events()
     await mirror.mirror()
     assert await mirror.names() == [PURE]
+
+
+async def test_nothing_is_mirrored_while_the_spools_disk_is_short(
+    mirror: MirrorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(mirror.webroot.root)
+
+    def of_two_disks(path: Path) -> object:
+        return usage._replace(free=1 << 30 if path == mirror.webroot.root else 1 << 10)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", of_two_disks)
+        await mirror.mirror(replace(LIMITS, min_free_bytes=1 << 20))
+    assert await mirror.listed() == []
+    assert "no wheels are mirrored: the spool's disk has" in await mirror.farm.events()
+
+
+async def test_a_partial_download_of_what_is_not_wanted_any_more_is_removed(
+    mirror: MirrorHarness, upstream: FakeIndex
+) -> None:
+    partial = mirror.folder / entry_of(upstream)["hashes"]["sha256"]
+    partial.mkdir(parents=True)
+    (partial / f"{PURE}.part").write_bytes(b"begun")
+    await mirror.farm.db.execute("UPDATE releases SET skip_reason = 'not here'")
+    await mirror.due_now()
+    await mirror.mirror()
+    assert not partial.exists()
 
 
 async def test_only_the_best_wheel_of_each_target_is_mirrored(
