@@ -1,7 +1,7 @@
 """Compares the bucket of `publish.target` with the web root, in both directions.
 
-The web root is the truth; the other parts compare it with the database. Of both sides, a batch of
-files with their objects and a part of a listing are held in memory.
+The web root is authoritative; the other parts compare it with the database. Of both sides, a batch
+of files with their objects and a part of a listing are held in memory.
 """
 
 import asyncio

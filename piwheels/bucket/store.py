@@ -162,7 +162,7 @@ def open_store(settings: PublishSection) -> Store:
         from obstore.store import S3Store  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigError(
-            "publish.target needs obstore: pip install 'piwheels[s3]', or unset it"
+            "publish.target needs obstore: pip install '.[master,s3]' in a clone, or unset it"
         ) from None
     found = _TARGET.fullmatch(settings.target)
     if found is None:

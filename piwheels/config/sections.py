@@ -89,8 +89,9 @@ class PublishSection(msgspec.Struct, frozen=True):
         Path | None,
         _doc(
             "File with the key of the bucket, as the tools of AWS have it (`[default]`, "
-            "`aws_access_key_id`, `aws_secret_access_key`). Without one: the variables "
-            "$AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY."
+            "`aws_access_key_id`, `aws_secret_access_key` and, of a temporary key, "
+            "`aws_session_token`). Without one: the variables $AWS_ACCESS_KEY_ID, "
+            "$AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN."
         ),
     ] = None
     max_requests: Annotated[
