@@ -29,7 +29,7 @@ pytestmark = [
 
 _ARCHIVE = "http://deb.debian.org/debian"
 _BOOT_S = 60
-_INSTALL_S = 900
+_INSTALL_S = 1800  # a machine that runs other tests needs more than 900 for debootstrap
 _PIW = "/opt/piwheels/bin/piw"
 _PACKAGES = "postgresql nginx bubblewrap build-essential python3-dev"
 _PROJECT = "markupsafe"
@@ -144,14 +144,19 @@ def _described(path: Path) -> tuple[int, int, int, str]:
 
 def _make_root(suite: str, root: Path, repository: Path) -> None:
     include = "--include=systemd,systemd-sysv,dbus,ca-certificates,iproute2"
+    # In a mount namespace: what a killed debootstrap has mounted below the root is gone with it.
     subprocess.run(
-        ["debootstrap", "--variant=minbase", include, suite, str(root), _ARCHIVE],
+        [
+            "unshare", "--mount", "debootstrap", "--variant=minbase", include, suite, str(root),
+            _ARCHIVE,
+        ],
         check=True, stdout=subprocess.DEVNULL, timeout=_INSTALL_S,
     )  # fmt: skip
     for name in ("piwheels", "sql", "docs", "pyproject.toml", "README.md", "LICENSE"):
         source = repository / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, root / "source" / name if source.is_dir() else _made(root / "source") / name)
+    (root / "etc/dpkg/dpkg.cfg.d/no-sync").write_text("force-unsafe-io\n")
     (root / "prepare").write_text(_PREPARE)
     certificates = os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt")
     subprocess.run(
@@ -328,16 +333,21 @@ def _move(system: System) -> None:
 
 
 def _check_it_works(system: System) -> None:
-    """The wheel is listed as before, nothing differs, and the builder, which has joined, builds."""
+    """No file differs, and the builder, which had joined, builds a wheel again for pip."""
     same = "0 missing, 0 extra, 0 wrong"
     wait_for(lambda: same in _as_account(system, "audit", check=False), "files differ")
     system.run(_PIW, "setup", "builder", "--yes")
     system.run("systemctl", "restart", "piwheels-builder")
-    wait_for(
-        lambda: "here" in _as_account(system, "builder", "list"), "the builder did not connect"
-    )
-    _as_account(system, "rebuild", _PROJECT, check=False)
+    before = _newest_built(system)
+    _as_account(system, "rebuild", _PROJECT)
+    wait_for(lambda: _newest_built(system) > before, "no wheel was built again")
     _install(system)
+
+
+def _newest_built(system: System) -> int:
+    """The number of the newest build with a wheel; 0 for none."""
+    builds = json.loads(_as_account(system, "builds", "--json"))["builds"]
+    return max((build["build"] for build in builds if build["files"]), default=0)
 
 
 def _invite(system: System) -> str:
