@@ -66,7 +66,9 @@ class TreeEpoch:
         """
         self._refuse_higher(epoch)
         self._store(epoch)
-        self._lock = os.open(self.root / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # What is open for writing would keep the file system from being mounted read-only.
+        os.close(self._open_lock(os.O_RDWR | os.O_CREAT))
+        self._lock = self._open_lock(os.O_RDONLY)
         until = time.monotonic() + wait_s
         while not self._try_lock(self._lock):
             if time.monotonic() > until:
@@ -143,12 +145,21 @@ class TreeEpoch:
         replace_file(self.root / EPOCH_FILE, msgspec.json.encode(record))
         self._epoch = epoch
 
-    @staticmethod
-    def _try_lock(descriptor: int) -> bool:
+    def _open_lock(self, flags: int) -> int:
+        return os.open(self.root / _LOCK_FILE, flags | os.O_CLOEXEC, 0o644)
+
+    def _try_lock(self, descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            # NFS locks only what is open for writing (flock(2)).
+            if error.errno != errno.EBADF or _is_writable(descriptor):
+                raise
+            os.close(descriptor)
+            self._lock = self._open_lock(os.O_RDWR)
+            return self._try_lock(self._lock)
         return True
 
 
@@ -157,6 +168,10 @@ def read_epoch(root: Path) -> EpochRecord | None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, *MALFORMED):
         return msgspec.json.decode((root / EPOCH_FILE).read_bytes(), type=EpochRecord)
     return None
+
+
+def _is_writable(descriptor: int) -> bool:
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _on(host: str) -> str:

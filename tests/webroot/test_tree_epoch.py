@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import stat
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.webroot import TreeTakenError, Webroot
-from piwheels.webroot.tree_epoch import EPOCH_FILE, TreeEpoch, read_epoch
+from piwheels.webroot.tree_epoch import _LOCK_FILE, EPOCH_FILE, TreeEpoch, read_epoch
 
 
 @pytest.fixture
@@ -80,3 +81,31 @@ def test_a_file_system_that_locks_no_directories_gets_a_file_to_lock(
         assert (first, second) == (True, False)
     with Webroot(root).packages_lock(wait=False) as third:
         assert third
+
+
+def test_nothing_of_a_claimed_web_root_is_open_for_writing(root: Path) -> None:
+    """Else its file system could not be mounted read-only while a master runs."""
+    epoch = TreeEpoch(root)
+    epoch.claim(5, 0.0)
+    opened = [
+        int(fd.name) for fd in Path("/proc/self/fd").iterdir() if root in fd.resolve().parents
+    ]
+    assert opened
+    assert all(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY for fd in opened)
+
+
+def test_a_file_system_that_locks_only_what_is_open_for_writing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def nfs(descriptor: int, how: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    epoch = TreeEpoch(root)
+    epoch.claim(5, 0.0)
+    monkeypatch.undo()
+    assert not TreeEpoch(root)._try_lock(os.open(root / _LOCK_FILE, os.O_RDONLY))
