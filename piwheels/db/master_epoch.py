@@ -24,6 +24,8 @@ _EPOCH_OVER_TEXT = "another master has taken over this database, and this one en
 #: An epoch is a timeline, the number of a start, and a random number, from the highest bit on.
 _START_BITS = _RANDOM_BITS = 24
 _MAX_TIMELINE = 2**15 - 1
+#: The lowest epoch of a master: the first one on the first timeline.
+FIRST_EPOCH = 1 << (_START_BITS + _RANDOM_BITS)
 #: By how much a restore raises an epoch: 65,536 starts, more than follow a backup.
 RESTORE_STEP = 2**16 << _RANDOM_BITS
 

@@ -10,7 +10,7 @@ from piwheels.db.catalog import lock_projects
 from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
 from piwheels.db.database import Database, transactional
 from piwheels.db.database_clock import database_time
-from piwheels.db.master_epoch import RESTORE_STEP
+from piwheels.db.master_epoch import FIRST_EPOCH, RESTORE_STEP
 from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.model import Struct
 
@@ -144,7 +144,7 @@ async def raise_epoch(db: Database, known: int) -> None:
     """
     await db.execute(
         "UPDATE master_epoch SET epoch = greatest(epoch, %(known)s) + %(step)s",
-        {"known": known, "step": RESTORE_STEP},
+        {"known": max(known, FIRST_EPOCH), "step": RESTORE_STEP},
     )
 
 
