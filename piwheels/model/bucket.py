@@ -8,7 +8,7 @@ from piwheels.model.base import Struct
 class BucketProgress(Struct, frozen=True, kw_only=True):
     """How far a bucket follows.
 
-    waiting: changes that wait to be copied; no more than a hundred thousand are counted.
+    waiting: changes that wait to be copied; counted up to 100,000.
     oldest_at: since when the first of those of the index waits.
     first_copy: which part of the first copy goes on, `index`, `site` or `done`.
     fraction: how much of that part is recorded, 0 to 1.

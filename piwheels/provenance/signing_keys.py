@@ -20,7 +20,7 @@ from piwheels.provenance.public_keys import PublicKey, PublicKeys
 from piwheels.webroot import as_owner, replace_file
 
 FILE_NAME = "signing-keys.json"
-#: Stands for the key that signs now.
+#: The name of the current signing key in commands.
 CURRENT = "current"
 _MODE = 0o600
 

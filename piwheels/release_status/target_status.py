@@ -202,7 +202,7 @@ class _Obstacle(NamedTuple):
     state: State
     text: str = ""
     hint: str = ""  # what an operator can do
-    detail: str = ""  # what the job waits for, as it stands in a cell
+    detail: str = ""  # what the job waits for, short, for a table cell
 
 
 def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacle:

@@ -67,7 +67,7 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
 def temporary_path(path: Path) -> Path:
     """Where a file is written before it gets its path.
 
-    Each path has one, so that a crash leaves no more than one file, which the next write replaces.
+    Each path has one, so that a crash leaves at most one file, which the next write replaces.
     """
     name = f".{path.name}.new"
     if len(os.fsencode(name)) > _MAX_NAME_BYTES:

@@ -106,10 +106,10 @@ def test_a_builder_that_is_asked_to_drain_finishes_its_build() -> None:
 
 
 def test_slots_have_keys_folders_and_labels_of_their_own() -> None:
-    config = BuilderSection(work_dir=Path("/work"))
+    config = BuilderSection(work_dir=Path("/srv/builder"))
     assert with_slot(config, "") is config
     third = with_slot(config, "3")
-    assert (third.key_name, third.work_dir) == ("builder-3", Path("/work/slot-3"))
+    assert (third.key_name, third.work_dir) == ("builder-3", Path("/srv/builder/slot-3"))
     assert slot_label("3").endswith("-slot3")
     assert slot_label("arm-3") == "arm-3"
     with pytest.raises(UsageError, match="a slot has a number or a name"):

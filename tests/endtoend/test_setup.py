@@ -248,12 +248,12 @@ def _check_owners(system: System) -> None:
     ]
     # The account replaces its folder of keys by a link, as one that was taken over would.
     account = ("runuser", "-u", "piwheels", "--", "sh", "-c")
-    system.run("mkdir", "-m", "0700", "/root/precious")
-    system.run(*account, "cd /var/lib/piwheels && mv keys kept && ln -s /root/precious keys")
+    system.run("mkdir", "-m", "0700", "/srv/precious")
+    system.run(*account, "cd /var/lib/piwheels && mv keys kept && ln -s /srv/precious keys")
     system.run("systemctl", "restart", "piwheels-master", check=False)
     system.run(_PIW, "setup", "master", "--yes", check=False)
     system.run(_PIW, "key", "authorize", "pi9", "ab" * 32, check=False)
-    assert system.run("stat", "-c", "%U %a", "/root/precious") == "root 700\n"
+    assert system.run("stat", "-c", "%U %a", "/srv/precious") == "root 700\n"
     assert not list((system.root / "root/precious").iterdir())
     system.run(*account, "cd /var/lib/piwheels && rm keys && mv kept keys")
     system.run(_PIW, "setup", "master", "--yes")
