@@ -943,49 +943,140 @@ BEGIN
         ON CONFLICT DO NOTHING;
 END $$;
 
+-- Of these releases, whose jobs can differ after the change of some targets? Without a lock.
+--
+-- A changed target does not concern a release that is not built, or whose files, final failures or
+-- skips close the target whatever its row says. Neither does one behind another target that did not
+-- change and whose job waits: that one stays the first (see wanted_jobs), unless builds for the
+-- changed target failed. Who changes a release itself recomputes its jobs, so that one answer is
+-- enough. As the other functions: each release by indexes, in one plan.
+CREATE FUNCTION affected_releases(projects text[], versions text[])
+RETURNS TABLE (project text, version text)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.project, r.version
+      FROM unnest(projects, versions) AS named (project, version)
+      JOIN releases r ON r.project = named.project AND r.version = named.version
+     WHERE r.sdist_url IS NOT NULL
+       AND r.skip_reason IS NULL
+       AND r.missing_since IS NULL
+       AND EXISTS (
+           SELECT FROM targets t
+             JOIN requires_python_targets rt
+               ON rt.target = t.target AND rt.requires_python = r.requires_python
+            WHERE t.jobs_outdated
+              AND NOT (
+                  EXISTS (
+                      SELECT FROM jobs j
+                        JOIN targets earlier ON earlier.target = j.target
+                       WHERE j.project = r.project AND j.version = r.version
+                         AND j.claimed_by IS NULL
+                         AND NOT earlier.jobs_outdated
+                         AND earlier.has_builder
+                         AND (earlier.sort_order, earlier.target) < (t.sort_order, t.target)
+                         AND NOT EXISTS (
+                             SELECT FROM builds b
+                              WHERE b.project = r.project AND b.version = r.version
+                                AND b.target IN (earlier.target, t.target)
+                                AND b.outcome <> 'built'
+                         )
+                         AND ((earlier.abi, earlier.arch) = (t.abi, t.arch)
+                              OR NOT EXISTS (
+                                  SELECT FROM files f
+                                   WHERE f.project = r.project AND f.version = r.version))
+                  )
+              )
+              AND NOT EXISTS (
+                  SELECT FROM covering_files c
+                   WHERE c.project = r.project AND c.version = r.version
+                     AND c.target = t.target AND NOT c.without_compiler
+              )
+              AND NOT EXISTS (
+                  SELECT FROM builds b
+                   WHERE b.project = r.project AND b.version = r.version
+                     AND b.target = t.target AND b.outcome <> 'built'
+                     AND NOT b.will_retry AND NOT b.without_compiler
+              )
+              AND NOT EXISTS (
+                  SELECT FROM covering_upstream_wheels u
+                   WHERE u.project = r.project AND u.version = r.version AND u.target = t.target
+              )
+              AND NOT EXISTS (
+                  SELECT FROM target_skips s
+                   WHERE s.project = r.project AND s.target = t.target
+                     AND s.version IN ('', r.version)
+              )
+       );
+END $$;
+
 -- Recompute the jobs of all releases after a change of targets, in batches that do not block others:
 -- results of builds, and changes of targets, wait for the locks of one. A batch follows from how long
 -- the one before took, because that depends on the machine and on what else it does; a project with
 -- many releases takes several. A crash can lose batches: they are computed again, because the targets
 -- stay marked until the last commit, which waits for the disk.
 -- A target that changes meanwhile has another xmin than at the start, and stays marked.
+--
+-- Most releases are not affected by a change of one target, and take no lock. When all targets are
+-- marked, all releases are recomputed: the compatibility of wheels may have changed (an upgrade).
 CREATE PROCEDURE recompute_all_jobs(batch integer DEFAULT 100, aim_ms double precision DEFAULT 20)
 LANGUAGE plpgsql AS $$
 DECLARE
     max_batch CONSTANT integer := 1000;
+    searched CONSTANT integer := 2000;  -- releases at once, without locks
+    some_changed boolean;
     last_project text := '';
     last_version text := '';
     projects text[];
     versions text[];
+    done integer;
+    part integer;
     locked text[];
     outdated text[];
     began timestamptz;
     took_ms double precision;
 BEGIN
     SELECT array_agg(target || ' ' || xmin::text) INTO outdated FROM targets WHERE jobs_outdated;
+    some_changed := outdated IS NOT NULL AND EXISTS (SELECT FROM targets WHERE NOT jobs_outdated);
     LOOP
         SELECT array_agg(r.project ORDER BY r.project, r.version),
                array_agg(r.version ORDER BY r.project, r.version)
           INTO projects, versions
           FROM (SELECT project, version FROM releases
                  WHERE (project, version) > (last_project, last_version)
-                 ORDER BY project, version LIMIT batch) r;
+                 ORDER BY project, version
+                 LIMIT CASE WHEN some_changed THEN searched ELSE batch END) r;
         EXIT WHEN projects IS NULL;
-        PERFORM set_config('synchronous_commit', 'off', true);  -- of this batch
-        -- One that was removed meanwhile is not locked, even if it was added again: others may be
-        -- changing it, and its triggers make its jobs.
-        SELECT array_agg(p.project) INTO locked
-          FROM lock_projects(ARRAY(SELECT DISTINCT unnest(projects))) AS p (project);
-        began := clock_timestamp();
-        PERFORM recompute_jobs(array_agg(r.project), array_agg(r.version))
-           FROM unnest(projects, versions) AS named (project, version)
-           JOIN releases r ON r.project = named.project AND r.version = named.version
-          WHERE r.project = ANY (locked);
-        took_ms := greatest(extract(epoch FROM clock_timestamp() - began) * 1000, 0.001);
         last_project := projects[array_upper(projects, 1)];
         last_version := versions[array_upper(versions, 1)];
+        IF some_changed THEN
+            SELECT array_agg(a.project ORDER BY a.project, a.version),
+                   array_agg(a.version ORDER BY a.project, a.version)
+              INTO projects, versions
+              FROM affected_releases(projects, versions) a;
+        END IF;
         COMMIT;
-        batch := least(greatest(trunc(batch * least(aim_ms / took_ms, 2)), 1), max_batch);
+        done := 0;
+        WHILE done < coalesce(cardinality(projects), 0) LOOP
+            part := batch;
+            PERFORM set_config('synchronous_commit', 'off', true);  -- of this batch
+            -- One that was removed meanwhile is not locked, even if it was added again: others may
+            -- be changing it, and its triggers make its jobs.
+            SELECT array_agg(p.project) INTO locked
+              FROM lock_projects(ARRAY(
+                  SELECT DISTINCT unnest(projects[done + 1 : done + part]))) AS p (project);
+            began := clock_timestamp();
+            PERFORM recompute_jobs(array_agg(r.project), array_agg(r.version))
+               FROM unnest(projects[done + 1 : done + part], versions[done + 1 : done + part])
+                    AS named (project, version)
+               JOIN releases r ON r.project = named.project AND r.version = named.version
+              WHERE r.project = ANY (locked);
+            took_ms := greatest(extract(epoch FROM clock_timestamp() - began) * 1000, 0.001);
+            COMMIT;
+            done := done + part;
+            batch := least(greatest(trunc(batch * least(aim_ms / took_ms, 2)), 1), max_batch);
+        END LOOP;
     END LOOP;
     UPDATE targets SET jobs_outdated = false
      WHERE jobs_outdated AND target || ' ' || xmin::text = ANY (outdated);

@@ -707,6 +707,7 @@ VIEW wanted_jobs (project, version, target)
 
 FUNCTION add_display_name_alias() RETURNS trigger
 FUNCTION add_epoch_triggers() RETURNS void
+FUNCTION affected_releases(projects text[], versions text[]) RETURNS TABLE(project text, version text)
 FUNCTION check_epoch() RETURNS trigger
 FUNCTION compact_line_fingerprints(before integer) RETURNS void
 FUNCTION correct_row_counts() RETURNS bigint

@@ -257,6 +257,32 @@ async def test_batches_grow_on_a_fast_machine(farm: Database) -> None:
     assert await _recomputed_in_transactions(farm) == [1, 2, 4, 8, 16, 9]
 
 
+async def test_a_change_of_one_target_locks_only_releases_that_it_concerns(farm: Database) -> None:
+    """Not one that waits for an earlier target, nor one with a wheel for all, nor one without sdist."""
+    await farm.execute("DELETE FROM targets WHERE target = ANY (%(t)s)", {"t": [CP313, CP313T]})
+    for name, tags in (("pure", "py3-none-any"), ("compiled", "cp39-cp39-linux_aarch64")):
+        await catalog.add_project(farm, name, name)
+        await catalog.add_releases(farm, [make_release(name)], RULES)
+        job = await claim_job(farm, CP39)
+        await complete_as_built(farm, job, "builder", make_wheel(job, tags))
+    await catalog.add_project(farm, "waiting", "waiting")
+    await catalog.add_releases(
+        farm,
+        [
+            make_release("waiting"),
+            make_release("waiting", "2.0", with_sdist=False),
+            make_release("waiting", "3.0", requires_python="<3.10"),
+        ],
+        RULES,
+    )
+    jobs = await farm.rows("SELECT project, version, target FROM jobs ORDER BY 1, 2, 3")
+    await target_queries.add_target(farm, TARGETS[2], RULES)
+    await _count_recomputed(farm)
+    assert await target_queries.recompute_jobs(farm)
+    assert await _recomputed_in_transactions(farm) == [1], "the compiled one"
+    assert jobs == await farm.rows("SELECT project, version, target FROM jobs ORDER BY 1, 2, 3")
+
+
 async def _count_recomputed(db: Database, seconds: float = 0.0) -> None:
     """Have `recompute_jobs` take so long for a release, and count them."""
     await db.execute(
