@@ -24,8 +24,6 @@ _EPOCH_OVER_TEXT = "another master has taken over this database, and this one en
 #: An epoch is a timeline, the number of a start, and a random number, from the highest bit on.
 _START_BITS = _RANDOM_BITS = 24
 _MAX_TIMELINE = 2**15 - 1
-#: The lowest epoch of a master: the first one on the first timeline.
-FIRST_EPOCH = 1 << (_START_BITS + _RANDOM_BITS)
 #: By how much a restore raises an epoch: 65,536 starts, more than follow a backup.
 RESTORE_STEP = 2**16 << _RANDOM_BITS
 
@@ -47,12 +45,17 @@ def epoch_over() -> DatabaseError:
     return DatabaseError(_EPOCH_OVER_TEXT)
 
 
+def first_epoch(timeline: int) -> int:
+    """The lowest epoch of a timeline."""
+    return min(timeline, _MAX_TIMELINE) << _START_BITS + _RANDOM_BITS
+
+
 def next_epoch(before: int, timeline: int) -> int:
     """An epoch that follows another one, on a server that writes this timeline.
 
     Two masters that start on servers which know nothing of each other differ by chance.
     """
-    started = max((before >> _RANDOM_BITS) + 1, min(timeline, _MAX_TIMELINE) << _START_BITS)
+    started = max((before >> _RANDOM_BITS) + 1, first_epoch(timeline) >> _RANDOM_BITS)
     return (started << _RANDOM_BITS) + random.getrandbits(_RANDOM_BITS)
 
 

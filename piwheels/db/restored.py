@@ -10,7 +10,7 @@ from piwheels.db.catalog import lock_projects
 from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
 from piwheels.db.database import Database, transactional
 from piwheels.db.database_clock import database_time
-from piwheels.db.master_epoch import FIRST_EPOCH, RESTORE_STEP
+from piwheels.db.master_epoch import RESTORE_STEP, first_epoch
 from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.model import Struct
 
@@ -142,9 +142,11 @@ async def raise_epoch(db: Database, known: int) -> None:
         db: the connection.
         known: an epoch that is known from elsewhere, as the web root's; 0 for none.
     """
+    # A backup from before the first master, or from before a failover, is of an earlier timeline.
+    first = first_epoch(await db.server_timeline())
     await db.execute(
         "UPDATE master_epoch SET epoch = greatest(epoch, %(known)s) + %(step)s",
-        {"known": max(known, FIRST_EPOCH), "step": RESTORE_STEP},
+        {"known": max(known, first), "step": RESTORE_STEP},
     )
 
 
