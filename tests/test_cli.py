@@ -135,11 +135,12 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
         *("config mirror", "config kubernetes"),
         *("config get", "config set", "db upgrade", "db recount"),
         *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
-        "key rotate",
+        *("key rotate", "master adopt"),
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
         *("remove", "master stop", "key revoke", "key rotate", "root remove"),
+        "master adopt",
         *("setup master", "setup builder", "setup remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }

@@ -20,9 +20,9 @@ from piwheels.audit.site_pages import audit_site_pages
 from piwheels.audit.tree import look
 from piwheels.audit.wheels import audit_wheels
 from piwheels.bucket.store import Store
-from piwheels.db import audit_queries, catalog
+from piwheels.db import audit_queries, catalog, own_webroot
 from piwheels.db.database import Database
-from piwheels.webroot import Webroot
+from piwheels.webroot import OtherTreeError, Webroot
 
 if TYPE_CHECKING:
     from piwheels.audit.statements import StatementCheck
@@ -110,6 +110,12 @@ async def _check_sense(db: Database, webroot: Webroot, options: AuditOptions) ->
         raise AuditError(
             f"{root} (webroot.root) is not there, or closed to this account; is its disk mounted?"
         )
+    try:
+        await own_webroot.require_own(db, root)
+    except OtherTreeError as error:
+        raise AuditError(str(error)) from None
+    except OSError as error:
+        raise AuditError(f"{root}: {error.strerror}") from None
     unknown = set(options.projects) - await catalog.existing_projects(db, options.projects)
     if unknown:
         raise AuditError(f"the farm has no project {min(unknown)}")

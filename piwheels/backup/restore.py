@@ -26,7 +26,7 @@ from piwheels.backup.tree import TreeRepair, TreeReport
 from piwheels.config import LoadedConfig, load
 from piwheels.config.sections import MasterSection
 from piwheels.config.sources import DEFAULT_CONFIG_FILE, find_config_file
-from piwheels.db import restored
+from piwheels.db import own_webroot, restored
 from piwheels.db.database import Database
 from piwheels.db.migrate import upgrade
 from piwheels.db.restored import TargetDatabase, locked_target
@@ -396,6 +396,9 @@ async def _compare_tree(
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
         aside = _moved_aside(loaded)
         make_dir(webroot.root)
+        if not options.force:
+            await own_webroot.require_own(db, webroot.root, may_be_new=True)
+        await own_webroot.mark_own(db, webroot.root)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)
         counts = await run_audit(

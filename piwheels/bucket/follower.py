@@ -84,7 +84,7 @@ class BucketFollower:
         while True:
             try:
                 worked = await self.copy_next()
-            except (BucketError, TreeMissingError, OSError) as error:
+            except (BucketError, OSError) as error:
                 self._note_problem(str(error))
                 await asyncio.sleep(backoff.next_s())
                 continue
@@ -144,12 +144,15 @@ class BucketFollower:
 
         Raises:
             BucketError: the bucket does not take it.
+            TreeMissingError: the web root is not there.
         """
         for _ in range(_TRIES):
             try:
                 done = await self._copy_changes(project, changes)
             except ChangedMeanwhileError:
                 continue  # another follower, or the page was written again: look again
+            except TreeMissingError:
+                raise  # this concerns every project
             except OSError as error:
                 log.error("%s cannot be copied: %s; retrying", project or "the list", error)
                 break
@@ -288,6 +291,8 @@ class BucketFollower:
     async def _copy_site_file(self, key: str, state: FileState | None) -> None:
         try:
             await self.copier.sync(key)
+        except TreeMissingError:
+            raise
         except (ChangedMeanwhileError, OSError) as error:
             log.warning("%s was not copied: %s; retrying", key, error)
         else:

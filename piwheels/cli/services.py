@@ -18,6 +18,7 @@ from piwheels.cli.options import (
     refuse_root,
     release_count,
     run_and_exit,
+    yes_option,
 )
 
 
@@ -170,3 +171,33 @@ def master_run(config_file: Path | None, *, standby: bool) -> None:
     config = load_config(config_file, master__standby=standby or None)
     refuse_root(config.master.key_dir, config.webroot.root)
     sys.exit(run(config))
+
+
+@master.command("adopt")
+@yes_option
+@config_option
+def master_adopt(config_file: Path | None, *, yes: bool) -> None:
+    """Have the master take any folder as its web root.
+
+    The folder is webroot.root. A farm and its web root know each other by .farm.json there. A
+    master, an audit and a restore refuse any other folder: an empty one is most often a disk that
+    is not mounted. Where the former web root is lost, or this one is to be the farm's from now on,
+    say so by this command, with the master stopped. Nothing is deleted. `piw audit --fix
+    --allow-empty` then builds what is missing.
+
+    \b
+    Example:
+      piw master adopt
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.errors import ConfigError
+    from piwheels.webroot.tree_farm import store_farm
+
+    root = load_config(config_file).webroot.root
+    refuse_root(root)
+    if not yes:
+        click.confirm(f"Is {root} the web root of this farm from now on?", abort=True, err=True)
+    try:
+        store_farm(root, "")
+    except OSError as error:
+        raise ConfigError(f"{root} (webroot.root): {error.strerror}") from None
+    click.echo(f"the next master that starts takes {root} for its own")

@@ -25,6 +25,7 @@ from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.status_service import StatusService
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.control.wheel_import import WheelImporter
+from piwheels.db import own_webroot
 from piwheels.db.database import Database, OtherMasterError, is_running
 from piwheels.db.restored import refuse_unfinished
 from piwheels.errors import ConfigError, first_error
@@ -230,12 +231,16 @@ class _Master:
                 log.info("%s", error)
 
     async def _claim_tree(self) -> None:
+        root = self._webroot.root
         try:
+            await own_webroot.require_own(self._dispatcher_db, root)
             await self._epoch_watch.claim_tree(_TREE_WAIT_S)
+            if self._epoch_watch.is_claimed:
+                await own_webroot.mark_own(self._dispatcher_db, root)
         except TreeTakenError:
             raise
         except OSError as error:
-            raise ConfigError(f"{self._webroot.root}: {error.strerror}") from None
+            raise ConfigError(f"{root}: {error.strerror}") from None
 
     async def _open_retention(self, stack: AsyncExitStack) -> None:
         """Create what deletes old data."""

@@ -32,7 +32,7 @@ class EpochWatch:
 
     db: Database
     tree: TreeEpoch
-    _is_claimed: bool = field(default=False, init=False)
+    is_claimed: bool = field(default=False, init=False)  # not yet on a full disk
     _fault: str = field(default="", init=False)  # why the web root cannot be used, as logged last
     risk: str = field(default="", init=False)  # why a failover can lose acknowledged builds
 
@@ -57,7 +57,7 @@ class EpochWatch:
                 raise
             self._warn(error)
         else:
-            self._is_claimed, self._fault = True, ""
+            self.is_claimed, self._fault = True, ""
 
     async def run(self) -> None:
         """Check until canceled.
@@ -84,7 +84,7 @@ class EpochWatch:
             self.risk = risk
 
     async def _check_tree(self) -> None:
-        if not self._is_claimed:
+        if not self.is_claimed:
             await self.claim_tree(0.0)
             return
         try:

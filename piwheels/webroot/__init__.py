@@ -28,6 +28,7 @@ from piwheels.webroot.atomic_file import (
 )
 from piwheels.webroot.owner import as_owner, controlling_account
 from piwheels.webroot.tree_epoch import TreeEpoch, TreeMissingError, TreeTakenError
+from piwheels.webroot.tree_farm import OtherTreeError
 
 __all__ = [
     "FILE_MAX_AGE_S",
@@ -35,6 +36,7 @@ __all__ = [
     "PROVENANCE_KEYS",
     "PROVENANCE_SUFFIX",
     "SECURITY_HEADERS",
+    "OtherTreeError",
     "TreeMissingError",
     "TreeTakenError",
     "Webroot",
@@ -114,10 +116,11 @@ class Webroot:
         self.tree_epoch = TreeEpoch(root)  # which the master claims
 
     def check_writer(self) -> None:
-        """Check that no other master has taken the web root over; only a master can find that.
+        """Check that a master may write the web root; only a master can find that it may not.
 
         Raises:
-            TreeTakenError: one has.
+            TreeTakenError: another master has taken it over.
+            TreeMissingError: it is not there.
         """
         self.tree_epoch.check()
 
@@ -260,6 +263,7 @@ class Webroot:
 
         Raises:
             TreeTakenError: another master writes the web root now.
+            TreeMissingError: it is not there.
         """
         self.check_writer()
         make_dir(self.root)

@@ -35,8 +35,14 @@ class TreeTakenError(PiwheelsError, OSError):
         return str(self.strerror)
 
 
-class TreeMissingError(PiwheelsError):
+class TreeMissingError(PiwheelsError, OSError):
     """The web root is not there: its file system is not mounted, or does not answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.ESTALE, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class EpochRecord(msgspec.Struct, frozen=True):
@@ -87,19 +93,23 @@ class TreeEpoch:
 
         Raises:
             TreeTakenError: another master has taken over.
+            TreeMissingError: the web root is not there.
             OSError: the web root cannot be read or written.
         """
+        self.check_there()
         self._refuse_higher(epoch)
         if epoch != self._epoch:
             self._store(epoch)
 
     def check(self) -> None:
-        """Check that no other master has taken over; does nothing before `claim`.
+        """Check that this master may write here; does nothing before `claim`.
 
         Raises:
-            TreeTakenError: one has.
+            TreeTakenError: another master has taken over.
+            TreeMissingError: the web root is not there.
         """
         if self._epoch:
+            self.check_there()
             self._refuse_higher(self._epoch)
 
     def check_there(self) -> None:

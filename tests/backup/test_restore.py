@@ -19,14 +19,17 @@ from piwheels.audit.session import AuditOptions
 from piwheels.backup import restore as restore_module
 from piwheels.backup.archive import BackupError
 from piwheels.config import load
-from piwheels.db import catalog, completed_builds, restored
+from piwheels.db import catalog, completed_builds, own_webroot, restored
 from piwheels.db.connection import DatabaseError
 from piwheels.db.database import Database
+from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.provenance.signing_keys import SigningKeys
-from piwheels.webroot import Webroot
+from piwheels.webroot import OtherTreeError, Webroot
+from piwheels.webroot.tree_farm import FARM_FILE, store_farm
 from tests.backup.farm import Builds, Machine, download
 from tests.endtoend.conftest import wait_until
+from tests.failover.servers import run_promoted
 
 
 @pytest.fixture
@@ -166,6 +169,27 @@ async def test_builders_follow_the_restored_master_after_others_started_since_th
         assert master.epoch is not None
         assert master.epoch.exceeds(seen.number)
         assert master.epoch.number >> 48 == seen.number >> 48, "the timeline stays"
+
+
+@pytest.mark.slow
+async def test_builders_follow_a_master_that_was_restored_from_before_a_failover(
+    archive: Path, tmp_path: Path
+) -> None:
+    async with run_promoted(tmp_path / "promoted") as server:
+        machine = Machine(tmp_path / "failed-over", server.dsn)
+        await upgrade(server.dsn)
+        for _ in range(2):
+            async with await Database.connect(
+                server.dsn, role="dispatch", exclusive=True
+            ) as master:
+                seen = master.epoch
+        assert seen is not None
+        assert seen.timeline == 2, "the backup is of the first one"
+        await machine.restore(archive, force=True, allow_empty=True)
+        async with await Database.connect(server.dsn, role="dispatch", exclusive=True) as master:
+            assert master.epoch is not None
+            assert master.epoch.exceeds(seen.number)
+            assert master.epoch.number >> 48 == seen.timeline
 
 
 async def test_a_restore_brings_no_revoked_signing_key_back(
@@ -316,6 +340,23 @@ async def test_a_dry_run_changes_nothing(new: Machine, archive: Path) -> None:
     assert not new.config_file.parent.exists()
     async with restored.locked_target(new.dsn, lock=True) as target:
         assert target.tables == 0
+
+
+async def test_the_web_root_of_another_farm_is_restored_into_by_force_only(
+    new: Machine, archive: Path
+) -> None:
+    store_farm(new.webroot.root, "another")
+    with pytest.raises(OtherTreeError, match="is the web root of another farm"):
+        await new.restore(archive)
+    async with await opened(new) as db:
+        with pytest.raises(DatabaseError, match="run the same `piw db restore` again"):
+            await restored.refuse_unfinished(db)
+    await new.restore(archive, force=True)
+    async with await opened(new) as db:
+        await own_webroot.require_own(db, new.webroot.root)
+        (new.webroot.root / FARM_FILE).unlink()
+        with pytest.raises(OtherTreeError):
+            await own_webroot.require_own(db, new.webroot.root)
 
 
 async def test_a_web_root_without_any_wheel_is_not_taken_for_lost_wheels(

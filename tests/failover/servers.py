@@ -90,6 +90,19 @@ async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[P
 
 
 @contextlib.asynccontextmanager
+async def run_promoted(folder: Path) -> AsyncIterator[PrivatePostgres]:
+    """A new server that was promoted once: it writes the second timeline."""
+    async with PrivatePostgres(folder, durable=False):
+        pass
+    (folder / "data" / "recovery.signal").touch()
+    server = PrivatePostgres(folder, durable=False)
+    server._server_settings["restore_command"] = "false"  # there is no archive
+    async with server:
+        await _wait_until(server.dsn, "SELECT NOT pg_is_in_recovery()")
+        yield server
+
+
+@contextlib.asynccontextmanager
 async def run_servers(folder: Path) -> AsyncIterator[Servers]:
     """A primary with the schema, and its standby."""
     async with PrivatePostgres(folder / "a", durable=False) as primary:

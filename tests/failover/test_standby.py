@@ -11,6 +11,7 @@ from piwheels.config import Config
 from piwheels.config.sections import DatabaseSection, MasterSection
 from piwheels.db import restored
 from piwheels.db.database import Database
+from piwheels.db.master_epoch import RESTORE_STEP, first_epoch
 from piwheels.master.daemon import _control_router
 from piwheels.master.epoch_watch import EpochWatch
 from piwheels.master.standby import Standby
@@ -90,3 +91,12 @@ async def test_a_restored_database_begins_above_the_web_root(dsn: str) -> None:
     async with await Database.connect(dsn, role="dispatch", exclusive=True) as master:
         assert master.epoch is not None
         assert master.epoch.number > 1 << 60
+
+
+async def test_a_restored_database_begins_in_the_timeline_of_its_server(dsn: str) -> None:
+    async with await Database.connect(dsn, role="restore") as database:
+        await database.execute("UPDATE master_epoch SET epoch = 1")  # of an earlier timeline
+        await restored.raise_epoch(database, 0)
+        timeline = await database.server_timeline()
+        stored = await database.value("SELECT epoch FROM master_epoch")
+    assert int(stored) - first_epoch(timeline) == RESTORE_STEP
