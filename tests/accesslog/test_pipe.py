@@ -120,6 +120,7 @@ async def test_a_repeated_log_is_not_counted_again(
     await assert_counts(database, traffic.counts)
 
 
+@pytest.mark.slow
 async def test_a_repeated_log_may_exceed_the_spool_size(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
@@ -202,6 +203,7 @@ async def test_lines_are_spooled_during_a_database_outage(
     await assert_counts(database, traffic.counts)
 
 
+@pytest.mark.slow
 async def test_lines_beyond_the_spool_size_are_dropped_and_reported(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:

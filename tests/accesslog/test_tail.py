@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import conninfo, sql
 
 from piwheels.accesslog.logfile import rotated_logs
@@ -121,6 +122,7 @@ async def test_a_new_tailer_does_not_read_logs_rotated_earlier(
     assert await total_downloads(database) == 1
 
 
+@pytest.mark.slow
 async def test_a_killed_tailer_counts_each_line_once(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:

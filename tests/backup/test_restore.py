@@ -204,6 +204,7 @@ async def test_a_restore_brings_no_revoked_signing_key_back(
     assert keys.revoked() == {revoked}
 
 
+@pytest.mark.slow
 async def test_what_exists_is_replaced_by_force_only_and_then_kept(
     old: Machine, builds: Builds, new: Machine, archive: Path
 ) -> None:
@@ -227,6 +228,7 @@ async def test_what_exists_is_replaced_by_force_only_and_then_kept(
     assert [path.read_bytes() for path in kept] == [before]
 
 
+@pytest.mark.slow
 async def test_an_interrupted_restore_keeps_masters_out_and_is_continued(
     new: Machine, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +294,7 @@ _OTHERS = """
 """
 
 
+@pytest.mark.slow
 async def test_names_that_were_lost_with_their_wheels_get_no_other_bytes(
     old: Machine, new: Machine, builds: Builds, archive: Path, tmp_path: Path
 ) -> None:
@@ -323,6 +326,7 @@ async def test_names_are_free_if_the_tree_is_complete(new: Machine, archive: Pat
         assert (await after.build()).build_tag == 0
 
 
+@pytest.mark.slow
 async def test_pages_of_projects_that_the_database_does_not_know_are_moved_aside(
     new: Machine, archive: Path
 ) -> None:

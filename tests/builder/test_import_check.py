@@ -132,6 +132,7 @@ async def test_a_module_has_no_network_and_cannot_change_its_wheel(
     assert wheel.read_bytes().startswith(b"PK")
 
 
+@pytest.mark.slow
 async def test_a_wheel_whose_requirements_are_not_there_is_not_judged(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:

@@ -79,6 +79,7 @@ def tries_of(result: BuildFinished) -> list[str]:
     return [text for text in result.build_inputs if text.startswith("try ")]
 
 
+@pytest.mark.slow
 async def test_symbols_that_several_files_define_are_shared_as_they_were(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:

@@ -101,6 +101,7 @@ async def test_a_patch_that_does_not_apply_fails_the_build(
     assert result.reason == "the patch 00-fix.patch does not apply"
 
 
+@pytest.mark.slow
 async def test_a_build_sees_the_index_as_of_a_day(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
@@ -128,6 +129,7 @@ async def test_an_index_without_upload_times_is_said_to_make_a_day_impossible(
     )
 
 
+@pytest.mark.slow
 async def test_the_time_limit_of_a_recipe_is_longer_than_the_builders(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:

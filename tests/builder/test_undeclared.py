@@ -112,6 +112,7 @@ async def test_an_undeclared_requirement_is_added_once(
     assert any(text.endswith(wheel.name) for text in result.build_inputs)
 
 
+@pytest.mark.slow
 @requires.requires_sandbox()
 async def test_a_module_that_stays_missing_is_final(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter

@@ -38,7 +38,10 @@ def install(
     )
 
 
-@pytest.mark.parametrize("client", ["pip22", "pip23", "pip24", "pip-newest", "uv"])
+@pytest.mark.parametrize(
+    "client",
+    ["pip22", pytest.param("pip23", marks=pytest.mark.slow), "pip24", "pip-newest", "uv"],
+)
 def test_a_project_and_its_dependencies_are_installed(
     client: str, server: str, environments: dict[str, Path], tmp_path: Path
 ) -> None:

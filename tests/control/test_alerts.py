@@ -50,6 +50,7 @@ async def test_an_alert_is_published_when_it_is_raised_and_when_it_clears(master
             )
 
 
+@pytest.mark.slow
 async def test_operators_acknowledge_mute_and_unmute_at_a_shell(master: Master) -> None:
     async with master.builder("pi1") as pi1:
         await fill_disk(master, pi1)
@@ -90,6 +91,7 @@ async def test_what_does_not_stand_cannot_be_acknowledged(master: Master) -> Non
     assert "--for 2h" in done.stderr
 
 
+@pytest.mark.slow
 async def test_a_restarted_master_goes_on_with_its_alerts(master: Master) -> None:
     async with master.builder("pi1") as pi1:
         raised = await fill_disk(master, pi1)
@@ -116,6 +118,7 @@ async def test_who_paused_the_farm_is_known_after_a_restart(master: Master) -> N
     assert (resumed.paused, resumed.paused_by, resumed.paused_at) == (False, "", None)
 
 
+@pytest.mark.slow
 async def test_a_builder_whose_key_is_not_authorized_is_an_alert(master: Master) -> None:
     pair = master.keys.load_or_generate("key-of-pi9")
     master.keys.authorize(Role.BUILDER, "pi9", pair.public)

@@ -104,6 +104,7 @@ async def test_a_drained_builder_ends_after_its_build(shared: Master) -> None:
     assert build["outcome"] == "failed", "the running build was not lost"
 
 
+@pytest.mark.slow
 async def test_a_drained_builder_is_listed_as_ended_until_it_is_back(master: Master) -> None:
     async with master.builder() as pi1:
         await master.command_builders(O.DRAIN, "pi1")
@@ -190,6 +191,7 @@ async def test_commands_to_disconnected_builders_name_them(shared: Master) -> No
             await shared.command_builders(O.KILL)
 
 
+@pytest.mark.slow
 async def test_repeated_builder_failures_quarantine_a_builder_until_it_is_woken(
     idle_master: Master,
 ) -> None:

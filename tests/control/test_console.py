@@ -106,6 +106,7 @@ async def test_a_killed_master_is_noticed_immediately_and_its_successor_is_a_new
         assert not listener.state.paused
 
 
+@pytest.mark.slow
 async def test_a_hanging_master_is_noticed_and_is_the_same_instance_afterwards(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -298,6 +298,7 @@ def _connections(address: str, count: int) -> list[socket.socket]:
     return made
 
 
+@pytest.mark.slow
 async def test_clients_without_a_key_cannot_exhaust_open_files(
     idle_master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:

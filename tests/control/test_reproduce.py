@@ -57,6 +57,7 @@ async def test_wheels_from_elsewhere_and_of_a_replaced_sdist_are_rejected(shared
         await shared.ask(command, m.CommandSucceeded)
 
 
+@pytest.mark.slow
 async def test_a_reproduction_survives_a_killed_master_and_fails_without_harm(
     master: Master,
 ) -> None:

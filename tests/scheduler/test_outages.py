@@ -31,6 +31,7 @@ async def test_without_faults_everything_is_built_immediately(sim: SimFarm) -> N
     assert await count(sim, "built") == len(NAMES)
 
 
+@pytest.mark.slow
 async def test_an_index_outage_of_an_hour(sim: SimFarm) -> None:
     sim.index_works = False
     await sim.run(HOUR_S)
@@ -72,6 +73,7 @@ async def test_a_disk_that_fills_during_a_build(sim: SimFarm) -> None:
     assert sim.builders["a"].jobs_started == 1
 
 
+@pytest.mark.slow
 async def test_the_only_builder_with_a_full_disk_loses_nothing(sim: SimFarm) -> None:
     sim.builders = {"a": sim.builders["a"]}
     await sim.run(10.0)

@@ -172,6 +172,7 @@ async def test_a_published_wheel_is_linked_with_its_statement_and_verified(
     assert (code, told["key_from"]) == (0, "file"), "what was signed before stays valid"
 
 
+@pytest.mark.slow
 async def test_each_reason_of_a_refusal_is_one_line_and_exit_code_1(
     site: SignedSite, served: str, tmp_path: Path
 ) -> None:

@@ -195,6 +195,7 @@ async def test_dialogs_match_their_snapshots() -> None:
             check_snapshot(f"{name}-80x24", stage.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 20), (120, 40)], ids=lambda it: f"{it[0]}x{it[1]}")
 async def test_dialogs_fit_other_sizes(size: tuple[int, int]) -> None:
     async with run_console(prepared_source(), size=size) as stage:

@@ -169,6 +169,7 @@ async def test_a_farm_is_watched_and_commanded_through_ssh(sshd: Sshd, farm: Sim
     await wait_until(lambda: not _ssh_children())
 
 
+@pytest.mark.slow
 @requires_program("sshd")
 async def test_disconnections_on_both_sides_of_ssh_are_reported_and_repaired(
     sshd: Sshd, farm: SimFarm

@@ -21,7 +21,9 @@ FOLLOW_ALL = replace(QUICK, follow_all=True)
 LISTS = {"serials": (True, 500), "json": (True, None), "html": (False, None)}
 
 
-@pytest.fixture(params=LISTS)
+@pytest.fixture(
+    params=["serials", *(pytest.param(it, marks=pytest.mark.slow) for it in ("json", "html"))]
+)
 def listing(request: pytest.FixtureRequest, upstream: FakeIndex) -> FakeIndex:
     """An index of three projects with a changelog; each has one release, but for the empty one."""
     upstream.json, upstream.listing_serial = LISTS[request.param]

@@ -378,6 +378,7 @@ async def test_another_upstream_starts_a_comparison(farm: SyncHarness, upstream:
     assert "changed from http://elsewhere/simple/" in await farm.events()
 
 
+@pytest.mark.slow
 async def test_an_unavailable_changelog_is_resumed_at_its_serial(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
@@ -406,6 +407,7 @@ async def test_an_unavailable_changelog_is_resumed_at_its_serial(
 # --- clocks ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", [True, False])
 async def test_a_clock_that_was_ahead_delays_no_project(
     farm: SyncHarness, upstream: FakeIndex, message: bool
@@ -515,6 +517,7 @@ async def test_the_longest_due_project_is_checked_first(
     assert len(requested) == len(set(requested)) == 50
 
 
+@pytest.mark.slow
 async def test_an_overloaded_upstream_gets_one_request_at_a_time(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
