@@ -30,7 +30,7 @@ from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
 from piwheels.protocol.messages import Hello
 from piwheels.protocol.sockets import KeyPair
 from piwheels.system.machine_identity import machine_identity
-from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
+from piwheels.system.sdnotify import sd_notify, slow_start, watchdog_interval_s
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,8 @@ async def _serve(
             crates = await stack.enter_async_context(_simple_index(upstream.crates))
         other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
-        runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
+        async with slow_start():  # each interpreter of a root is run, perhaps emulated
+            runner = await create_build_runner(config, index, farm, others, roots, crates=crates)
         counts = BuildCounts()
         addresses = _master_addresses(config, keys, pair)
         if is_new:

@@ -79,7 +79,7 @@ from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.system.open_files import raise_open_file_limit
-from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
+from piwheels.system.sdnotify import sd_notify, slow_start, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync
 from piwheels.webroot import TreeTakenError, Webroot, make_dir
 from piwheels.website.page_data import Site
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STATUS_INTERVAL_S = 10.0
-#: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
+#: So long a database that starts, or has no connection free, is waited for.
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
 #: So long a former master may take to end that still writes the web root.
 _TREE_WAIT_S = 5.0
@@ -143,7 +143,8 @@ async def serve(config: Config, shutdown: asyncio.Event) -> None:
     """
     async with AsyncExitStack() as stack:
         master = _Master(config, shutdown)
-        await master.start_services(stack)
+        async with slow_start():
+            await master.start_services(stack)
         await master.run_services()
 
 

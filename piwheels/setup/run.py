@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from piwheels.setup.errors import SetupError
 from piwheels.setup.steps import SECRETS, Step, secrets_of
 
-_NAMES_ERROR = re.compile(r"\b(error|fail|cannot|could not|denied)", re.IGNORECASE)
+_NAMES_ERROR = re.compile(r"^E: |\b(error|fail|cannot|could not|denied)", re.IGNORECASE)
+_IS_WARNING = re.compile(r"^(W|\S*warning):", re.IGNORECASE)
 
 
 class State(enum.StrEnum):
@@ -56,12 +57,25 @@ def run_steps(
 
 
 def _run_one(step: Step, show_output: Callable[[str], None], secrets: Mapping[str, str]) -> None:
-    lines: list[str] = []
     needed = {name: secrets[name] for name in secrets_of([step]) if name in secrets}
+    for command in step.commands:
+        # By itself: what an earlier one printed, and went on from, is not why this one failed.
+        code, lines = _run_shell(command.shell, {**_environment(), **needed}, show_output)
+        if code != 0:
+            raise _failure(step, f"failed with code {code}: {cause(lines)}")
+    if state_of(step) is not State.DONE:
+        raise _failure(step, f"is not done after its commands: {step.done}")
+
+
+def _run_shell(
+    shell: str, environment: Mapping[str, str], show_output: Callable[[str], None]
+) -> tuple[int, list[str]]:
+    """The exit code of a command, and the lines that it printed."""
+    lines: list[str] = []
     with subprocess.Popen(
-        ["/bin/sh", "-euc", step.shell],
+        ["/bin/sh", "-euc", shell],
         cwd="/",  # the account may not enter the caller's
-        env={**_environment(), **needed},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,16 +85,13 @@ def _run_one(step: Step, show_output: Callable[[str], None], secrets: Mapping[st
         for line in process.stdout or ():
             lines.append(line.strip())
             show_output(line.rstrip())
-    if process.returncode != 0:
-        raise _failure(step, f"failed with code {process.returncode}: {cause(lines)}")
-    if state_of(step) is not State.DONE:
-        raise _failure(step, f"is not done after its commands: {step.done}")
+    return process.returncode, lines
 
 
 def cause(lines: Sequence[str]) -> str:
-    """The line that says most in what a failed step printed."""
+    """The line that says most in what a failed command printed."""
     said = [line for line in lines if line]
-    named = [line for line in said if _NAMES_ERROR.search(line)]
+    named = [line for line in said if _NAMES_ERROR.search(line) and not _IS_WARNING.match(line)]
     return (named or said[-1:] or ["it printed nothing"])[0].rstrip(".")
 
 

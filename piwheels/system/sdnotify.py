@@ -1,9 +1,15 @@
 """Status messages to systemd, as sd_notify(3) and sd_watchdog_enabled(3) define them."""
 
+import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 _NOTIFY_TIMEOUT_S = 1.0
+#: A start that goes on says so this often; systemd ends one that was silent for longer.
+_START_INTERVAL_S = 10.0
+_START_SILENCE_S = 90
 
 
 def sd_notify(state: str) -> bool:
@@ -34,3 +40,25 @@ def watchdog_interval_s() -> float | None:
     if not limit.isdigit() or int(limit) == 0 or (process and process != str(os.getpid())):
         return None
     return int(limit) / 2_000_000
+
+
+@asynccontextmanager
+async def slow_start() -> AsyncIterator[None]:
+    """Meanwhile systemd is told that the start goes on, so that no limit of the unit ends it.
+
+    A start may last longer than TimeoutStartSec: the database is waited for, or pages are
+    repaired. One whose event loop stands still is ended as before. The watchdog is told, too: a
+    standby has reported that it is ready before it starts as the master.
+    """
+    telling = asyncio.create_task(_tell_of_start())
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
+async def _tell_of_start() -> None:
+    every_s = min(watchdog_interval_s() or _START_INTERVAL_S, _START_INTERVAL_S)
+    while True:
+        sd_notify(f"WATCHDOG=1\nEXTEND_TIMEOUT_USEC={_START_SILENCE_S * 1_000_000}")
+        await asyncio.sleep(every_s)

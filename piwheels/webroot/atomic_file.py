@@ -20,23 +20,29 @@ _T = TypeVar("_T")
 #: A web server of another account must be able to read the files, whatever the umask.
 _DIR_MODE = 0o755
 _FILE_MODE = 0o644
+_READABLE_BY_OTHERS = 0o004
 
 
-def make_dir(folder: Path) -> None:
-    """Create a world-readable directory, and its missing parents."""
+def make_dir(folder: Path, *, private: bool = False) -> None:
+    """Create a directory, and its missing parents, that everybody or only its owner may read."""
     if folder.is_dir():
         return
-    make_dir(folder.parent)
+    make_dir(folder.parent, private=private)
     try:
-        folder.mkdir()
+        folder.mkdir(mode=0o700 if private else 0o777)
     except FileExistsError:  # created by another process
         return
-    folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _DIR_MODE)
+    if not private:
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _DIR_MODE)
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = _FILE_MODE) -> None:
-    """Write content to path; readers see the old content or the new one."""
-    _in_dir(path.parent, lambda: _replace(path, content, mode))
+    """Write content to path; readers see the old content or the new one.
+
+    Directories that are missing are created: for their owner alone if the file is not for others.
+    """
+    private = not mode & _READABLE_BY_OTHERS
+    _in_dir(path.parent, lambda: _replace(path, content, mode), private=private)
 
 
 def install_file(source: Path, path: Path) -> None:
@@ -147,7 +153,7 @@ def _advance_mtime(new: Path, old: Path) -> None:
         os.utime(new, (before + 1, before + 1))
 
 
-def _in_dir(folder: Path, work: Callable[[], _T]) -> _T:
+def _in_dir(folder: Path, work: Callable[[], _T], *, private: bool = False) -> _T:
     """Create a directory and do work in it, durably.
 
     A concurrent deletion may remove the empty directory: then it is created again.
@@ -155,7 +161,7 @@ def _in_dir(folder: Path, work: Callable[[], _T]) -> _T:
     tries = _MAX_ATTEMPTS
     while True:
         try:
-            _make_durable_dir(folder)
+            _make_durable_dir(folder, private=private)
             done = work()
             break
         except FileNotFoundError:
@@ -167,12 +173,12 @@ def _in_dir(folder: Path, work: Callable[[], _T]) -> _T:
     return done
 
 
-def _make_durable_dir(folder: Path) -> None:
+def _make_durable_dir(folder: Path, *, private: bool) -> None:
     """Create a directory and its parents durably."""
     if folder.is_dir():
         return
-    _make_durable_dir(folder.parent)
-    make_dir(folder)
+    _make_durable_dir(folder.parent, private=private)
+    make_dir(folder, private=private)
     sync_dir(folder.parent)
 
 

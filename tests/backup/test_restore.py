@@ -226,6 +226,7 @@ async def test_what_exists_is_replaced_by_force_only_and_then_kept(
     await new.restore(archive, force=True)
     kept = list(new.config_file.parent.glob("keys.before-*/master.secret"))
     assert [path.read_bytes() for path in kept] == [before]
+    assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.slow

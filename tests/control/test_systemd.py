@@ -21,7 +21,8 @@ async def test_systemd_is_notified_of_the_status_of_the_master(
 ) -> None:
     await idle_master.start()
     before = await wait_for_notification(systemd, "READY=1")
-    assert before == ["READY=1"], "nothing before it is ready"
+    assert before[:-1] == ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=90000000"] * (len(before) - 1)
+    assert len(before) > 1, "a start that takes long is not ended"
     await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=0 builders, 0 building")
     await idle_master.release("demo")
     async with idle_master.builder() as builder:

@@ -81,7 +81,7 @@ def test_a_failed_step_names_its_error_and_the_next_run_goes_on_from_it(machine:
             done=f"test -e {wanted}.done",
         ),
     )
-    with pytest.raises(SetupError, match="the step `third party` failed with code 7: end"):
+    with pytest.raises(SetupError, match="the step `third party` failed with code 7: E: no disk"):
         run(steps)
     assert not (machine / "etc" / "site").exists()
     wanted.touch()
@@ -96,6 +96,22 @@ def test_the_error_repeats_the_line_that_names_one(machine: Path) -> None:
         done="false",
     )
     with pytest.raises(SetupError, match="code 1: Error: no space"):
+        run([step])
+
+
+def test_a_warning_of_an_earlier_command_is_not_the_error_of_a_later_one(machine: Path) -> None:
+    del machine
+    update = "echo 'W: Failed to fetch http://deb.example/: Temporary failure resolving'"
+    install = (
+        "echo 'W: Some index files failed to download'; echo 'E: dpkg was interrupted, you must "
+        'manually run "dpkg --configure -a"\'; echo end; exit 100'
+    )
+    step = Step(
+        title="packages",
+        commands=(command("sh", "-c", update), command("sh", "-c", install)),
+        done="false",
+    )
+    with pytest.raises(SetupError, match="code 100: E: dpkg was interrupted"):
         run([step])
 
 

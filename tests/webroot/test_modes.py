@@ -42,8 +42,11 @@ def test_every_file_and_directory_of_the_web_root_is_world_readable(
 
 
 def test_private_files_are_never_readable_by_others(tmp_path: Path, umask: int) -> None:
-    replace_file(tmp_path / "secret", b"a password", mode=0o600)
-    assert _mode(tmp_path / "secret") == 0o600
+    for mode in (0o600, 0o640):
+        folder = tmp_path / f"{mode:o}"
+        replace_file(folder / "deep" / "secret", b"a password", mode=mode)
+        assert _mode(folder / "deep" / "secret") == mode
+        assert _mode(folder) == _mode(folder / "deep") == 0o700 & ~umask
 
 
 def test_a_farm_has_a_public_web_root_and_a_private_configuration(
