@@ -829,18 +829,35 @@ SELECT w.project, w.version, ct.target, w.filename, ct.tag_rank
 -- with a failure that is retried are wanted. Of the others, a release without a wheel wants the
 -- first, one with a wheel the first of each ABI and machine, oldest glibc first, because that wheel
 -- also runs on newer systems. A target without a builder does not delay the next one.
+--
+-- What a release has at all is looked up once, so that one without files, failures and skips, as all
+-- are when a database is filled, takes one probe of each table and not one for each target.
 CREATE VIEW wanted_jobs AS
 SELECT r.project, r.version, wanted.target
   FROM releases r
   JOIN projects p ON p.project = r.project
  CROSS JOIN LATERAL (
-     SELECT EXISTS (
-                SELECT FROM files f JOIN builds b ON b.build_id = f.build_id
-                 WHERE f.project = r.project AND f.version = r.version
-                   AND f.mirrored_from IS NULL
-                   AND NOT f.rebuild_requested AND NOT b.without_compiler
-            ) AS exists
- ) wheel
+     SELECT coalesce(bool_or(
+                f.mirrored_from IS NULL AND NOT f.rebuild_requested AND NOT b.without_compiler
+            ), false) AS has_wheel,
+            count(*) > 0 AS has_files,
+            EXISTS (
+                SELECT FROM builds failed
+                 WHERE failed.project = r.project AND failed.version = r.version
+                   AND failed.outcome <> 'built'
+            ) AS has_failures,
+            EXISTS (
+                SELECT FROM upstream_wheels w
+                 WHERE w.project = r.project AND w.version = r.version
+            ) AS has_upstream_wheels,
+            EXISTS (
+                SELECT FROM target_skips s
+                 WHERE s.project = r.project AND s.version IN ('', r.version)
+            ) AS has_skips
+       FROM files f
+       JOIN builds b ON b.build_id = f.build_id
+      WHERE f.project = r.project AND f.version = r.version
+ ) facts
  CROSS JOIN LATERAL (
      SELECT open.target, open.tried,
             count(*) FILTER (WHERE open.has_builder AND NOT open.tried) OVER (
@@ -850,36 +867,37 @@ SELECT r.project, r.version, wanted.target
             ) AS targets_before
        FROM (
            SELECT t.target, t.sort_order, t.has_builder, failures.tried,
-                  CASE WHEN wheel.exists THEN t.abi END AS abi,
-                  CASE WHEN wheel.exists THEN t.arch END AS arch
+                  CASE WHEN facts.has_wheel THEN t.abi END AS abi,
+                  CASE WHEN facts.has_wheel THEN t.arch END AS arch
              FROM requires_python_targets rt
              JOIN targets t ON t.target = rt.target
             CROSS JOIN LATERAL (
                 SELECT count(*) > 0 AS tried,
                        coalesce(bool_or(NOT b.will_retry), false) AS final
                   FROM builds b
-                 WHERE b.project = r.project AND b.version = r.version
+                 WHERE facts.has_failures
+                   AND b.project = r.project AND b.version = r.version
                    AND b.target = t.target AND b.outcome <> 'built'
                    AND NOT (b.without_compiler AND t.has_compiler)
             ) failures
             WHERE rt.requires_python = r.requires_python
               AND t.skip_reason IS NULL
               AND NOT failures.final
-              AND NOT EXISTS (
+              AND NOT (facts.has_files AND EXISTS (
                   SELECT FROM covering_files c
                    WHERE c.project = r.project AND c.version = r.version
                      AND c.target = t.target
-              )
-              AND NOT EXISTS (
+              ))
+              AND NOT (facts.has_upstream_wheels AND EXISTS (
                   SELECT FROM covering_upstream_wheels u
                    WHERE u.project = r.project AND u.version = r.version
                      AND u.target = t.target
-              )
-              AND NOT EXISTS (
+              ))
+              AND NOT (facts.has_skips AND EXISTS (
                   SELECT FROM target_skips s
                    WHERE s.project = r.project AND s.target = t.target
                      AND s.version IN ('', r.version)
-              )
+              ))
        ) open
  ) wanted
  WHERE r.sdist_url IS NOT NULL
