@@ -98,16 +98,21 @@ class System:
 
     def run(self, *argv: str, check: bool = True) -> str:
         """What a command in it prints."""
+        done = self._done(*argv)
+        if check and done.returncode != 0:
+            journal = self._done("journalctl", "-n", "40", "--no-pager", "-o", "cat").stdout
+            pytest.fail(f"{argv}: {done.stdout[-4000:]}{done.stderr[-2000:]}\n{journal}")
+        return done.stdout
+
+    def _done(self, *argv: str) -> subprocess.CompletedProcess[str]:
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        done = subprocess.run(
+        return subprocess.run(
             [
                 "nsenter", "-t", str(self._leader), "-a", "--", "env", "-i", f"PATH={path}",
                 "HOME=/root", "LANG=C.UTF-8", *argv,
             ],
             capture_output=True, text=True, check=False, timeout=_INSTALL_S,
         )  # fmt: skip
-        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-        return done.stdout
 
     def piw(self, *words: str) -> str:
         """What `piw` prints, as the account of the farm."""
