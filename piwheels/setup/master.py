@@ -27,7 +27,7 @@ from piwheels.setup.farm import (
     webroot_trust_step,
 )
 from piwheels.setup.steps import DATABASE_VARIABLE, Step, command, file_step
-from piwheels.setup.web_servers import WEB_SERVERS, WebServer, web_server_steps
+from piwheels.setup.web_servers import WEB_SERVERS, WebServer, site_removal, web_server_steps
 
 #: What `piw setup master` was called with; `piw upgrade --check` compares the site with it.
 OPTIONS_FILE = "/etc/default/piwheels-setup"
@@ -78,6 +78,7 @@ def master_steps(
             else []
         ),
         _schema_step(place),
+        *_former_site_steps(options, former),
         *site_steps(options, place),
         *_service_steps(options, place),
     ]
@@ -144,6 +145,13 @@ def site_steps(options: MasterOptions, place: Place) -> list[Step]:
     if options.server:
         steps += web_server_steps(options.server, place, site_options(options))
     return steps
+
+
+def _former_site_steps(options: MasterOptions, former: MasterOptions | None) -> list[Step]:
+    """The web server of the last setup serves the farm no longer, if this one has another."""
+    if former is None or former.server is None or former.server == options.server:
+        return []
+    return [site_removal(former.server)]
 
 
 def site_options(options: MasterOptions) -> list[str]:

@@ -20,6 +20,9 @@ from piwheels.setup.master import OPTIONS_FILE
 from piwheels.setup.steps import Step, command, negated, removal_step
 from piwheels.setup.web_servers import WEB_SERVERS, site_removal
 
+#: Units with a timer that the documents install on a master, besides those of a setup.
+_TIMED = ("backup", "scale")
+
 
 def removal_steps(place: Place, *, purge: bool, local_database: bool) -> list[Step]:
     """Services, units and site are gone; with `purge` also data, keys, configuration and account.
@@ -32,8 +35,11 @@ def removal_steps(place: Place, *, purge: bool, local_database: bool) -> list[St
     steps = [
         *([trust_step()] if purge else []),
         *(_service_removal(unit_path(role)) for role in ROLES),
-        _service_removal(f"{UNIT_DIR}/piwheels-backup.timer"),
-        removal_step("No service piwheels-backup", unit_path("backup")),
+        *(
+            _service_removal(file)
+            for name in _TIMED
+            for file in (f"{UNIT_DIR}/piwheels-{name}.timer", unit_path(name))
+        ),
         *(site_removal(server) for server in WEB_SERVERS.values()),
         removal_step(f"No {OPTIONS_FILE}", OPTIONS_FILE),
         Step(

@@ -4,13 +4,14 @@ import enum
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from piwheels.setup.errors import SetupError
-from piwheels.setup.steps import SECRETS, Step, secrets_of
+from piwheels.setup.steps import SECRETS, Command, Step, secrets_of
 
 _NAMES_ERROR = re.compile(r"^E: |\b(error|fail|cannot|could not|denied)", re.IGNORECASE)
-_IS_WARNING = re.compile(r"^(W|\S*warning):", re.IGNORECASE)
+_IS_WARNING = re.compile(r"^(W|\S*warning):|to suppress this message", re.IGNORECASE)
 
 
 class State(enum.StrEnum):
@@ -60,11 +61,35 @@ def _run_one(step: Step, show_output: Callable[[str], None], secrets: Mapping[st
     needed = {name: secrets[name] for name in secrets_of([step]) if name in secrets}
     for command in step.commands:
         # By itself: what an earlier one printed, and went on from, is not why this one failed.
+        began = time.time()
         code, lines = _run_shell(command.shell, {**_environment(), **needed}, show_output)
         if code != 0:
+            if logged := _logged_by_unit(command, began):
+                lines = logged
+                for line in logged:
+                    show_output(line)
             raise _failure(step, f"failed with code {code}: {cause(lines)}")
     if state_of(step) is not State.DONE:
         raise _failure(step, f"is not done after its commands: {step.done}")
+
+
+def _logged_by_unit(command: Command, since: float) -> list[str]:
+    """What a service has logged that systemctl could not start, which does not say why."""
+    if command.argv[0] != "systemctl":
+        return []
+    query = ("-q", "--no-pager", "-o", "cat", "-n", "20", f"--since=@{int(since)}")
+    unit = command.argv[-1].removesuffix(".service")
+    try:
+        done = subprocess.run(
+            ["journalctl", *query, f"_SYSTEMD_UNIT={unit}.service"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError:
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 def _run_shell(
@@ -91,7 +116,7 @@ def _run_shell(
 def cause(lines: Sequence[str]) -> str:
     """The line that says most in what a failed command printed."""
     said = [line for line in lines if line]
-    named = [line for line in said if _NAMES_ERROR.search(line) and not _IS_WARNING.match(line)]
+    named = [line for line in said if _NAMES_ERROR.search(line) and not _IS_WARNING.search(line)]
     return (named or said[-1:] or ["it printed nothing"])[0].rstrip(".")
 
 

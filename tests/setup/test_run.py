@@ -1,5 +1,6 @@
 """Steps are carried out once, go on after a failure, and do the same as the printed script."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,28 @@ def test_a_warning_of_an_earlier_command_is_not_the_error_of_a_later_one(machine
     )
     with pytest.raises(SetupError, match="code 100: E: dpkg was interrupted"):
         run([step])
+
+
+def test_the_error_of_a_service_is_what_it_has_logged(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = {
+        "systemctl": "echo 'Job for web.service failed. See journalctl.' >&2; exit 1",
+        "journalctl": (
+            "echo 'Could not find its name: set ServerName to suppress this message'; "
+            "echo '(98)Address already in use: could not bind to [::]:80'; echo end"
+        ),
+    }
+    for name, line in programs.items():
+        (machine / name).write_text(f"#!/bin/sh\n{line}\n")
+        (machine / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{machine}:{os.environ['PATH']}")
+    step = Step(
+        title="web server", commands=(command("systemctl", "restart", "web"),), done="false"
+    )
+    with pytest.raises(SetupError, match=r"code 1: \(98\)Address already in use"):
+        run([step])
+    assert "could not bind" in capsys.readouterr().out
 
 
 def test_commands_that_succeed_and_change_nothing_are_an_error() -> None:

@@ -121,8 +121,18 @@ def test_a_removal_ends_every_service() -> None:
     shell = shell_of(removal_steps(PLACE, purge=False, local_database=True))
     for role in ROLES:
         assert f"systemctl disable -q --now piwheels-{role}" in shell
-    assert "systemctl disable -q --now piwheels-backup.timer" in shell
-    assert "rm -f /etc/systemd/system/piwheels-backup.service" in shell
+    for timed in ("backup", "scale"):
+        assert f"systemctl disable -q --now piwheels-{timed}.timer" in shell
+        assert f"rm -f /etc/systemd/system/piwheels-{timed}.service" in shell
+
+
+def test_another_web_server_takes_the_site_from_the_former_one() -> None:
+    former = MasterOptions(server_name="wheels.example.org")
+    apache = msgspec.structs.replace(former, web="apache")
+    removal = "rm -f /etc/nginx/sites-enabled/piwheels"
+    assert removal in shell_of(master_steps(apache, PLACE, former))
+    for same in (None, apache):
+        assert removal not in shell_of(master_steps(apache, PLACE, same))
 
 
 def test_an_active_firewall_gets_a_line_that_opens_the_ports() -> None:
