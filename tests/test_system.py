@@ -1,5 +1,6 @@
 """Metrics, names, interpreters and systemd notifications of this machine."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,8 +21,12 @@ from piwheels.system.board import board_model
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.system.metrics import cpu_temperature, read_metrics
 from piwheels.system.os_release import os_codename, os_name
-from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
+from piwheels.system.sdnotify import sd_notify, slow_start, watchdog_interval_s
+from tests.fake_systemd import Notifications, systemd, wait_for_notification
 from tests.requires import PYTHON_VERSIONS, find_python
+from tests.timeouts import WAIT_S
+
+__all__ = ["systemd"]
 
 PROBED = {
     "version": "3.13.1",
@@ -364,6 +369,17 @@ def test_sd_notify_does_not_poll_while_systemd_does_not_receive(
         assert not sd_notify("WATCHDOG=1")
         used_s, waited_s = time.thread_time() - used_s, time.monotonic() - began
         assert used_s / waited_s < 0.2
+
+
+async def test_a_start_that_takes_long_is_reported_until_it_ends(systemd: Notifications) -> None:
+    going_on = "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=90000000"
+    async with slow_start():
+        for _ in range(3):
+            assert await asyncio.to_thread(systemd.get, timeout=WAIT_S) == going_on
+    sd_notify("READY=1")
+    sd_notify("STATUS=after it")
+    received = await asyncio.to_thread(wait_for_notification, systemd, "STATUS=after it")
+    assert received[-2:] == ["READY=1", "STATUS=after it"]
 
 
 @pytest.mark.parametrize("address", [None, "", "/nowhere/notify", "relative", "vsock:2:1234"])
