@@ -222,6 +222,7 @@ def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
     wait_for(lambda: ".whl" in system.piw("builds"), "no wheel was built")
     _install(system)
     system.run(_PIW, "upgrade", "--check")
+    _serve_by_each_web_server(system)
     _check_owners(system)
     _restore_on_an_empty_machine(system)
     _downgrade(system)
@@ -230,6 +231,24 @@ def test_two_commands_and_a_token_make_a_farm(system: System) -> None:
     assert not (system.root / "etc/piwheels").exists()
     assert not (system.root / "var/www/piwheels").exists()
     assert "piwheels" not in (system.root / "etc/passwd").read_text()
+
+
+def _serve_by_each_web_server(system: System) -> None:
+    """A setup with another web server takes the site from the former one; pip installs."""
+    sites = {
+        "nginx": "etc/nginx/sites-enabled/piwheels",
+        "apache2": "etc/apache2/sites-enabled/piwheels.conf",
+        "caddy": "etc/caddy/piwheels.caddy",
+    }
+    former = "nginx"
+    for package in ("apache2", "caddy", "nginx"):
+        system.run("systemctl", "disable", "-q", "--now", former)
+        web = package.removesuffix("2")
+        system.run(_PIW, "setup", "master", "--web", web, "--yes")
+        assert "0 steps carried out" in system.run(_PIW, "setup", "master", "--yes")
+        assert [name for name in sites if (system.root / sites[name]).exists()] == [package]
+        _install(system)
+        former = package
 
 
 def _set_upstream(system: System, role: str) -> None:
@@ -301,6 +320,8 @@ def _restore_on_an_empty_machine(system: System) -> None:
     system.run(_PIW, "db", "restore", archive, "--only-config", "--force")
     said = _as_account(system, "db", "restore", archive, "--keep-config", "--force")
     assert "was restored" in said
+    kept = list((system.root / "var/lib/piwheels").glob("keys.before-*"))
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o700]
     system.run("systemctl", "start", *_DAEMONS)
     assert _as_account(system, "key", "list") == keys
     _check_it_works(system)
@@ -309,7 +330,17 @@ def _restore_on_an_empty_machine(system: System) -> None:
 def _downgrade(system: System) -> None:
     """The commands of "Upgrade and downgrade"; the earlier version is this one."""
     archive = json.loads(_as_account(system, "db", "backup", "/var/lib/piwheels", "--json"))["file"]
+    (package,) = system.root.glob("opt/piwheels/lib/python3.*/site-packages/piwheels")
+    migration, module = package / "sql" / "002_later.sql", package / "db" / "migrate.py"
+    earlier = module.read_text()
+    migration.write_text("CREATE TABLE later (number integer);\n")
+    module.write_text(earlier.replace("SCHEMA_VERSION = 1\n", "SCHEMA_VERSION = 2\n"))
+    assert "db backup" in system.run(_PIW, "upgrade", "--check", check=False)
+    system.run(_PIW, "setup", "master", "--yes")
     system.run("systemctl", "stop", *_DAEMONS)
+    migration.unlink()
+    module.write_text(earlier)
+    assert "schema version 2" in system.run(_PIW, "setup", "master", "--yes", check=False)
     system.run(_PIW, "db", "restore", archive, "--only-config", "--force")
     _as_account(system, "db", "restore", archive, "--keep-config", "--force")
     system.run(_PIW, "setup", "master", "--yes")
