@@ -136,6 +136,22 @@ def _whole_units(seconds: float, rounded: Callable[[float], int]) -> str:
     return f"{rounded(seconds / _DAY)}d"
 
 
+def format_needs(memory_bytes: int, disk_bytes: int, duration_s: float) -> str:
+    """What a build needs: `about 1.2 GiB of memory, 3.0 GiB of disk, 45m`; 0 is unknown."""
+    parts = [
+        f"{format_size(memory_bytes)} of memory" if memory_bytes else "",
+        f"{format_size(disk_bytes)} of disk" if disk_bytes else "",
+        format_duration(_rounded_duration_s(duration_s)) if duration_s else "",
+    ]
+    text = ", ".join(filter(None, parts))
+    return f"about {text}" if text else ""
+
+
+def _rounded_duration_s(seconds: float) -> float:
+    """Of a minute and more without the seconds."""
+    return round(seconds / _MINUTE) * _MINUTE if seconds >= _MINUTE else max(seconds, 1.0)
+
+
 def format_queue_position(least_ahead: int, most_ahead: int) -> str:
     """A place in a queue by the jobs ahead, rounded where it is far or not exactly known."""
     if most_ahead < 100:

@@ -130,6 +130,9 @@ CREATE TABLE projects (
     is_popular         boolean NOT NULL DEFAULT false,  -- one of those that are downloaded most
     is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
     min_memory_bytes   bigint NOT NULL DEFAULT 0,       -- of its builds: by its recipe, or learned
+    min_disk_bytes     bigint NOT NULL DEFAULT 0,       -- that its builds write, learned
+    expected_build_s   double precision NOT NULL DEFAULT 0,  -- learned; 0: unknown
+    is_long            boolean GENERATED ALWAYS AS (expected_build_s >= 1200) STORED,  -- LONG_BUILD_S
     next_poll_at       timestamptz NOT NULL DEFAULT now(),
     page_serial        bigint,             -- the highest that a page had
     etag               text NOT NULL DEFAULT '',
@@ -402,6 +405,8 @@ CREATE TABLE jobs (
     awaited_project text NOT NULL DEFAULT '',
     parked          boolean NOT NULL DEFAULT false,
     is_pure         boolean NOT NULL DEFAULT false,  -- as its project
+    is_long         boolean NOT NULL DEFAULT false,  -- as its project
+    min_disk_bytes  bigint NOT NULL DEFAULT 0,       -- as its project
     claimed_by      text,
     claimed_at      timestamptz,
     build_id        bigint,
@@ -424,6 +429,11 @@ CREATE INDEX jobs_claimable ON jobs (target, priority_class, priority_time)
 -- And which that needs no compiler?
 CREATE INDEX jobs_claimable_pure ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
+-- And which that is short, or long?
+CREATE INDEX jobs_claimable_short ON jobs (target, priority_class, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long;
+CREATE INDEX jobs_claimable_long ON jobs (target, priority_class, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long;
 -- Which jobs wait for a retry?
 CREATE INDEX jobs_deferred ON jobs (retry_at) WHERE retry_at IS NOT NULL;
 -- Which jobs need packages, and which wait for a project?
@@ -951,9 +961,10 @@ BEGIN
                 WHERE w.project = j.project AND w.version = j.version AND w.target = j.target
            )
     )
-    INSERT INTO jobs (project, version, target, priority_class, is_pure, memory_over_bytes)
-    SELECT w.project, w.version, w.target, job_priority(p, r), p.is_pure,
-           greatest(p.min_memory_bytes - 1, 0)
+    INSERT INTO jobs (project, version, target, priority_class, is_pure, is_long, min_disk_bytes,
+                      memory_over_bytes)
+    SELECT w.project, w.version, w.target, job_priority(p, r), p.is_pure, p.is_long,
+           p.min_disk_bytes, greatest(p.min_memory_bytes - 1, 0)
       FROM wanted w
       JOIN projects p ON p.project = w.project
       JOIN releases r ON r.project = w.project AND r.version = w.version

@@ -298,6 +298,8 @@ CREATE TABLE jobs (
     awaited_project text NOT NULL DEFAULT ''::text,
     parked boolean NOT NULL DEFAULT false,
     is_pure boolean NOT NULL DEFAULT false,
+    is_long boolean NOT NULL DEFAULT false,
+    min_disk_bytes bigint NOT NULL DEFAULT 0,
     claimed_by text,
     claimed_at timestamp with time zone,
     build_id bigint,
@@ -310,7 +312,9 @@ CREATE TABLE jobs (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=200, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.05, fillfactor=70)
 CREATE INDEX jobs_awaiting_project ON jobs USING btree (awaited_project) WHERE (awaited_project <> ''::text)
 CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked))
+CREATE INDEX jobs_claimable_long ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_long)
 CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_pure)
+CREATE INDEX jobs_claimable_short ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND (NOT is_long))
 CREATE INDEX jobs_claimed ON jobs USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
 CREATE INDEX jobs_deferred ON jobs USING btree (retry_at) WHERE (retry_at IS NOT NULL)
 CREATE INDEX jobs_requiring_packages ON jobs USING btree (target) WHERE (required_packages <> '{}'::text[])
@@ -425,6 +429,9 @@ CREATE TABLE projects (
     is_popular boolean NOT NULL DEFAULT false,
     is_pure boolean NOT NULL DEFAULT false,
     min_memory_bytes bigint NOT NULL DEFAULT 0,
+    min_disk_bytes bigint NOT NULL DEFAULT 0,
+    expected_build_s double precision NOT NULL DEFAULT 0,
+    is_long boolean GENERATED ALWAYS AS (expected_build_s >= (1200)::double precision) STORED,
     next_poll_at timestamp with time zone NOT NULL DEFAULT now(),
     page_serial bigint,
     etag text NOT NULL DEFAULT ''::text,

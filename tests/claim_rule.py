@@ -8,7 +8,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from piwheels.model import BuilderCapability, JobPriority
+from piwheels.model import BuilderCapability, JobLength, JobPriority
 from piwheels.model.job_priority import search_order
 
 
@@ -23,6 +23,8 @@ class WaitingJob:
     is_held: bool = False
     avoid_builder: str = ""
     memory_over_bytes: int = 0
+    min_disk_bytes: int = 0
+    is_long: bool = False
     min_speed: float = 0.0
     required_packages: frozenset[str] = field(default_factory=frozenset)
 
@@ -32,6 +34,7 @@ class WaitingJob:
             not self.is_held
             and (builder != self.avoid_builder or self._is_alone(capability))
             and self._has_memory(capability)
+            and self._has_disk(capability)
             and (self.min_speed <= capability.speed or self.min_speed > capability.best_speed)
             and (
                 self.target in capability.layer_targets
@@ -51,6 +54,15 @@ class WaitingJob:
             or self.memory_over_bytes < capability.memory_bytes
             or (self.memory_over_bytes >= largest and capability.memory_bytes >= largest)
         )
+
+    def _has_disk(self, capability: BuilderCapability) -> bool:
+        """Likewise, of free disk space."""
+        free, largest = capability.disk_bytes, capability.largest_disk_bytes
+        return self.min_disk_bytes <= free or free >= largest < self.min_disk_bytes
+
+    def has_length(self, length: JobLength) -> bool:
+        """Whether a claim looks for such a job."""
+        return length is JobLength.ANY or self.is_long is (length is JobLength.LONG)
 
 
 @dataclass(slots=True)
@@ -73,12 +85,20 @@ class JobQueue:
         targets: Iterable[str],
         capability: BuilderCapability,
         first: JobPriority,
+        length: JobLength = JobLength.ANY,
     ) -> WaitingJob | None:
         """The job that a builder gets: of the class whose turn it is, the one queued first."""
         for priority in search_order(first):
             queues = (self._jobs.get((target, priority), ()) for target in targets)
             heads = [
-                next((job for job in jobs if job.suits(builder, capability)), None)
+                next(
+                    (
+                        job
+                        for job in jobs
+                        if job.has_length(length) and job.suits(builder, capability)
+                    ),
+                    None,
+                )
                 for jobs in queues
             ]
             found = [job for job in heads if job is not None]

@@ -165,6 +165,7 @@ async def build(
         without_compiler=task.without_compiler,
         added_packages=task.added_packages,
         peak_memory_bytes=task.process_result.peak_memory_bytes if task.process_result else 0,
+        peak_disk_bytes=task.process_result.peak_disk_bytes if task.process_result else 0,
         phases=build_log.phases,
     )
 

@@ -57,14 +57,20 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
     duration_s: float
     cpu_s: float = 0.0  # processor time of the tree, as last measured
     peak_memory_bytes: int = 0
+    peak_disk_bytes: int = 0
 
 
 @dataclass(slots=True)
 class _Usage:
-    """The resources that a process tree has used so far."""
+    """The resources that a process tree has used so far.
 
+    Of the disk it is by how much it became fuller, also by other builds at the same time.
+    """
+
+    first_free_bytes: int
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    peak_disk_bytes: int = 0
 
 
 async def run_process(
@@ -93,7 +99,7 @@ async def run_process(
         OSError: the program could not be started.
         Exception: whatever on_output raises; the program is killed first.
     """
-    began, usage = time.monotonic(), _Usage()
+    began, usage = time.monotonic(), _Usage(_free_bytes(folder))
     async with _pipe() as (output, end):
         try:
             process = await asyncio.create_subprocess_exec(
@@ -126,6 +132,7 @@ async def run_process(
         duration_s=time.monotonic() - began,
         cpu_s=usage.cpu_s,
         peak_memory_bytes=usage.peak_memory_bytes,
+        peak_disk_bytes=usage.peak_disk_bytes,
     )
 
 
@@ -163,7 +170,9 @@ async def _wait_for_limit(
         if left_s <= 0:
             return LimitExceeded.TIME
         disk = os.statvfs(folder)
-        if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
+        free_bytes = disk.f_bavail * disk.f_frsize
+        usage.peak_disk_bytes = max(usage.peak_disk_bytes, usage.first_free_bytes - free_bytes)
+        if free_bytes < limits.disk_reserve_bytes:
             return LimitExceeded.DISK
         # Some file systems (btrfs) allocate inodes on demand and report none.
         if disk.f_files and disk.f_favail < limits.inode_reserve:
@@ -177,6 +186,11 @@ async def _wait_for_limit(
         if memory > limits.memory_bytes:
             return LimitExceeded.MEMORY
         await asyncio.sleep(min(left_s, _CHECK_INTERVAL_S))
+
+
+def _free_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 async def _kill_tree(process: asyncio.subprocess.Process) -> None:

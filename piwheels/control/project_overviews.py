@@ -85,7 +85,7 @@ class ProjectOverviews:
             targets=tuple(self._targets(facts)),
             versions=tuple(it for it in versions if it != shown)[:_MAX_VERSIONS],
             builds=builds,
-            min_memory_bytes=head.min_memory_bytes,
+            needs=head.needs,
             downloads=await downloads.project_total(db, project),
             recipes=tuple(map(_recipe_line, await recipe_store.project_recipes(db, project))),
         )

@@ -18,6 +18,7 @@ from piwheels.db import (
     queue_demand,
     reproductions,
     series,
+    site_queries,
     status_queries,
     target_queries,
 )
@@ -215,7 +216,8 @@ class QueryHandlers:
             listed_problem=await listed_problem(self.db, query.project) if facts is None else None,
         )
         answers = (projection(Explanation, status, text=status.as_text) for status in statuses)
-        return ExplainReply(answers=tuple(answers), targets=await self.targets())
+        head = await site_queries.project_head(self.db, query.project)
+        return ExplainReply(answers=tuple(answers), targets=await self.targets(), needs=head.needs)
 
     async def build_details(self, build: int) -> BuildDetails:
         """A completed build, with how many releases fail as it did."""

@@ -6,7 +6,8 @@ import msgspec
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
-from piwheels.db.job_queue import recompute_release_jobs, set_job_memory
+from piwheels.db.job_queue import recompute_release_jobs
+from piwheels.db.project_needs import learn_needs
 from piwheels.db.rows import from_row, to_parameters
 from piwheels.db.target_queries import add_compatibility, add_specifiers
 from piwheels.model import (
@@ -77,37 +78,8 @@ async def complete_job(
         await recompute_release_jobs(db, build.project, build.version)
         return await already_completed(db, build)
     await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
-    built = build.outcome is Outcome.BUILT
-    if built and build.peak_memory_bytes:
-        await _learn_memory(db, build.project, build.peak_memory_bytes, lowers=True)
-    elif not built and disposition.memory_over_bytes:
-        await _learn_memory(db, build.project, disposition.memory_over_bytes + 1, lowers=False)
+    await learn_needs(db, build, disposition)
     return True
-
-
-async def _learn_memory(db: Database, project: str, peak_bytes: int, *, lowers: bool) -> None:
-    """The next builds of a project go where at least as much memory is as the last ones needed.
-
-    With `lowers`, a peak that is far lower than before lowers it step by step. The memory class of
-    a written recipe counts instead.
-    """
-    facts = {"project": project, "peak": peak_bytes, "lowers": lowers}
-    learned = await db.value(
-        """
-        UPDATE projects SET min_memory_bytes = greatest(%(peak)s, min_memory_bytes / 4 * 3)
-         WHERE project = %(project)s
-           AND (min_memory_bytes < %(peak)s
-                OR (%(lowers)s AND min_memory_bytes / 4 * 3 > %(peak)s))
-           AND NOT EXISTS (
-               SELECT FROM key_values
-                WHERE key = 'recipe/written/' || %(project)s
-                  AND value::jsonb ->> 'memory_class' IS NOT NULL)
-        RETURNING min_memory_bytes
-        """,
-        facts,
-    )
-    if learned is not None:
-        await set_job_memory(db, project, learned)
 
 
 async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:

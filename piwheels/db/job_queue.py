@@ -13,6 +13,7 @@ from piwheels.db.rows import from_row, to_parameters
 from piwheels.model import (
     BuilderCapability,
     Job,
+    JobLength,
     JobPriority,
     Recipe,
     RecipeOrigin,
@@ -30,6 +31,8 @@ _BUILDER_SUITS = """(
     AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
          OR (memory_over_bytes >= %(largest_memory_bytes)s
              AND %(memory_bytes)s >= %(largest_memory_bytes)s))
+    AND (min_disk_bytes <= %(disk_bytes)s
+         OR (min_disk_bytes > %(largest_disk_bytes)s AND %(disk_bytes)s >= %(largest_disk_bytes)s))
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
     AND (required_packages = '{}' OR jobs.target = ANY (%(layer_targets)s::text[])
          OR required_packages <@ %(available_packages)s::text[])
@@ -47,7 +50,8 @@ RELEASE_COLUMNS: LiteralString = """
     (SELECT value FROM key_values
       WHERE key = 'recipe/learned/' || r.project
         AND coalesce((value::jsonb ->> 'learned_at')::timestamptz, now())
-            > now() - interval '90 days') AS learned_recipe
+            > now() - interval '90 days') AS learned_recipe,
+    (SELECT expected_build_s FROM projects WHERE project = r.project) AS expected_build_s
 """
 _JOB_COLUMNS: LiteralString = f"""
     jobs.build_id, jobs.target, jobs.attempts AS attempt, jobs.min_timeout_s, {RELEASE_COLUMNS}
@@ -88,9 +92,18 @@ def _claim_sql(which: str) -> str:
 """  # noqa: S608 - of constants alone
 
 
-CLAIM_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND NOT parked")
+#: Each partial index of jobs has one of these conditions.
+_CLAIMABLE = {
+    JobLength.ANY: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked",
+    JobLength.SHORT: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long",
+    JobLength.LONG: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long",
+}
+_CLAIMS = {length: _claim_sql(condition) for length, condition in _CLAIMABLE.items()}
 #: Of projects without compiled code; the index is jobs_claimable_pure.
-_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure")
+_CLAIMS_OF_PURE = {
+    length: _claim_sql(f"{condition} AND is_pure") for length, condition in _CLAIMABLE.items()
+}
+CLAIM_SQL = _CLAIMS[JobLength.ANY]
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
@@ -113,6 +126,7 @@ async def claim(
     *,
     first: JobPriority = JobPriority.NAMED,
     last: JobPriority = JobPriority.BACKLOG,
+    length: JobLength = JobLength.ANY,
 ) -> Job | None:
     """Claim the first job for these targets, or None.
 
@@ -129,6 +143,7 @@ async def claim(
         first: at which class of priority the claim begins; without a job from there on it begins
             at the highest.
         last: jobs of lower classes are left.
+        length: others are left.
     """
     facts = to_parameters(capability) | {"builder": builder, "last": int(last)}
     bound = (
@@ -139,9 +154,9 @@ async def claim(
     free = [name for name in targets if name not in bound]
     for begins_at in dict.fromkeys((first, JobPriority.NAMED)):
         facts["first"] = int(begins_at)
-        row = await db.row(CLAIM_SQL, facts | {"targets": free})
+        row = await db.row(_CLAIMS[length], facts | {"targets": free})
         if row is None and bound:
-            row = await db.row(_CLAIM_PURE_SQL, facts | {"targets": sorted(bound)})
+            row = await db.row(_CLAIMS_OF_PURE[length], facts | {"targets": sorted(bound)})
         if row is not None:
             return _job_of_row(row)
     return None

@@ -147,6 +147,7 @@ _CLAIM: LiteralString = f"""
                             OR x.target = ANY (%(exclusive_targets)s) THEN %(absent_wait)s
                        ELSE %(other_wait)s END)
            AND (%(memory_bytes)s >= least(p.min_memory_bytes, %(largest_memory_bytes)s))
+           AND (%(disk_bytes)s >= least(p.min_disk_bytes, %(largest_disk_bytes)s))
          ORDER BY x.asked_by = '', x.asked_at, x.reproduction_id
          LIMIT 1
            FOR UPDATE OF x SKIP LOCKED

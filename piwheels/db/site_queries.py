@@ -15,6 +15,7 @@ from piwheels.model import (
     ListedProject,
     Outcome,
     ProjectListing,
+    ProjectNeeds,
     Struct,
 )
 
@@ -68,15 +69,15 @@ async def project_files(
 class ProjectHead(Struct, frozen=True, kw_only=True):
     """What is known of a project besides its releases' states."""
 
-    min_memory_bytes: int  # that a builder needs
-    versions: tuple[str, ...]  # of its releases that upstream lists, in any order
+    needs: ProjectNeeds = ProjectNeeds()
+    versions: tuple[str, ...] = ()  # of its releases that upstream lists, in any order
 
 
 async def project_head(db: Database, project: str) -> ProjectHead:
-    """The memory that a project needs, and its releases; for one that the farm has."""
-    rows = await db.rows(
+    """What builds of a project need, and its releases; for one that the farm has."""
+    row = await db.row(
         """
-        SELECT p.min_memory_bytes,
+        SELECT p.min_memory_bytes, p.min_disk_bytes, p.expected_build_s,
                ARRAY(SELECT version FROM releases r
                       WHERE r.project = p.project AND r.missing_since IS NULL) AS versions
           FROM projects p
@@ -84,7 +85,7 @@ async def project_head(db: Database, project: str) -> ProjectHead:
         """,
         {"project": project},
     )
-    return from_row(ProjectHead, rows[0]) if rows else ProjectHead(min_memory_bytes=0, versions=())
+    return from_row(ProjectHead, row, needs=from_row(ProjectNeeds, row)) if row else ProjectHead()
 
 
 async def project_builds(

@@ -39,6 +39,9 @@ from piwheels.model.files import IndexPage as IndexPage
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
 from piwheels.model.invitations import IssuedInvitation as IssuedInvitation
+from piwheels.model.job_length import LONG_BUILD_S as LONG_BUILD_S
+from piwheels.model.job_length import JobLength as JobLength
+from piwheels.model.job_length import is_long_build as is_long_build
 from piwheels.model.job_priority import JobPriority as JobPriority
 from piwheels.model.job_priority import first_priority as first_priority
 from piwheels.model.job_priority import reproduction_is_first as reproduction_is_first
@@ -63,6 +66,7 @@ from piwheels.model.phases import BuildPhase as BuildPhase
 from piwheels.model.project_metadata import ListedProject as ListedProject
 from piwheels.model.project_metadata import ProjectListing as ProjectListing
 from piwheels.model.project_metadata import ProjectMetadata as ProjectMetadata
+from piwheels.model.project_needs import ProjectNeeds as ProjectNeeds
 from piwheels.model.project_overview import ProjectOverview as ProjectOverview
 from piwheels.model.project_overview import TargetProgress as TargetProgress
 from piwheels.model.queue_outline import ExpectedWait as ExpectedWait

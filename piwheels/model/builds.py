@@ -36,6 +36,7 @@ class Job(Struct, frozen=True, kw_only=True):
     min_timeout_s: float = 0.0  # the lower bound of the builder's time limit; 0: none
     recipe: Recipe | None = None  # of the project; it can be for other versions or targets
     only_inputs: tuple[str, ...] = ()  # "<sha256> <filename>": all that indexes show; () is any
+    expected_build_s: float = 0.0  # learned from builds of its project; 0: unknown
 
 
 class Outcome(StrEnum):
@@ -190,11 +191,13 @@ class BuilderCapability(Struct, frozen=True, kw_only=True):
     """
 
     memory_bytes: int = 0  # what a build may use
+    disk_bytes: int = 0  # likewise
     speed: float = 0.0
     exclusive_targets: tuple[str, ...] | None = None
     layer_targets: tuple[str, ...] = ()
     available_packages: tuple[str, ...] = ()
     largest_memory_bytes: int = 0  # of all builders
+    largest_disk_bytes: int = 0  # of those that are connected
     best_speed: float = 0.0  # of all builders
 
 
@@ -219,6 +222,7 @@ class Build(Struct, frozen=True, kw_only=True):
     evidence: FailureEvidence = FailureEvidence()
     added_packages: tuple[str, ...] | None = None  # as in BuildFinished
     peak_memory_bytes: int = 0  # 0: unknown
+    peak_disk_bytes: int = 0  # 0: unknown
     phases: tuple[BuildPhase, ...] = ()  # () if they are not known
 
     @property

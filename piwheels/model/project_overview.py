@@ -5,6 +5,7 @@ from datetime import datetime
 from piwheels.model.base import Struct
 from piwheels.model.builds import BuildSummary
 from piwheels.model.metrics import ProjectDownloads
+from piwheels.model.project_needs import ProjectNeeds
 from piwheels.model.queue_outline import ExpectedWait
 from piwheels.model.status import State
 
@@ -31,6 +32,6 @@ class ProjectOverview(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetProgress, ...] = ()
     versions: tuple[str, ...] = ()  # other releases, the newest first
     builds: tuple[BuildSummary, ...] = ()  # the newest first
-    min_memory_bytes: int = 0  # that a builder needs, by its recipe or by its failures
+    needs: ProjectNeeds = ProjectNeeds()  # by its recipe, or by its last builds
     downloads: ProjectDownloads | None = None
     recipes: tuple[str, ...] = ()  # each in one line

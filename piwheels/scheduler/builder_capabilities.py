@@ -16,10 +16,16 @@ def capability(session: Session, sessions: Iterable[Session], max_memory: int) -
     speeds = (other.hello.speed for group in others.values() for other in group)
     return BuilderCapability(
         memory_bytes=session.hello.memory_limit_bytes,
+        disk_bytes=session.free_disk_bytes,
         speed=session.hello.speed,
         exclusive_targets=tuple(name for name, group in others.items() if not group),
         layer_targets=session.hello.layer_targets,
         largest_memory_bytes=max_memory,
+        largest_disk_bytes=max(
+            session.free_disk_bytes,
+            *(other.free_disk_bytes for group in others.values() for other in group),
+            0,
+        ),
         best_speed=max(session.hello.speed, *speeds, 0.0),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics, Job, ReproductionJob, projection
+from piwheels.model import HostMetrics, Job, ReproductionJob, is_long_build, projection
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
 from piwheels.retry_policy import builder_delay_s, canary_delay_s, required_free_disk
 from piwheels.scheduler import reasons
@@ -29,6 +29,7 @@ _OVERDUE_TIMEOUT_SHARE = 0.5
 _CLOCK_SAMPLES = 6
 #: A larger difference is shown as this one, whatever a builder sends: 30 years.
 _MAX_CLOCK_OFFSET_S = 1e9
+_UNKNOWN_DISK_BYTES = 2**62
 _COMPILER_PACKAGES = frozenset({"build-essential", "gcc", "g++"})
 
 
@@ -196,6 +197,18 @@ class Session:
         if not self.host.disk_total or self.host.disk_free >= wanted:
             return ""
         return reasons.disk_full(wanted)
+
+    @property
+    def free_disk_bytes(self) -> int:
+        """What its next build can write; as much as there can be where that is unknown."""
+        if not self.host.disk_total:
+            return _UNKNOWN_DISK_BYTES
+        return max(self.host.disk_free - self.hello.disk_reserve_bytes, 0)
+
+    def has_long_build(self, now: float) -> bool:
+        """Whether its build takes long, as far as is known."""
+        job = self.job
+        return job is not None and is_long_build(job.expected_build_s, now - self.job_started_at)
 
     def is_building(self, build: int) -> bool:
         """Whether this is its running build."""

@@ -1,5 +1,6 @@
 """What is known about all builders, and what follows from it. No I/O and no clock."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -12,6 +13,8 @@ from piwheels.scheduler import builder_capabilities, reasons
 from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
 from piwheels.scheduler.ended_builders import ON_DEMAND_RETENTION_S, EndedBuilder
 from piwheels.scheduler.index_outage import IndexOutage
+from piwheels.scheduler.long_builds import ClaimStep, LongBuilds
+from piwheels.scheduler.state_machine_events import ClaimJob
 
 #: What builders say of themselves must not fill the memory.
 _MAX_ON_DEMAND = 1_000
@@ -33,6 +36,7 @@ class FarmState:
             each set of targets and amount of memory: such a one can be started again.
         pools: of builders that can be started on demand, the patterns of their targets, and how
             much memory they give a build, in bytes.
+        long_builds: which claims leave long jobs to other builders.
         now: the time of the last event.
     """
 
@@ -49,6 +53,7 @@ class FarmState:
     required_packages: frozenset[str] = frozenset()
     on_demand: dict[tuple[tuple[str, ...], int], Session] = field(default_factory=dict)
     pools: tuple[tuple[tuple[str, ...], int], ...] = ()
+    long_builds: LongBuilds = field(default_factory=LongBuilds)
     now: float = 0.0
 
     def rejection_reason(self, command: BuilderCommand, label: str) -> str:
@@ -98,6 +103,17 @@ class FarmState:
         found = builder_capabilities.capability(session, self.sessions.values(), max_memory)
         available = tuple(sorted(self.required_packages & session.installed_packages))
         return replace(found, available_packages=available)
+
+    def claim_steps(self, claim: ClaimJob) -> tuple[ClaimStep, ...]:
+        """What a builder's claim looks for, one after the other."""
+        builders: Counter[str] = Counter()
+        long_elsewhere: Counter[str] = Counter()
+        for session in self.sessions.values():
+            if session.accepts_jobs or session.job is not None:
+                builders.update(session.targets)
+            if session.label != claim.label and session.has_long_build(self.now):
+                long_elsewhere.update(session.targets)
+        return self.long_builds.steps(claim.targets, builders, long_elsewhere, self.now)
 
     def can_supply(self, target: str, packages: Collection[str]) -> bool:
         """Whether a builder that is connected, or can be started again, has or adds packages."""

@@ -22,6 +22,7 @@ from piwheels.model import (
     BuilderCapability,
     CompatibilityRules,
     Job,
+    JobLength,
     JobPriority,
     Outcome,
     PastFailure,
@@ -39,6 +40,7 @@ from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.build_results import MAX_REASON_CHARS
 from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
 from piwheels.scheduler.farm_state import FarmState
+from piwheels.scheduler.long_builds import ClaimStep
 from piwheels.scheduler.reproduction_store import ReproductionStore
 from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, PersistSuspension
 
@@ -65,6 +67,10 @@ def _parse_pause(stored: str | None) -> FarmPause:
         return FarmPause()
 
 
+#: A job, and the step of the claim that found it; None for a reproduction.
+_Claimed = tuple[Job | None, ClaimStep | None]
+
+
 @dataclass(slots=True)
 class JobStore:
     """What the dispatcher reads from the database and writes to it."""
@@ -77,8 +83,8 @@ class JobStore:
     pause: FarmPause = field(default_factory=FarmPause)
     reproduce_percent: float = 0.0
     reproductions: ReproductionStore = field(init=False)
-    #: How many jobs each builder got since the master started.
-    _claims: Counter[str] = field(default_factory=Counter)
+    #: How many jobs each builder got since the master started, by their length that it asked for.
+    _claims: Counter[tuple[str, JobLength]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.reproductions = ReproductionStore(self.db, self.reproduce_percent)
@@ -144,51 +150,67 @@ class JobStore:
     async def claim(self, claim: ClaimJob) -> Job | None:
         """A job for a builder, if one is queued for its targets."""
         # As one, because the answer to an earlier attempt can have been lost with the connection.
-        job = await self.db.in_transaction(lambda: self._claim_once(claim))
-        self._claims[claim.label] += job is not None
+        steps = self.farm.claim_steps(claim)
+        job, taken = await self.db.in_transaction(lambda: self._claim_once(claim, steps))
+        self.farm.long_builds.note(steps, taken, self.farm.now)
+        if job is not None:
+            self._claims[claim.label, (taken or steps[0]).length] += 1
         return job
 
-    async def _claim_once(self, claim: ClaimJob) -> Job | None:
+    async def _claim_once(self, claim: ClaimJob, steps: Sequence[ClaimStep]) -> _Claimed:
         await job_queue.unclaim_all(self.db, claim.label)
         await reproductions.unclaim(self.db, claim.label)
         fitness = self.farm.fitness(claim.label)
-        first = first_priority(self._claims[claim.label])
-        job: Job | None = None
-        if first is JobPriority.NAMED and await self.reproductions.is_asked(claim):
-            job = await self._claim_asked(claim, fitness)
-        return (
-            job
-            or await self._claim_queued(claim, fitness, first)
-            or await self.reproductions.claim(claim, fitness, asked_only=False)
-        )
+        turn = self._claims[claim.label, steps[0].length]
+        if first_priority(turn) is JobPriority.NAMED and await self.reproductions.is_asked(claim):
+            found = await self._claim_asked(claim, fitness, steps, turn)
+            if found[0] is not None:
+                return found
+        found = await self._claim_queued(claim, fitness, steps)
+        if found[0] is not None:
+            return found
+        return await self.reproductions.claim(claim, fitness, asked_only=False), None
 
-    async def _claim_asked(self, claim: ClaimJob, fitness: BuilderCapability) -> Job | None:
+    async def _claim_asked(
+        self,
+        claim: ClaimJob,
+        fitness: BuilderCapability,
+        steps: Sequence[ClaimStep],
+        turn: int,
+    ) -> _Claimed:
         """What operators asked for: a job that they named, or a wheel to be reproduced.
 
         Hundreds of reproductions are asked for by one command, and delay named jobs by little.
         """
-        if not reproduction_is_first(self._claims[claim.label]):
-            named = JobPriority.NAMED
-            if job := await self._claim_queued(claim, fitness, named, last=named):
-                return job
-        return await self.reproductions.claim(claim, fitness, asked_only=True)
+        if not reproduction_is_first(turn):
+            # Short jobs that nobody named precede named ones that are long, if those are to wait.
+            first = steps if len(steps) == 1 else steps[:-1]
+            found = await self._claim_queued(claim, fitness, first, last=JobPriority.NAMED)
+            if found[0] is not None:
+                return found
+        return await self.reproductions.claim(claim, fitness, asked_only=True), None
 
     async def _claim_queued(
         self,
         claim: ClaimJob,
         fitness: BuilderCapability,
-        first: JobPriority,
+        steps: Sequence[ClaimStep],
         last: JobPriority = JobPriority.BACKLOG,
-    ) -> Job | None:
-        return await job_queue.claim(
-            self.db,
-            claim.label,
-            claim.targets,
-            claim.targets_without_compiler,
-            fitness,
-            first=first,
-            last=last,
-        )
+    ) -> _Claimed:
+        for step in steps:
+            job = await job_queue.claim(
+                self.db,
+                claim.label,
+                step.targets,
+                tuple(set(step.targets) & set(claim.targets_without_compiler)),
+                fitness,
+                first=min(first_priority(self._claims[claim.label, step.length]), last),
+                last=last,
+                length=step.length,
+            )
+            if job is not None:
+                return job, step
+        return None, None
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was queued again, if nobody else has taken it."""

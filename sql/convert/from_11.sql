@@ -114,6 +114,10 @@ ALTER TABLE projects RENAME COLUMN pure TO is_pure;
 ALTER TABLE projects ADD COLUMN upstream_wheel_policy text
     CHECK (upstream_wheel_policy IN ('build', 'missing', 'mirror'));
 ALTER TABLE projects ADD COLUMN min_memory_bytes bigint NOT NULL DEFAULT 0;
+ALTER TABLE projects ADD COLUMN min_disk_bytes bigint NOT NULL DEFAULT 0;
+ALTER TABLE projects ADD COLUMN expected_build_s double precision NOT NULL DEFAULT 0;
+ALTER TABLE projects
+    ADD COLUMN is_long boolean GENERATED ALWAYS AS (expected_build_s >= 1200) STORED;
 -- Who added a project was not recorded.
 ALTER TABLE projects ADD COLUMN is_named boolean NOT NULL DEFAULT true;
 ALTER TABLE projects ALTER COLUMN is_named SET DEFAULT false;
@@ -179,6 +183,8 @@ ALTER TABLE jobs RENAME COLUMN avoid TO avoid_builder;
 ALTER TABLE jobs RENAME COLUMN memory_over TO memory_over_bytes;
 ALTER TABLE jobs RENAME COLUMN limit_s TO min_timeout_s;
 ALTER TABLE jobs RENAME COLUMN pure TO is_pure;
+ALTER TABLE jobs ADD COLUMN is_long boolean NOT NULL DEFAULT false;
+ALTER TABLE jobs ADD COLUMN min_disk_bytes bigint NOT NULL DEFAULT 0;
 ALTER TABLE jobs RENAME COLUMN build TO build_id;
 ALTER TABLE jobs RENAME COLUMN last_build TO last_build_id;
 ALTER TABLE jobs ADD COLUMN required_packages text[] NOT NULL DEFAULT '{}';
@@ -192,6 +198,10 @@ CREATE INDEX jobs_claimable ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked;
 CREATE INDEX jobs_claimable_pure ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
+CREATE INDEX jobs_claimable_short ON jobs (target, priority_class, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long;
+CREATE INDEX jobs_claimable_long ON jobs (target, priority_class, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long;
 CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <> '{}';
 CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';
 ALTER TABLE queue_samples RENAME TO queue_length_samples;

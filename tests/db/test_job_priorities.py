@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.db.popular_projects import MIN_DOWNLOADS, update_popular_projects
-from piwheels.model import BuilderCapability, JobPriority
+from piwheels.model import BuilderCapability, JobLength, JobPriority
 from tests.claim_rule import JobQueue, WaitingJob
 from tests.db.scenario import RULES, TARGETS, make_release
 
@@ -111,6 +111,8 @@ def _random_job(chance: random.Random, name: str) -> WaitingJob:
         is_held=chance.random() < 0.1,
         avoid_builder=chance.choice(("", "", "pi")),
         memory_over_bytes=chance.choice((0, 0, _GIB - 1, 4 * _GIB - 1)),
+        min_disk_bytes=chance.choice((0, 0, _GIB, 4 * _GIB)),
+        is_long=chance.random() < 0.3,
         min_speed=chance.choice((0.0, 0.0, 5.0)),
         required_packages=frozenset(chance.sample(("libffi-dev", "cmake"), chance.randrange(2))),
     )
@@ -118,13 +120,16 @@ def _random_job(chance: random.Random, name: str) -> WaitingJob:
 
 def _random_capability(chance: random.Random) -> BuilderCapability:
     memory = chance.choice((0, _GIB, 4 * _GIB, 8 * _GIB))
+    disk = chance.choice((0, _GIB - 1, _GIB, 8 * _GIB))
     return BuilderCapability(
         memory_bytes=memory,
+        disk_bytes=disk,
         speed=chance.choice((1.0, 9.0)),
         exclusive_targets=chance.choice((None, (), (NAMES[0],))),
         layer_targets=chance.choice(((), (NAMES[1],))),
         available_packages=chance.choice(((), ("cmake",), ("cmake", "libffi-dev"))),
         largest_memory_bytes=max(memory, chance.choice((_GIB, 4 * _GIB))),
+        largest_disk_bytes=max(disk, chance.choice((_GIB, 4 * _GIB))),
         best_speed=9.0,
     )
 
@@ -143,9 +148,10 @@ async def _store(db: Database, jobs: Sequence[WaitingJob]) -> None:
                 VALUES (%(name)s, '1.0', now(), '', 'x.tar.gz', 'http://upstream/x.tar.gz')
             )
             INSERT INTO jobs (project, version, target, priority_class, priority_time, hold_reason,
-                              avoid_builder, memory_over_bytes, min_speed, required_packages)
+                              avoid_builder, memory_over_bytes, min_disk_bytes, is_long, min_speed,
+                              required_packages)
             VALUES (%(name)s, '1.0', %(target)s, %(priority)s, to_timestamp(%(time)s), %(hold)s,
-                    %(avoid)s, %(memory)s, %(speed)s, %(packages)s)
+                    %(avoid)s, %(memory)s, %(disk)s, %(long)s, %(speed)s, %(packages)s)
             """,
             {
                 "name": job.name,
@@ -155,6 +161,8 @@ async def _store(db: Database, jobs: Sequence[WaitingJob]) -> None:
                 "hold": "an operator decides" if job.is_held else None,
                 "avoid": job.avoid_builder,
                 "memory": job.memory_over_bytes,
+                "disk": job.min_disk_bytes,
+                "long": job.is_long,
                 "speed": job.min_speed,
                 "packages": list(job.required_packages),
             },
@@ -175,8 +183,11 @@ async def _walk(db: Database, seed: int, steps: int) -> int:
         builder = chance.choice(("pi", "other"))
         targets = chance.sample(NAMES, chance.randrange(1, len(NAMES) + 1))
         capability, first = _random_capability(chance), chance.choice(list(JobPriority))
-        expected = waiting.take(builder, targets, capability, first)
-        job = await job_queue.claim(db, builder, targets, (), capability, first=first)
+        length = chance.choice(list(JobLength))
+        expected = waiting.take(builder, targets, capability, first, length)
+        job = await job_queue.claim(
+            db, builder, targets, (), capability, first=first, length=length
+        )
         assert (job and job.project) == (expected and expected.name), (step, expected)
         claims += expected is not None
     return claims

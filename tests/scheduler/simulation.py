@@ -55,6 +55,7 @@ class SimBuilder:
     has_compiler: bool = True
     is_broken: bool = False  # its builds fail because of it
     peak_memory_bytes: int = 0  # of its builds
+    peak_disk_bytes: int = 0
     disconnected: bool = False
     job: Job | None = None
     finishes_at: float = 0.0
@@ -267,9 +268,10 @@ class SimFarm:
         return m.BuildFinished(
             build=job.build_id,
             outcome=Outcome.BUILT,
-            duration_s=BUILD_S,
+            duration_s=self.build_duration_s,
             added_packages=self._added_packages(builder, job),
             peak_memory_bytes=builder.peak_memory_bytes,
+            peak_disk_bytes=builder.peak_disk_bytes,
         )
 
     def _added_packages(self, builder: SimBuilder, job: Job) -> tuple[str, ...] | None:

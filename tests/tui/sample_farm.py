@@ -15,6 +15,7 @@ from piwheels.model import (
     Outcome,
     ProjectDownloads,
     ProjectHit,
+    ProjectNeeds,
     ProjectOverview,
     QueueStatus,
     Severity,
@@ -345,7 +346,7 @@ PROJECT_OVERVIEW = ProjectOverview(
         build_finished(4707, "pillow", "failed", "fatal error: jpeglib.h: No such file", 4),
         build_finished(4680, "pillow", "built", "", 61),
     ),
-    min_memory_bytes=2 * GIB,
+    needs=ProjectNeeds(min_memory_bytes=2 * GIB, min_disk_bytes=3 * GIB, expected_build_s=2700.0),
     downloads=ProjectDownloads(
         project="pillow", downloads=1_204_113, last_30_days=41_200, saved_s=0.0
     ),

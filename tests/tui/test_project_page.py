@@ -45,7 +45,7 @@ async def test_it_shows_each_target_with_what_is_expected(size: tuple[int, int])
         await stage.wait_for_text("1 of 3 targets")
         assert source.sent[-1] == ShowProject(project="numpy")
         assert "in 40m" in stage.text
-        assert "a builder needs 2.0 G" in stage.text or size[1] < 40
+        assert "about 2.0 GiB of memory" in stage.text or size[1] < 40
 
 
 async def test_it_names_its_address_on_the_website() -> None:

@@ -6,6 +6,7 @@ import click
 
 from piwheels.cli.remote.client import connect, parse_release, print_json
 from piwheels.config import Config
+from piwheels.formatting import format_needs
 from piwheels.model import short_target_name, target_words
 from piwheels.output import print_added, print_notes
 from piwheels.protocol.messages import (
@@ -58,4 +59,7 @@ async def explain(config: Config, text: str, target: str | None, *, as_json: boo
         heading = click.style(strip_controls(where), bold=True)
         words = f" ({target_words(answer.target)})" if answer.target else ""
         click.echo(f"{heading}{strip_controls(words)}: {strip_controls(answer.text)}")
+    known = reply.needs
+    if needs := format_needs(known.min_memory_bytes, known.min_disk_bytes, known.expected_build_s):
+        click.echo(f"{click.style(name.project, bold=True)}: a build needs {needs}")
     return 0

@@ -13,6 +13,7 @@ from piwheels.model import (
     FailureGroup,
     IssuedInvitation,
     ProjectHit,
+    ProjectNeeds,
     ProjectOverview,
     QueueDemand,
     QueuedJob,
@@ -79,6 +80,7 @@ class ExplainReply(Message, frozen=True, kw_only=True):
 
     answers: tuple[Explanation, ...]
     targets: tuple[str, ...] = ()  # all that the farm builds for
+    needs: ProjectNeeds = ProjectNeeds()  # of builds of the project
 
 
 class BuilderInvited(Message, frozen=True, kw_only=True):

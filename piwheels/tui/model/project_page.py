@@ -6,8 +6,8 @@ from datetime import tzinfo
 from piwheels.formatting import (
     format_count,
     format_datetime,
+    format_needs,
     format_short_duration,
-    format_size,
     format_wait_range,
     pluralize,
 )
@@ -134,9 +134,9 @@ def _facts(overview: ProjectOverview, width: int) -> Iterator[DetailLine]:
             f"{format_count(found.last_30_days)} in 30 days, {format_count(found.downloads)} in all"
         )
         yield DetailLine(text, "", "Loads")
-    if overview.min_memory_bytes:
-        text = f"a builder needs {format_size(overview.min_memory_bytes)} at least"
-        yield DetailLine(text, "", "Memory")
+    needs = overview.needs
+    if text := format_needs(needs.min_memory_bytes, needs.min_disk_bytes, needs.expected_build_s):
+        yield DetailLine(text, "", "Needs")
     for place, recipe in enumerate(overview.recipes):
         yield DetailLine(terminal_safe(recipe), "", " " if place else "Recipe")
     if overview.versions:

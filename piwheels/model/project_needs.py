@@ -1,0 +1,76 @@
+"""What the builds of a project need, learned from those that ended. Pure.
+
+Of memory and disk it is the most that one used: more counts at once, and less by a quarter for each
+build, so that one release that needs little does not send the next one where it fails. The duration
+is a moving average.
+"""
+
+from piwheels.model.base import Struct
+from piwheels.model.builds import Build, FailureClass, Outcome, RetryDecision
+
+#: The weight of the last build in the expected duration.
+_LAST_WEIGHT = 0.25
+#: An expected duration stays as it is if a build took as long, give or take this share.
+_SAME_DURATION = 0.1
+
+
+class ProjectNeeds(Struct, frozen=True, kw_only=True):
+    """What a builder needs for a build of a project; 0 is unknown.
+
+    A projection of the project, and what one build used.
+    """
+
+    min_memory_bytes: int = 0
+    min_disk_bytes: int = 0
+    expected_build_s: float = 0.0
+
+    def after_success(self, used: "ProjectNeeds") -> "ProjectNeeds":
+        """What is known after a build that used this and succeeded."""
+        return ProjectNeeds(
+            min_memory_bytes=_lowered(self.min_memory_bytes, used.min_memory_bytes),
+            min_disk_bytes=_lowered(self.min_disk_bytes, used.min_disk_bytes),
+            expected_build_s=_averaged(self.expected_build_s, used.expected_build_s),
+        )
+
+    def after_failure(self, exceeded: "ProjectNeeds") -> "ProjectNeeds":
+        """What is known after a build that needed at least this, and failed for it."""
+        return ProjectNeeds(
+            min_memory_bytes=max(self.min_memory_bytes, exceeded.min_memory_bytes),
+            min_disk_bytes=max(self.min_disk_bytes, exceeded.min_disk_bytes),
+            expected_build_s=max(self.expected_build_s, exceeded.expected_build_s),
+        )
+
+    def after(self, build: Build, decision: RetryDecision) -> "ProjectNeeds":
+        """What is known after a build, and what was decided about its failure."""
+        if build.outcome is Outcome.BUILT:
+            return self.after_success(
+                ProjectNeeds(
+                    min_memory_bytes=build.peak_memory_bytes,
+                    min_disk_bytes=build.peak_disk_bytes,
+                    expected_build_s=build.duration_s,
+                )
+            )
+        over, kind = decision.memory_over_bytes, build.failure_class
+        return self.after_failure(
+            ProjectNeeds(
+                min_memory_bytes=over + 1 if over else 0,
+                min_disk_bytes=build.peak_disk_bytes if kind is FailureClass.DISK_FULL else 0,
+                expected_build_s=build.duration_s if kind is FailureClass.TIMED_OUT else 0.0,
+            )
+        )
+
+
+def _lowered(known: int, used: int) -> int:
+    """The most that builds used, which falls step by step; 0 is unknown."""
+    if not used:
+        return known
+    lower = known // 4 * 3
+    return max(used, lower) if used > known or lower > used else known
+
+
+def _averaged(known_s: float, took_s: float) -> float:
+    if not known_s or not took_s:
+        return known_s or took_s
+    if abs(took_s - known_s) <= _SAME_DURATION * known_s:
+        return known_s
+    return known_s + (took_s - known_s) * _LAST_WEIGHT
