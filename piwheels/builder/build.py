@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -164,8 +165,7 @@ async def build(
         evidence=task.evidence(failed) if failed else FailureEvidence(),
         without_compiler=task.without_compiler,
         added_packages=task.added_packages,
-        peak_memory_bytes=task.process_result.peak_memory_bytes if task.process_result else 0,
-        peak_disk_bytes=task.process_result.peak_disk_bytes if task.process_result else 0,
+        **_peaks(task.process_result),
         phases=build_log.phases,
     )
 
@@ -521,6 +521,16 @@ def _installation(programs: Path) -> Path:
 async def _artifact_info(info: WheelInfo, system: BuildSystem) -> ArtifactInfo:
     packages = await asyncio.to_thread(system.needed_packages, info.needed_libraries)
     return projection(ArtifactInfo, info, debian_packages=packages[:MAX_PACKAGES])
+
+
+def _peaks(result: ProcessResult | None) -> dict[str, Any]:
+    """The most memory and disk that a build used, as fields of its report."""
+    if result is None:
+        return {}
+    return {
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "peak_disk_bytes": result.peak_disk_bytes,
+    }
 
 
 def disk_free_bytes(folder: Path, limits: Limits) -> int:
