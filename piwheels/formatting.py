@@ -1,9 +1,10 @@
-"""Sizes, counts, durations and times as people read them: console, command line and pages.
+"""Sizes, counts, durations and times as people read and write them: console, shell and pages.
 
 Pure functions. Durations are in seconds, sizes in bytes; a time zone of None is this machine's.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -197,6 +198,16 @@ def spell_duration(seconds: float) -> str:
             text = pluralize(whole, unit)
             return f"{text} {pluralize(rest, smaller)}" if rest and whole < 10 else text
     return pluralize(round(seconds), "second")
+
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([smhd])")
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float | None:
+    """The seconds of `90s`, `15m`, `1.5h` or `2d`; None for anything else."""
+    found = _DURATION.fullmatch(text.strip())
+    return float(found[1]) * _UNITS_S[found[2]] if found else None
 
 
 def noun(number: int, word: str) -> str:

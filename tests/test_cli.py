@@ -279,6 +279,11 @@ def test_a_closed_output_is_not_reported_as_an_error(tmp_path: Path) -> None:
             "'soon' is not a duration; write 90s, 15m, 2h or 1d",
         ),
         (["builds", "--slower-than", "1w"], "'1w' is not a duration"),
+        (["config", "worker", "--bucket", "x"], "is not the http or https URL of a bucket"),
+        (["config", "mirror", "--source", "-x y"], "write rsync://HOST/MODULE"),
+        (["config", "mirror", "--origin", "x"], "write http://HOST or https://HOST"),
+        (["config", "mirror", "--origin", "http://x", "--cache-size", "5"], "write 500m or 50g"),
+        (["setup", "master", "--print", "--server-name", "http://x/"], "is no host name"),
     ],
     ids=" ".join,
 )

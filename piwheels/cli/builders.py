@@ -11,6 +11,7 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import (
     builder_name_option,
     config_option,
+    given_duration,
     given_token,
     json_option,
     load_config,
@@ -106,7 +107,6 @@ def builder_run(
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.builder.connection_state_machine import ExitRules
     from piwheels.builder.daemon import BuilderStart, run
-    from piwheels.cli.remote.client import parse_duration
 
     config = load_config(
         config_file,
@@ -117,7 +117,7 @@ def builder_run(
     )
     refuse_root(config.builder.key_dir, config.builder.work_dir)
     rules = ExitRules(
-        idle_s=parse_duration(idle) if idle is not None else math.inf,
+        idle_s=given_duration(idle) if idle is not None else math.inf,
         max_builds=max_builds or math.inf,
     )
     sys.exit(run(config, BuilderStart(slot, rules)))

@@ -9,12 +9,14 @@ import click
 from piwheels.cli.main import cli
 from piwheels.cli.options import (
     config_option,
+    given_duration,
     json_option,
     load_config,
     load_config_with_origins,
     read_secret,
     tls_options,
 )
+from piwheels.system.debian_paths import ACCESS_LOGS, EDGE_ACCESS_LOG, NGINX_CACHE
 
 
 @cli.group("config")
@@ -131,7 +133,7 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
     "--access-log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    default=Path("/var/log/nginx/piwheels.log"),
+    default=ACCESS_LOGS["nginx"],
     show_default=True,
     help="The web server's log, for the unit that reads it.",
 )
@@ -278,25 +280,63 @@ def config_slurm(config_file: Path | None, only: str | None, **options: Any) -> 
       piw config slurm
       piw config slurm --only script --time 1d > /etc/piwheels/slurm-builder.sh
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.cli.remote.client import parse_duration
     from piwheels.config_templates.batch_systems import render_slurm
 
     loaded = load_config_with_origins(config_file)
-    time_limit, idle = (parse_duration(options.pop(key)) for key in ("time_limit", "idle"))
+    time_limit, idle = (given_duration(options.pop(key)) for key in ("time_limit", "idle"))
     parts = render_slurm(loaded, time_limit_s=time_limit, idle_s=idle, **options)
     click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
 
 
+def _server_options(access_log: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of every web server: its name, port, TLS and access log."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option(
+                "--access-log",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                default=access_log,
+                show_default=True,
+                help="The access log to write.",
+            ),
+            tls_options,
+            click.option(
+                "--port",
+                type=click.IntRange(1, 65535),
+                help="The port to serve on.  [default: 80, or 443 with TLS]",
+            ),
+            click.option(
+                "--server-name",
+                default="_",
+                show_default=True,
+                help="The host name to serve; _ is any.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _cache_option(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The folder in which nginx keeps answers of another server."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        default=NGINX_CACHE,
+        show_default=True,
+        help=help_text,
+    )
+
+
 def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a proxy in front of a bucket."""
-    command = click.option(
-        "--cache-dir",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        default=Path("/var/cache/nginx/piwheels"),
-        show_default=True,
-        help="Where nginx keeps what it read from the bucket.",
-    )(command)
+    command = _cache_option("--cache-dir", "Where nginx keeps what it read from the bucket.")(
+        command
+    )
     return click.option(
         "--bucket",
         "bucket_url",
@@ -322,14 +362,13 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     Example:
       piw config kubernetes --image registry.example.org/piwheels-builder:1 > builders.yaml
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.cli.remote.client import parse_duration
     from piwheels.config_templates.batch_systems import render_kubernetes
 
     text = render_kubernetes(
         load_config(config_file),
         image=image,
-        time_limit_s=parse_duration(time_limit),
-        idle_s=parse_duration(idle),
+        time_limit_s=given_duration(time_limit),
+        idle_s=given_duration(idle),
     )
     click.echo(text)
 
@@ -373,34 +412,11 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     default=0,
     help="Maximum rate in kilobytes per second.  [default: no limit]",
 )
-@click.option(
-    "--server-name", default="_", show_default=True, help="The host name of the edge; _ is any."
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help="The port of the edge.  [default: 80, or 443 with TLS]",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    default=Path("/var/cache/nginx/piwheels"),
-    show_default=True,
-    help="Where the edge keeps what was asked for.",
-)
+@_server_options(EDGE_ACCESS_LOG)
+@_cache_option("--cache", "Where the edge keeps what was asked for.")
 @click.option(
     "--cache-size", "size", default="50g", show_default=True, help="How much it keeps: 500m, 50g."
 )
-@click.option(
-    "--access-log",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=Path("/var/log/nginx/piwheels-edge.log"),
-    show_default=True,
-    help="The access log of the edge.",
-)
-@tls_options
 def config_mirror(config_file: Path | None, only: str | None, **options: Any) -> None:
     """Print a script that mirrors a farm's site, or an nginx edge that caches it.
 
@@ -414,13 +430,13 @@ def config_mirror(config_file: Path | None, only: str | None, **options: Any) ->
       piw config mirror --origin https://wheels.example.org --server-name edge.example.org
       piw config mirror --only rsyncd
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.cli.config_mirror import mirror_parts
+    from piwheels.cli.config_mirror import MirrorOptions, mirror_parts
 
-    parts = mirror_parts(load_config(config_file), only, options)
+    parts = mirror_parts(load_config(config_file), only, MirrorOptions(**options))
     click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
 
 
-def _web_server(name: str, title: str, directory: str) -> None:
+def _web_server(name: str, title: str) -> None:
     help_text = (
         f"Print a configuration for {title} that serves the web root.\n\n\b\nExample:\n"
         f"  piw config {name} --server-name wheels.example.org"
@@ -428,28 +444,10 @@ def _web_server(name: str, title: str, directory: str) -> None:
 
     @config.command(name, help=help_text)
     @config_option
-    @click.option(
-        "--server-name", default="_", show_default=True, help="The host name to serve; _ is any."
-    )
-    @click.option(
-        "--port",
-        type=click.IntRange(1, 65535),
-        help="The port to serve on.  [default: 80, or 443 with TLS]",
-    )
-    @tls_options
-    @click.option(
-        "--access-log",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        default=Path(f"/var/log/{directory}/piwheels.log"),
-        show_default=True,
-        help="The access log to write.",
-    )
+    @_server_options(ACCESS_LOGS[name])
     @_bucket_options
     def show(
         config_file: Path | None,
-        server_name: str,
-        port: int | None,
         mode: str | None,
         certificate: Path | None,
         certificate_key: Path | None,
@@ -459,24 +457,12 @@ def _web_server(name: str, title: str, directory: str) -> None:
 
         tls = tls_of(mode, certificate, certificate_key)
         webroot = load_config(config_file).webroot
-        text = render_web_server_config(
-            name,
-            root=webroot.root,
-            server_name=server_name,
-            port=port or (443 if tls else 80),
-            url=webroot.url,
-            tls=tls,
-            **given,
-        )
+        text = render_web_server_config(name, root=webroot.root, url=webroot.url, tls=tls, **given)
         click.echo(text)
 
 
-for _name, _title, _directory in (
-    ("nginx", "nginx", "nginx"),
-    ("apache", "Apache", "apache2"),  # where Debian's package logs
-    ("caddy", "Caddy", "caddy"),
-):
-    _web_server(_name, _title, _directory)
+for _name, _title in (("nginx", "nginx"), ("apache", "Apache"), ("caddy", "Caddy")):
+    _web_server(_name, _title)
 
 
 @config.command("worker", short_help="Print a worker that serves a bucket's copy of the site.")

@@ -1,7 +1,7 @@
 """What `piw config mirror` prints, from its options."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 from piwheels.config import Config
 from piwheels.config_templates import tls_of
@@ -11,13 +11,33 @@ from piwheels.errors import UsageError
 _OF_COPY = frozenset({"script", "service", "timer"})
 
 
-def mirror_parts(config: Config, only: str | None, options: Mapping[str, Any]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class MirrorOptions:
+    """The options of the command, by the names of its parameters."""
+
+    source: str | None
+    origin: str | None
+    root: Path
+    script: Path
+    user: str
+    limit: int  # kilobytes per second; 0 is no limit
+    server_name: str
+    port: int | None
+    mode: str | None  # of TLS
+    certificate: Path | None
+    certificate_key: Path | None
+    access_log: Path
+    cache: Path
+    size: str
+
+
+def mirror_parts(config: Config, only: str | None, options: MirrorOptions) -> dict[str, str]:
     """The parts that were asked for, by name.
 
     Args:
         config: of the farm, for what it alone says.
         only: the one part to print; None: those that the options ask for.
-        options: of the command, by name.
+        options: of the command.
 
     Raises:
         PiwheelsError: an option is missing, or cannot be written in a configuration.
@@ -25,25 +45,24 @@ def mirror_parts(config: Config, only: str | None, options: Mapping[str, Any]) -
     if only == "rsyncd":
         return {"rsyncd": render_rsyncd(config.webroot.root)}
     parts: dict[str, str] = {}
-    if options["source"]:
+    if options.source:
         parts |= render_mirror(
-            source=options["source"],
-            root=options["root"],
-            script=options["script"],
-            user=options["user"],
+            source=options.source,
+            root=options.root,
+            script=options.script,
+            user=options.user,
             kept_s=config.webroot.deletion_delay_s,
-            limit_kb_s=options["limit"],
+            limit_kb_s=options.limit,
         )
-    if options["origin"]:
-        tls = tls_of(options["mode"], options["certificate"], options["certificate_key"])
+    if options.origin:
         parts["edge"] = render_edge(
-            origin=options["origin"],
-            server_name=options["server_name"],
-            port=options["port"] or (443 if tls else 80),
-            cache=options["cache"],
-            size=options["size"],
-            access_log=options["access_log"],
-            tls=tls,
+            origin=options.origin,
+            server_name=options.server_name,
+            port=options.port,
+            cache=options.cache,
+            size=options.size,
+            access_log=options.access_log,
+            tls=tls_of(options.mode, options.certificate, options.certificate_key),
         )
     if not parts or (only and only not in parts):
         needed = "--source" if only in _OF_COPY else "--origin" if only else "--source or --origin"

@@ -157,6 +157,23 @@ def tls_options(command: Any) -> Any:
     return mode(certificate(key(command)))
 
 
+def given_duration(text: str) -> float:
+    """The seconds of an option: `90`, `90s`, `15m`, `2h`, `1d`, or one with a minus before it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from piwheels.errors import UsageError
+    from piwheels.formatting import parse_duration
+
+    number = text.strip()
+    sign, number = (-1, number[1:]) if number[:1] == "-" else (1, number.removeprefix("+"))
+    seconds = parse_duration(f"{number}s" if number[-1:].isdecimal() else number)
+    if seconds is None:
+        raise UsageError(f"{text!r} is not a duration; write 90s, 15m, 2h or 1d")
+    return sign * seconds
+
+
 def release_count(latest: int | None, *, all_releases: bool) -> int:
     """How many releases of each project to build; 0 is all of them.
 

@@ -193,7 +193,7 @@ def _master_options(options: dict[str, Any]) -> Any:
 
     from piwheels.config_templates import check_tls, tls_of
     from piwheels.setup import machine
-    from piwheels.setup.master import MasterOptions
+    from piwheels.setup.master import MasterOptions, check_server_name
 
     files = (options["certificate"], options["certificate_key"])
     tls = tls_of(options["mode"], *files)
@@ -213,6 +213,7 @@ def _master_options(options: dict[str, Any]) -> Any:
         values["database"] = machine.farm_config().database.dsn
     if "server_name" not in values:
         raise click.UsageError("name the site: --server-name wheels.example.org")
+    check_server_name(values["server_name"])
     if tls and values["web"] != "none":
         check_tls(values["web"], values["server_name"], tls)
     return MasterOptions(**values)

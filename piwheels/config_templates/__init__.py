@@ -20,15 +20,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from piwheels.config import Config, LoadedConfig
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
 from piwheels.media_types import JSON_ACCEPT
+from piwheels.system.debian_paths import ACCESS_LOGS, NGINX_CACHE
 from piwheels.webroot import FILE_MAX_AGE_S, PAGE_MAX_AGE_S, SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
 #: The template of the timer.
 BACKUP_TIMER = "backup.timer"
-#: Where nginx keeps objects of a bucket, and how much of them.
-NGINX_CACHE = Path("/var/cache/nginx/piwheels")
+#: How much nginx keeps of a bucket.
 _CACHE_GB = 20
-_NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
 #: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
 _NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
@@ -47,7 +46,7 @@ def render_units(
     *,
     user: str,
     roles: Sequence[str] = ROLES,
-    access_log: Path = _NGINX_ACCESS_LOG,
+    access_log: Path = ACCESS_LOGS["nginx"],
 ) -> str:
     """The hardened systemd units of these roles, one after the other.
 
@@ -115,13 +114,18 @@ def tls_of(mode: str | None, certificate: Path | None, certificate_key: Path | N
     return Tls(certificate, certificate_key) if mode or certificate else None
 
 
+def default_port(tls: Tls | None) -> int:
+    """The TCP port of a site, where none is configured."""
+    return 80 if tls is None else 443
+
+
 def render_web_server_config(
     name: str,
     *,
     root: Path,
     server_name: str,
-    port: int,
     access_log: Path,
+    port: int | None = None,
     url: str = "",
     tls: Tls | None = None,
     bucket_url: str = "",
@@ -133,8 +137,8 @@ def render_web_server_config(
         name: "nginx", "apache" or "caddy".
         root: the web root.
         server_name: the host name served; "_" is any.
-        port: the TCP port to listen on.
         access_log: the file that requests are logged to.
+        port: the TCP port to listen on; None is that of HTTP, or of HTTPS.
         url: webroot.url; the web root is also served below its path.
         tls: how to encrypt; None is not.
         bucket_url: where everybody may read the bucket; "" for the web root.
@@ -148,7 +152,7 @@ def render_web_server_config(
         check_tls(name, server_name, tls)
     bucket = bucket_of(bucket_url) if bucket_url else None
     if bucket is not None and name == "apache":
-        raise ConfigError("in front of a bucket: use nginx, Caddy or a worker, not Apache")
+        raise UsageError("in front of a bucket: use nginx, Caddy or a worker, not Apache")
     return render(
         f"{name}_bucket" if bucket else name,
         bucket=bucket,
@@ -156,7 +160,7 @@ def render_web_server_config(
         cache_size_gb=_CACHE_GB,
         root=quotable_path("webroot.root", root),
         server_name=unquoted_word("server name", server_name),
-        port=port,
+        port=port or default_port(tls),
         access_log=quotable_path("access log", access_log),
         prefix=_url_path(url),
         tls=tls is not None,
@@ -193,9 +197,9 @@ def bucket_of(url: str) -> Bucket:
     path = parts.path.rstrip("/")
     is_plain = not (parts.query or parts.fragment or parts.username)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not is_plain:
-        raise ConfigError(f"{url!r} is not the http or https URL of a bucket")
+        raise UsageError(f"{url!r} is not the http or https URL of a bucket")
     if path and not _BUCKET_PATH.fullmatch(path):
-        raise ConfigError(f"{url!r} has a path that cannot be written in a configuration")
+        raise UsageError(f"{url!r} has a path that cannot be written in a configuration")
     host = unquoted_word("bucket", parts.netloc)
     return Bucket(origin=f"{parts.scheme}://{host}", host=host, path=path)
 
@@ -229,9 +233,9 @@ def check_tls(name: str, server_name: str, tls: Tls) -> None:
         ConfigError: it cannot.
     """
     if name == "apache":
-        raise ConfigError("TLS with Apache: let certbot change the site (certbot --apache)")
+        raise UsageError("TLS with Apache: let certbot change the site (certbot --apache)")
     if tls.certificate is None and (name != "caddy" or server_name == "_"):
-        raise ConfigError(
+        raise UsageError(
             "Caddy alone gets certificates by itself, and for a --server-name; other web servers "
             "need --certificate and --certificate-key (certbot gets them)"
         )

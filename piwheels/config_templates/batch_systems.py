@@ -7,6 +7,7 @@ from piwheels.config import Config, LoadedConfig, to_toml
 from piwheels.config_templates import exec_start, program_path, quotable_path, render, unquoted_word
 from piwheels.errors import ConfigError, UsageError
 from piwheels.scaling.batch_system import OVERHEAD_MB
+from piwheels.scaling.rule import require_pools
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]{0,254}")
 
@@ -24,15 +25,14 @@ def render_kubernetes(config: Config, *, image: str, time_limit_s: float, idle_s
         ConfigError: there is no pool, no address or key of the master, or the image's name is none.
     """
     builder = config.builder
-    if not config.pool:
-        raise ConfigError("piwheels.toml has no section [pool.NAME], which says what to print")
+    require_pools(config.pool)
     if builder.master == "localhost" or not builder.master_key:
         raise ConfigError(
             "set builder.master and builder.master_key to how builders reach the master: a pod's "
             "localhost is the pod (`piw key list` prints the key)"
         )
     if not _IMAGE.fullmatch(image):
-        raise ConfigError(f"{image!r} is no name of a container image")
+        raise UsageError(f"{image!r} is no name of a container image")
     settings = {
         "builder.master": builder.master,
         "builder.master_port": builder.master_port,

@@ -4,8 +4,15 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from piwheels.config_templates import Tls, quotable_path, render, tls_path, unquoted_word
-from piwheels.errors import ConfigError
+from piwheels.config_templates import (
+    Tls,
+    default_port,
+    quotable_path,
+    render,
+    tls_path,
+    unquoted_word,
+)
+from piwheels.errors import ConfigError, UsageError
 from piwheels.media_types import JSON_ACCEPT
 
 #: rsync://HOST/MODULE, HOST:PATH, HOST::MODULE or a folder; nothing that a shell or rsync would
@@ -32,7 +39,7 @@ def render_mirror(
         ConfigError: something cannot be written there.
     """
     if not _SOURCE.fullmatch(source):
-        raise ConfigError(
+        raise UsageError(
             f"{source!r} cannot be read by rsync: write rsync://HOST/MODULE or USER@HOST:/FOLDER"
         )
     if kept_s < 1:
@@ -64,10 +71,10 @@ def render_edge(
     *,
     origin: str,
     server_name: str,
-    port: int,
     cache: Path,
     size: str,
     access_log: Path,
+    port: int | None = None,
     tls: Tls | None = None,
 ) -> str:
     """The configuration of an nginx that serves a farm's site from its cache.
@@ -75,21 +82,21 @@ def render_edge(
     Args:
         origin: the farm's site: scheme, host and perhaps a port.
         server_name: the host name served; "_" is any.
-        port: the TCP port to listen on.
         cache: the folder of what is kept.
         size: of that: `500m`, `50g`.
         access_log: the file that requests are logged to.
+        port: the TCP port to listen on; None is that of HTTP, or of HTTPS.
         tls: the certificate of this server; None is no TLS.
 
     Raises:
         ConfigError: something cannot be written there.
     """
     if not _ORIGIN.fullmatch(origin.rstrip("/")):
-        raise ConfigError(f"{origin!r} is no site: write http://HOST or https://HOST, and no path")
+        raise UsageError(f"{origin!r} is no site: write http://HOST or https://HOST, and no path")
     if not _SIZE.fullmatch(size):
-        raise ConfigError(f"{size!r} is no size: write 500m or 50g")
+        raise UsageError(f"{size!r} is no size: write 500m or 50g")
     if tls is not None and (tls.certificate is None or tls.certificate_key is None):
-        raise ConfigError("nginx gets no certificate by itself: name --certificate and its key")
+        raise UsageError("nginx gets no certificate by itself: name --certificate and its key")
     parts = urlsplit(origin)
     return render(
         "edge",
@@ -97,7 +104,7 @@ def render_edge(
         origin_host=parts.netloc,
         origin_name=parts.hostname,
         server_name=unquoted_word("server name", server_name),
-        port=port,
+        port=port or default_port(tls),
         cache=quotable_path("the cache", cache),
         size=size,
         access_log=quotable_path("access log", access_log),

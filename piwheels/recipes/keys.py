@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 from piwheels import untrusted_names
 from piwheels.errors import RejectedError
+from piwheels.formatting import parse_duration
 from piwheels.model import MemoryClass, debian_package_error
 
 _MAX_ITEMS = 100
 _MAX_TEXT = 500
 _MAX_TIME_LIMIT_S = 7 * 86400.0
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([1-9][0-9]{0,6}) ?([smhd])")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _TARGET = re.compile(r"[a-z0-9_.*?-]{1,100}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,100}")
@@ -170,10 +169,9 @@ def _memory_class(value: Any) -> MemoryClass:
 
 def parse_duration_s(value: Any) -> float:
     """The seconds of a text such as `90m`; ValueError if it is none, or longer than a week."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    seconds = parse_duration(value) if isinstance(value, str) else None
+    if not seconds:
         raise ValueError(f"is {str(value)[:80]!r}")
-    seconds = int(match[1]) * _UNITS_S[match[2]]
     if seconds > _MAX_TIME_LIMIT_S:
         raise ValueError(f"is {value}, longer than 7 days")
     return seconds

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from piwheels.config import PoolSection
+from piwheels.errors import ConfigError
 from piwheels.model import QueueDemand
 from piwheels.protocol.messages import BuilderState, BuilderView
 
@@ -41,6 +42,19 @@ class Plan:
     cancel: tuple[str, ...] = ()  # jobs of the batch system that have not started
     drain: tuple[str, ...] = ()  # labels of builders
     note: str = ""  # why nothing is started though jobs wait
+
+
+def require_pools(pools: Mapping[str, PoolSection]) -> None:
+    """Refuse settings that say nothing about builders on demand.
+
+    Raises:
+        ConfigError: there is no pool.
+    """
+    if not pools:
+        raise ConfigError(
+            "piwheels.toml has no section [pool.NAME], which says what builders there are: see "
+            "docs/builders-on-demand.md"
+        )
 
 
 def jobs_by_pool(pools: Mapping[str, PoolSection], demand: Iterable[QueueDemand]) -> dict[str, int]:

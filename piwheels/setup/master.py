@@ -1,7 +1,10 @@
 """The steps that set up a master."""
 
+import re
+
 import msgspec
 
+from piwheels.errors import UsageError
 from piwheels.setup.farm import (
     DATABASE_QUERY,
     POSTGRES,
@@ -32,6 +35,9 @@ from piwheels.setup.web_servers import WEB_SERVERS, WebServer, site_removal, web
 #: What `piw setup master` was called with; `piw upgrade --check` compares the site with it.
 OPTIONS_FILE = "/etc/default/piwheels-setup"
 
+#: A host name, an IPv4 address, or an IPv6 address in brackets.
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]")
+
 
 class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a master is set up with."""
@@ -53,6 +59,19 @@ class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     def server(self) -> WebServer | None:
         """The web server to set up."""
         return WEB_SERVERS.get(self.web)
+
+
+def check_server_name(name: str) -> None:
+    """Refuse what cannot be the host of the site's address.
+
+    Raises:
+        UsageError: it is no host name and no IP address.
+    """
+    if not _HOST.fullmatch(name):
+        raise UsageError(
+            f"--server-name {name!r} is no host name: write it as in wheels.example.org, without "
+            "http:// and port"
+        )
 
 
 def master_steps(

@@ -7,6 +7,7 @@ import msgspec
 
 from piwheels.setup.farm import CONFIG_FILE, Place, running_since
 from piwheels.setup.steps import Step, command, file_step
+from piwheels.system.debian_paths import ACCESS_LOGS
 
 _CADDYFILE = "/etc/caddy/Caddyfile"
 _APACHE_MODULES = ("rewrite", "headers", "mime", "deflate", "alias")
@@ -31,14 +32,14 @@ WEB_SERVERS = {
             name="nginx",
             package="nginx",
             site="/etc/nginx/sites-enabled/piwheels",
-            access_log="/var/log/nginx/piwheels.log",
+            access_log=str(ACCESS_LOGS["nginx"]),
             test=("nginx", "-t", "-q"),
         ),
         WebServer(
             name="apache",
             package="apache2",
             site="/etc/apache2/sites-enabled/piwheels.conf",
-            access_log="/var/log/apache2/piwheels.log",
+            access_log=str(ACCESS_LOGS["apache"]),
             test=("apachectl", "configtest"),
         ),
         WebServer(

@@ -1,11 +1,9 @@
 """A builder's conversation, with a scripted master over real sockets."""
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,46 +19,17 @@ from piwheels.builder.master_client import (
     MasterClient,
     RejectedByMasterError,
 )
-from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
+from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Envelope, Peer, Router
+from tests.scheduler.message_factories import hello, job, offer
 from tests.timeouts import WAIT_S
 
 _M = TypeVar("_M")
 
-TARGET = Target(
-    name="cp311-bookworm-aarch64",
-    python="3.11",
-    python_full="3.11.2",
-    abi="cp311",
-    arch="aarch64",
-    os="bookworm",
-    glibc="2.36",
-)
-JOB = Job(
-    build_id=7,
-    project="a",
-    version="1",
-    target=TARGET.name,
-    sdist=Sdist(filename="a-1.tar.gz", url="u", sha256="0"),
-    released_at=datetime(2026, 1, 1, tzinfo=UTC),
-)
+JOB = job(7)
 WHEEL = "a-1-py3-none-any.whl"
-
-
-def hello(current_build: int | None, last_build: int) -> m.Hello:
-    return m.Hello(
-        protocol=m.PROTOCOL,
-        version="1",
-        targets=(TARGET,),
-        platform="linux",
-        board="Pi",
-        os="bookworm",
-        host=HostMetrics(),
-        current_build=current_build,
-        last_build=last_build,
-    )
 
 
 @dataclass
@@ -83,14 +52,10 @@ class FakeBuild:
             self.cancelled = True
             raise
         job_dir.append_log(b"last line\n")
-        job_dir.wheel_path(WHEEL).write_bytes(self.content)
-        offer = m.ArtifactInfo(
-            filename=WHEEL,
-            size_bytes=len(self.content),
-            sha256=hashlib.sha256(self.content).hexdigest(),
-        )
+        wheel = job_dir.wheel_path(WHEEL)
+        wheel.write_bytes(self.content)
         return m.BuildFinished(
-            build=job.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=(offer,)
+            build=job.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=(offer(wheel),)
         )
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from piwheels.builder import connection_events as events
@@ -27,6 +27,7 @@ from tests.db.scenario import RULES, make_release
 from tests.failover.servers import Servers, run_servers
 from tests.fake_index import fake_index
 from tests.ports import free_port
+from tests.scheduler.message_factories import hello, offer
 from tests.wheel.factories import make_wheel
 
 _BUILD_S = 0.2
@@ -92,7 +93,7 @@ class Farm:
         ]
         return RecordingClient(
             addresses=addresses if len(addresses) > 1 else addresses[0],
-            describe=_hello,
+            describe=partial(hello, target=TARGET),
             host_metrics=HostMetrics,
             build=_build,
             job_dir=JobDir(self.folder / "jobs" / label),
@@ -147,31 +148,11 @@ def standby_of(first: Master, folder: Path) -> Master:
     return replace(first, folder=folder, settings=first.settings | own)
 
 
-def _hello(current_build: int | None, last_build: int) -> m.Hello:
-    return m.Hello(
-        protocol=m.PROTOCOL,
-        version="1",
-        targets=(TARGET,),
-        platform="linux",
-        board="Pi",
-        os="bookworm",
-        host=HostMetrics(),
-        current_build=current_build,
-        last_build=last_build,
-    )
-
-
 async def _build(job: Job, job_dir: JobDir, on_phase: OnPhase) -> m.BuildFinished:
     on_phase("building")
     job_dir.append_log(b"compiling\n")
     await asyncio.sleep(_BUILD_S)
     wheel = make_wheel(job_dir.wheels, name=job.project, version=job.version)
-    content = wheel.read_bytes()
-    info = m.ArtifactInfo(
-        filename=wheel.name,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
     return m.BuildFinished(
-        build=job.build_id, outcome=Outcome.BUILT, duration_s=_BUILD_S, files=(info,)
+        build=job.build_id, outcome=Outcome.BUILT, duration_s=_BUILD_S, files=(offer(wheel),)
     )

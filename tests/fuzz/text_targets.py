@@ -10,12 +10,13 @@ from piwheels.accesslog.log_formats import LogFormat, Parser
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.user_agents import parse_user_agent
 from piwheels.causes.classify import classify
-from piwheels.cli.remote import client as remote
+from piwheels.cli.options import given_duration
 from piwheels.config.loading import load
 from piwheels.control.name_index import NameIndex
 from piwheels.debian_index.contents import reduce_contents
 from piwheels.debian_index.table import compress_table
 from piwheels.errors import ConfigError, RejectedError, UsageError
+from piwheels.formatting import parse_duration
 from piwheels.protocol.commands import definition
 from piwheels.protocol.message_base import MAX_SHORT_CHARS
 from piwheels.recipes.parse import parse_recipe
@@ -172,13 +173,13 @@ def _typed(data: bytes) -> object:
     text = as_text(data)
     return (
         definition.parse_count(text), definition.parse_packages(text), definition.parse_hours(text),
-        definition.parse_duration(text), definition.parse_until(text),
+        parse_duration(text), definition.parse_until(text),
         NameIndex("demo\ndemo-two\nother").find(text[:MAX_SHORT_CHARS], 10),
     )  # fmt: skip
 
 
 def _duration(data: bytes) -> object:
-    seconds = remote.parse_duration(as_text(data))
+    seconds = given_duration(as_text(data))
     assert math.isfinite(seconds)
     return seconds
 

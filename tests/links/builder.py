@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from piwheels.builder.build_log import OnPhase
@@ -26,6 +27,7 @@ from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.db.scenario import TARGETS
+from tests.scheduler.message_factories import hello, offer
 from tests.wheel.factories import record_line, wheel_members
 
 BUILDER_PORT, UPLOAD_PORT = 5555, 5556
@@ -54,7 +56,7 @@ async def _serve(folder: Path, name: str, address: str) -> None:
             key=keys.require(name),
             master_key=keys.require(MASTER).public,
         ),
-        describe=_hello,
+        describe=partial(hello, target=TARGETS[1], instance=str(os.getpid())),
         host_metrics=lambda: HostMetrics(clock_s=time.time()),
         build=_build,
         job_dir=JobDir(folder / "jobs" / name),
@@ -62,21 +64,6 @@ async def _serve(folder: Path, name: str, address: str) -> None:
     task = asyncio.ensure_future(client.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await task
-
-
-def _hello(current_build: int | None, last_build: int) -> m.Hello:
-    return m.Hello(
-        protocol=m.PROTOCOL,
-        version="1",
-        targets=(TARGETS[1],),
-        platform="linux",
-        board="link",
-        os="bookworm",
-        host=HostMetrics(),
-        current_build=current_build,
-        last_build=last_build,
-        instance=str(os.getpid()),
-    )
 
 
 async def _build(job: Job, job_dir: JobDir, on_phase: OnPhase) -> m.BuildFinished:
@@ -87,10 +74,9 @@ async def _build(job: Job, job_dir: JobDir, on_phase: OnPhase) -> m.BuildFinishe
     path = await asyncio.to_thread(
         write_wheel, job_dir.wheels, job.project, job.version, int(wheel_bytes)
     )
-    info = m.ArtifactInfo(
-        filename=path.name, size_bytes=path.stat().st_size, sha256=file_digest(path)
+    return m.BuildFinished(
+        build=job.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=(offer(path),)
     )
-    return m.BuildFinished(build=job.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=(info,))
 
 
 def write_wheel(folder: Path, project: str, version: str, size_bytes: int) -> Path:
@@ -115,12 +101,6 @@ def write_wheel(folder: Path, project: str, version: str, size_bytes: int) -> Pa
         lines.append(f"{name}/data.bin,sha256={encoded},{size_bytes}\n")
         archive.writestr(zipfile.ZipInfo(record), "".join([*lines, f"{record},,\n"]))
     return path
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from piwheels.db import catalog
 from piwheels.db.database import Database
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from tests.db.scenario import RULES, make_release
-from tests.links.builder import BUILDER_PORT, UPLOAD_PORT, file_digest, project_name, write_wheel
+from tests.links.builder import BUILDER_PORT, UPLOAD_PORT, project_name, write_wheel
 from tests.links.console import CONTROL_PORT, Entry
 from tests.links.network import Link, Network
+from tests.scheduler.message_factories import offer
 from tests.soak.farm import Daemon
 from tests.timeouts import WAIT_S
 
@@ -115,7 +116,7 @@ class LinkedFarm:
         _, wheel_bytes, _, _ = project.split("-")
         expected = write_wheel(made, project, version, int(wheel_bytes))
         (served,) = self.webroot.glob(f"packages/*/*/{expected.name}")
-        assert file_digest(served) == file_digest(expected)
+        assert offer(served) == offer(expected)
         expected.unlink()
 
     def _key(self, name: str, role: Role) -> None:

@@ -1,6 +1,8 @@
 """Messages of builders, and answers of the state machine, in tests without a socket."""
 
+import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
@@ -19,19 +21,34 @@ TARGET = Target(
 
 
 def hello(
-    current_build: int | None = None, *, build_timeout_s: float = 0.0, load: float = 0.0
+    current_build: int | None = None,
+    last_build: int = 0,
+    *,
+    target: Target = TARGET,
+    instance: str = "",
+    build_timeout_s: float = 0.0,
+    load: float = 0.0,
 ) -> m.Hello:
     return m.Hello(
         protocol=m.PROTOCOL,
         version="1",
-        targets=(TARGET,),
+        targets=(target,),
         platform="linux aarch64",
         board="Pi",
         os="bookworm",
         host=HostMetrics(load=load),
         build_timeout_s=build_timeout_s,
         current_build=current_build,
+        last_build=last_build,
+        instance=instance,
     )
+
+
+def offer(file: Path) -> m.ArtifactInfo:
+    """What a builder says about a wheel that it has built."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return m.ArtifactInfo(filename=file.name, size_bytes=file.stat().st_size, sha256=digest)
 
 
 def idle(last_build: int = 0) -> m.IdleHeartbeat:

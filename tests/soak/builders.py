@@ -5,7 +5,6 @@ python -m tests.soak.builders FOLDER BUILDER_PORT UPLOAD_PORT COUNT
 
 import argparse
 import asyncio
-import hashlib
 import os
 import random
 import signal
@@ -22,6 +21,7 @@ from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.db.scenario import TARGETS
+from tests.scheduler.message_factories import hello, offer
 from tests.wheel.factories import make_wheel
 
 _LOG_LINES = 300
@@ -70,7 +70,7 @@ async def _serve(options: argparse.Namespace) -> None:
         )
         client = _Client(
             addresses=addresses,
-            describe=_hello,
+            describe=partial(hello, target=TARGETS[1], instance=str(os.getpid())),
             host_metrics=HostMetrics,
             build=partial(_build, options),
             job_dir=JobDir(options.folder / "jobs" / str(number)),
@@ -82,21 +82,6 @@ async def _serve(options: argparse.Namespace) -> None:
     for task in [waiting, *tasks]:
         task.cancel()
     await asyncio.gather(waiting, *tasks, return_exceptions=True)
-
-
-def _hello(current_build: int | None, last_build: int) -> m.Hello:
-    return m.Hello(
-        protocol=m.PROTOCOL,
-        version="1",
-        targets=(TARGETS[1],),
-        platform="linux",
-        board="soak",
-        os="bookworm",
-        host=HostMetrics(),
-        current_build=current_build,
-        last_build=last_build,
-        instance=str(os.getpid()),
-    )
 
 
 async def _build(
@@ -120,14 +105,8 @@ async def _build(
     name = job.project.replace("-", "_")
     code = {f"{name}.py": chance.randbytes(chance.randint(0, options.wheel_bytes)).hex().encode()}
     wheel = make_wheel(job_dir.wheels, name=name, version=job.version, files=code)
-    content = wheel.read_bytes()
-    info = m.ArtifactInfo(
-        filename=wheel.name,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
     return m.BuildFinished(
-        build=job.build_id, outcome=Outcome.BUILT, duration_s=duration_s, files=(info,)
+        build=job.build_id, outcome=Outcome.BUILT, duration_s=duration_s, files=(offer(wheel),)
     )
 
 

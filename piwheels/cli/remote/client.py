@@ -4,7 +4,6 @@ Each command is a function that returns its exit code: 0 for success, 1 if it co
 the answer is no. Errors are raised as PiwheelsError with one line, which the command line prints.
 """
 
-import re
 from collections.abc import Iterable
 
 import click
@@ -15,9 +14,6 @@ from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.client import ControlClient
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([+-]?)(\d{1,9}(?:\.\d{1,9})?)([smhd]?)")
 
 
 class ReleaseSpec(msgspec.Struct, frozen=True):
@@ -51,19 +47,6 @@ def parse_release(text: str) -> ReleaseSpec:
 def connect(config: Config) -> ControlClient:
     """A client for the configured master, over its Unix socket."""
     return ControlClient(config.master.control_bind)
-
-
-def parse_duration(text: str) -> float:
-    """Parse a duration: `90`, `90s`, `15m`, `2h`, `1d`, or one with a minus before it.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is not a duration; write 90s, 15m, 2h or 1d")
-    sign, number, unit = found.groups()
-    return float(f"{sign}{number}") * _UNITS[unit or "s"]
 
 
 def builds_json(builds: Iterable[BuildSummary]) -> list[dict[str, object]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
+from piwheels.cli.options import given_duration
+from piwheels.cli.remote.client import connect, parse_release, print_json
 from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.formatting import format_duration
@@ -114,7 +115,7 @@ def _number(parameter: Parameter, value: str) -> float:
     if parameter.kind is Kind.COUNT:
         return float(value)
     if parameter.kind is Kind.DURATION:
-        return parse_duration(value)
+        return given_duration(value)
     if seconds := parse_until(value):
         return seconds
     raise UsageError(f"{parameter.name} {value!r}: write 90m, 2h, 3d, or a time such as 18:00")

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import click
 
-from piwheels.cli.remote.client import connect, parse_duration, print_json
+from piwheels.cli.options import given_duration
+from piwheels.cli.remote.client import connect, print_json
 from piwheels.config import Config
 from piwheels.errors import UsageError
 from piwheels.formatting import format_duration
@@ -33,7 +34,7 @@ async def invite(
     as_json: bool,
 ) -> int:
     """Make an invitation, and print its token; what else there is to know goes to stderr."""
-    valid_s = parse_duration(expires)
+    valid_s = given_duration(expires)
     if not 0 < valid_s <= _MAX_VALID_S:
         raise UsageError(f"--expires {expires}: a token is valid for up to 30d")
     command = InviteBuilder(

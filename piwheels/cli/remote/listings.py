@@ -8,11 +8,11 @@ from datetime import datetime
 import click
 import msgspec
 
+from piwheels.cli.options import given_duration
 from piwheels.cli.remote.client import (
     builds_json,
     connect,
     events_json,
-    parse_duration,
     parse_release,
     print_json,
 )
@@ -50,7 +50,7 @@ async def builds(
         limit=limit,
         project=parse_release(project).project if project else None,
         failed=failed,
-        slower_than_s=parse_duration(slower_than) if slower_than else 0.0,
+        slower_than_s=given_duration(slower_than) if slower_than else 0.0,
     )
     async with connect(config) as client:
         reply = await client.request(body, BuildsReply)

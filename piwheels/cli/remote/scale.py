@@ -8,7 +8,7 @@ import click
 
 from piwheels.cli.remote.client import connect, print_json
 from piwheels.config import Config, PoolSection
-from piwheels.errors import ConfigError, UsageError
+from piwheels.errors import UsageError
 from piwheels.formatting import pluralize
 from piwheels.output import print_table
 from piwheels.protocol.client import ControlClient
@@ -21,7 +21,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.sanitize import strip_controls
 from piwheels.scaling.batch_system import BatchSystem
-from piwheels.scaling.rule import Plan, builders_of, jobs_by_pool, plan
+from piwheels.scaling.rule import Plan, builders_of, jobs_by_pool, plan, require_pools
 from piwheels.scaling.slurm import Slurm
 
 
@@ -74,8 +74,7 @@ async def scale(
 
 
 def _chosen(pools: Mapping[str, PoolSection], names: Iterable[str]) -> dict[str, PoolSection]:
-    if not pools:
-        raise ConfigError("piwheels.toml has no section [pool.NAME], which says what to start")
+    require_pools(pools)
     for name in names:
         if name not in pools:
             raise UsageError(f"there is no pool {name}: there are {', '.join(pools)}")

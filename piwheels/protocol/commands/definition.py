@@ -1,12 +1,12 @@
 """What a definition of an operator command consists of. Data only: no I/O, no click, no textual."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from piwheels.formatting import parse_duration
 from piwheels.model import is_debian_package
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
@@ -18,8 +18,6 @@ MAX_PARALLEL = 1000
 MAX_HOURS = 1_000_000.0
 #: The most Debian packages that one command names.
 MAX_PACKAGES = 20
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)([smhd])")
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,12 +221,6 @@ def parse_hours(text: str) -> float:
     except ValueError:
         return 0.0
     return hours if hours < MAX_HOURS else 0.0
-
-
-def parse_duration(text: str) -> float:
-    """The seconds of `90m`, `2h` or `3d`; 0.0 for anything else."""
-    found = _DURATION.fullmatch(text)
-    return float(found[1]) * _UNITS_S[found[2]] if found else 0.0
 
 
 def parse_until(text: str, now: datetime | None = None) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from piwheels.protocol.commands.definition import parse_duration
+from piwheels.formatting import parse_duration
 from piwheels.tui.model.tables.table_model import Column, Row
 
 _Test = Callable[[Row], bool]
