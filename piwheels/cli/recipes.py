@@ -61,17 +61,24 @@ def recipe_check(paths: tuple[Path, ...], as_json: bool) -> None:
 
 @recipe.command("export")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--written", is_flag=True, help="Export written recipes instead of learned ones.")
+@click.option(
+    "--origin",
+    type=click.Choice(["learned", "operator", "written"]),
+    default="learned",
+    show_default=True,
+    help="Those that the farm learned, that operators added, or that came from a folder.",
+)
 @config_option
 @dsn_option
-def recipe_export(folder: Path, written: bool, config_file: Path | None, dsn: str | None) -> None:
+def recipe_export(folder: Path, origin: str, config_file: Path | None, dsn: str | None) -> None:
     """Write the recipes that the farm learned as files into FOLDER.
 
     Files that exist are kept. It reads the farm's database.
 
     \b
-    Example:
+    Examples:
       piw recipe export recipes/
+      piw recipe export added/ --origin operator
     """  # noqa: D301 - \b is click's mark for lines to keep
     import asyncio
 
@@ -81,9 +88,8 @@ def recipe_export(folder: Path, written: bool, config_file: Path | None, dsn: st
     from piwheels.model import RecipeOrigin
     from piwheels.recipes import write_folder
 
-    origin = RecipeOrigin.WRITTEN if written else RecipeOrigin.LEARNED
     config = load_config(config_file, database__dsn=dsn)
-    recipes = asyncio.run(read_recipes(config.database.dsn, origin))
+    recipes = asyncio.run(read_recipes(config.database.dsn, RecipeOrigin(origin)))
     try:
         files = write_folder(recipes.values(), folder)
     except OSError as error:

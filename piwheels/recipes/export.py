@@ -6,6 +6,12 @@ import tomli_w
 
 from piwheels.model import Recipe, RecipeOrigin
 
+#: What a file begins with, so that a reader knows where it is from.
+_FIRST_LINES = {
+    RecipeOrigin.LEARNED: "# Learned by the farm.\n",
+    RecipeOrigin.OPERATOR: "# Added by operators.\n",
+}
+
 
 def export_recipe(recipe: Recipe) -> str:
     """The TOML text of a recipe; its patches are files that are named, not contained."""
@@ -24,8 +30,7 @@ def export_recipe(recipe: Recipe) -> str:
         "patches": [{"file": item.name, "sha256": item.sha256} for item in recipe.patches],
     }
     text = tomli_w.dumps({key: value for key, value in table.items() if value})
-    learned = "# Learned by the farm.\n" if recipe.origin is RecipeOrigin.LEARNED else ""
-    return learned + text
+    return _FIRST_LINES.get(recipe.origin, "") + text
 
 
 def _tools(requirements: tuple[str, ...]) -> dict[str, str]:

@@ -129,6 +129,16 @@ async def test_learned_recipes_can_be_exported(sim: SimFarm, dsn: str, tmp_path:
     )
 
 
+async def test_recipes_of_operators_can_be_exported(sim: SimFarm, dsn: str, tmp_path: Path) -> None:
+    await add_packages(sim.db, ["libffi-dev"], projects=["pq"])
+    words = ["recipe", "export", str(tmp_path), "--origin", "operator", "--dsn", dsn]
+    result = await asyncio.to_thread(CliRunner().invoke, cli, words)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "pq.toml").read_text() == (
+        '# Added by operators.\npackages = [\n    "libffi-dev",\n]\n'
+    )
+
+
 def test_recipes_are_combined_where_both_apply() -> None:
     written = Recipe(project="pq", packages=("a",), versions="<2", targets=("cp311-*",))
     learned = Recipe(project="pq", origin=RecipeOrigin.LEARNED, packages=("b", "a"))

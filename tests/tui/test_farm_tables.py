@@ -43,6 +43,7 @@ from piwheels.tui.model.metrics import (
     outcome_summary,
 )
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.queue_lengths import drain_s
 from piwheels.tui.model.state import FarmState, from_snapshot
 from piwheels.tui.model.tables import builders as builders_table
 from piwheels.tui.model.tables import builds as builds_table
@@ -51,7 +52,7 @@ from piwheels.tui.model.tables import queues as queues_table
 from piwheels.tui.model.tables.builders import BUILDER_COLUMNS
 from piwheels.tui.model.tables.builds import BUILD_COLUMNS
 from piwheels.tui.model.tables.events import EVENT_COLUMNS
-from piwheels.tui.model.tables.queues import QUEUE_COLUMNS, drain_s
+from piwheels.tui.model.tables.queues import QUEUE_COLUMNS
 from piwheels.tui.model.tables.row_filter import row_filter
 from piwheels.tui.model.tables.table_model import (
     Cell,
@@ -371,6 +372,8 @@ def test_a_queue_drains_at_the_rate_of_the_last_hour() -> None:
     assert drain_s(queue("a", 90, built_last_hour=60)) == 5400
     assert drain_s(queue("a", 90)) is None
     assert drain_s(queue("a", 0)) == 0
+    two = (queue("a", 60, built_last_hour=60), queue("b", 30))
+    assert drain_s(*two) == 5400
     [row] = queue_rows(farm(queues=(queue("a", 90, built_last_hour=60),)))
     assert cell(row, QUEUE_COLUMNS, "drain").text == "1h30"
     assert cell(row, QUEUE_COLUMNS, "rate").text == "1.0"

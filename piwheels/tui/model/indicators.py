@@ -7,6 +7,7 @@ from piwheels.formatting import format_count, format_percent, format_rate, forma
 from piwheels.model import FarmSeries, QueueStatus, SeriesBars, SeriesWindow
 from piwheels.protocol.messages import StatusReply
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.queue_lengths import drain_s, waiting_jobs
 
 #: What the overview asks the master for.
 INDICATOR_SERIES = (
@@ -173,17 +174,12 @@ def _good_of(built: float | None, failed: float | None) -> float | None:
     return built / (built + failed)
 
 
-def waiting_jobs(queues: Sequence[QueueStatus]) -> int:
-    """How many jobs a builder could take."""
-    return sum(queue.pending for queue in queues)
-
-
 def empty_in(queues: Sequence[QueueStatus]) -> str:
     """When the queues are empty at the rate of the last hour: `19h`, NEVER; "" when they are."""
-    waiting, rate = waiting_jobs(queues), sum(queue.built_last_hour for queue in queues)
-    if not waiting:
-        return ""
-    return format_short_duration(waiting / rate * 3600) if rate else NEVER
+    seconds = drain_s(*queues)
+    if seconds is None:
+        return NEVER
+    return format_short_duration(seconds) if seconds else ""
 
 
 def _bars(series: Series, name: str, factor: float = 1.0) -> _Bars:

@@ -33,8 +33,8 @@ _HINTS: dict[ScreenName, tuple[str | KeyHint, ...]] = {
     ),
     ScreenName.BUILDER: (
         *("open", "back", "log", "sleep", "drain", "kill"),
-        *(KeyHint("previous_page", "Others"), "window", "wake", "cancel_build", "explain"),
-        *("acknowledge", "mute", "next_page"),
+        *(KeyHint("next_page", "Next"), "window", "wake", "cancel_build", "explain"),
+        *("acknowledge", "mute", "previous_page"),
     ),
     ScreenName.BUILDS: (
         *("open", "explain", "mark", "retry", *_LOOK, "details", "cancel_build", "skip_project"),

@@ -19,6 +19,7 @@ from piwheels.tui.model.copying import pip_line
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.model.metrics import NO_ACCESS_LOG
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.queue_lengths import open_jobs, waiting_jobs
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
 
@@ -59,8 +60,7 @@ def _state_count(state: BuilderState, counts: Counter[BuilderState]) -> StateCou
 
 def is_all_built(status: StatusReply) -> bool:
     """Whether releases are known and no job is open."""
-    jobs = sum(queue.pending + queue.claimed + queue.deferred for queue in status.queues)
-    return status.releases > 0 and not jobs
+    return status.releases > 0 and not open_jobs(status.queues)
 
 
 def notice(state: FarmState, now: float, failures: FailuresReply | None = None) -> list[str]:
@@ -69,7 +69,7 @@ def notice(state: FarmState, now: float, failures: FailuresReply | None = None) 
     if status is None:
         return []
     if not state.present_builders:
-        jobs = sum(queue.pending for queue in status.queues)
+        jobs = waiting_jobs(status.queues)
         waiting = f"; {pluralize(jobs, 'job')} queued" if jobs else ""
         return [
             f"No builder is connected{waiting}. To add one:",

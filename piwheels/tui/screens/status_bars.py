@@ -19,11 +19,11 @@ from piwheels.tui.model.indicators import (
     built_per_hour,
     empty_in,
     good_last_hour,
-    waiting_jobs,
 )
 from piwheels.tui.model.key_names import key_label
 from piwheels.tui.model.key_row import key_hints
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.queue_lengths import waiting_jobs
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.operators import others_text, short_operator_name
 from piwheels.tui.model.terminal_text import terminal_safe

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from piwheels.formatting import format_count, format_rate, format_short_duration
 from piwheels.model import QueueStatus
 from piwheels.tui.model.glyphs import glyph as glyph_of
+from piwheels.tui.model.queue_lengths import drain_s
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -36,13 +37,6 @@ def queue_rows(state: FarmState, *, ascii_only: bool = False) -> list[Row]:
 def is_unserved(queue: QueueStatus) -> bool:
     """Whether jobs are queued for a target that no builder serves."""
     return queue.pending > 0 and not queue.has_builder
-
-
-def drain_s(queue: QueueStatus) -> float | None:
-    """How long the queued jobs take at the rate of the last hour; None when it is zero."""
-    if not queue.pending:
-        return 0.0
-    return queue.pending / queue.built_last_hour * 3600 if queue.built_last_hour else None
 
 
 def queue_row(
