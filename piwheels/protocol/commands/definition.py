@@ -6,7 +6,6 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from piwheels.formatting import parse_duration
 from piwheels.model import is_debian_package
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import Message
@@ -228,6 +227,8 @@ def parse_until(text: str, now: datetime | None = None) -> float:
 
     A time (`18:00`) is today's or tomorrow's, `2026-12-01 08:00` a day's; 0.0 for anything else.
     """
+    from piwheels.formatting import parse_duration  # noqa: PLC0415 - `piw --help` stays fast
+
     text, now = text.strip(), now or datetime.now().astimezone()
     seconds = parse_duration(text) or _seconds_until(text, now)
     return seconds if 0 < seconds < MAX_HOURS * 3600 else 0.0
