@@ -14,7 +14,13 @@ from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import Finding, Problem, Repair
 from piwheels.audit.session import Session
 from piwheels.bucket.errors import BucketError
-from piwheels.bucket.site_objects import LocalFile, is_immutable, key_of, read_local
+from piwheels.bucket.site_objects import (
+    LocalFile,
+    is_immutable,
+    is_stored_plain,
+    key_of,
+    read_local,
+)
 from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
 from piwheels.db import audit_queries, bucket_changes
 from piwheels.webroot import gz_path
@@ -193,6 +199,6 @@ async def _check_object(session: Session, store: Store, key: str) -> None:
 
 def _is_there(root: Path, key: str) -> bool:
     paths: Iterable[Path] = (
-        (root / key,) if is_immutable(key) else (root / key, gz_path(root / key))
+        (root / key,) if is_stored_plain(key) else (root / key, gz_path(root / key))
     )
     return any(path.is_file() for path in paths)

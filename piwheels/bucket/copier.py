@@ -16,7 +16,7 @@ from piwheels.bucket.errors import ChangedMeanwhileError
 from piwheels.bucket.site_objects import LocalFile, is_immutable, read_local
 from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
 from piwheels.model import Struct
-from piwheels.webroot import PROVENANCE_SUFFIX, Webroot
+from piwheels.webroot import Webroot
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _SMALL_BYTES = 2**20
 
 
-class Outcome(StrEnum):
+class CopyOutcome(StrEnum):
     """What was done about an object."""
 
     COPIED = "copied"
@@ -59,7 +59,7 @@ class Copier:
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.max_requests)
 
-    async def sync(self, key: str) -> Outcome:
+    async def sync(self, key: str) -> CopyOutcome:
         """Make an object like the file: write, keep or delete it.
 
         Raises:
@@ -68,8 +68,7 @@ class Copier:
             TreeMissingError: there is no file, and no web root.
             OSError: the file cannot be read.
         """
-        # A statement is signed again after its key was revoked.
-        if not is_immutable(key) or key.endswith(PROVENANCE_SUFFIX):
+        if not is_immutable(key):
             return await self.write_page(await self.prepare_page(key))
         async with self._slots:
             path = self.webroot.root / key
@@ -87,28 +86,28 @@ class Copier:
             before = await self.store.head(key)
             return PreparedPage(key=key, local=await self._read(key), before=before)
 
-    async def write_page(self, page: PreparedPage) -> Outcome:
+    async def write_page(self, page: PreparedPage) -> CopyOutcome:
         """Write a page over the object that was seen before it was read, or delete that."""
         async with self._slots:
             if page.local is None:
                 return await self._remove(page.key, page.before)
             if page.before is not None and page.before.is_copy_of(page.local):
-                return Outcome.UNCHANGED
+                return CopyOutcome.UNCHANGED
             await self.store.put(page.key, page.local, page.before)
             self.copied += 1
-            return Outcome.COPIED
+            return CopyOutcome.COPIED
 
     async def _read(self, key: str) -> LocalFile | None:
         return await asyncio.to_thread(read_local, self.webroot.root, key, MAX_HELD_BYTES)
 
-    async def _write_immutable(self, key: str) -> Outcome:
+    async def _write_immutable(self, key: str) -> CopyOutcome:
         local = await self._read(key)
         if local is None:  # deleted just now: its removal is recorded
             await asyncio.to_thread(self.webroot.tree_epoch.check_there)
-            return Outcome.ABSENT
+            return CopyOutcome.ABSENT
         if key.endswith(".whl") and f"/{local.sha256}/" not in key:
             log.error("%s is damaged, and not copied into the bucket: see `piw audit`", key)
-            return Outcome.REFUSED
+            return CopyOutcome.REFUSED
         there = await self.store.head(key) if local.content is None else None
         if there is None:
             try:
@@ -117,26 +116,26 @@ class Copier:
                 there = await self.store.head(key)
             else:
                 self.copied += 1
-                return Outcome.COPIED
+                return CopyOutcome.COPIED
         if there is not None and there.sha256 == local.sha256:
             if there.headers == local.headers:
-                return Outcome.UNCHANGED
+                return CopyOutcome.UNCHANGED
             await self.store.put(key, local, there)  # the same bytes, with the right headers
             self.copied += 1
-            return Outcome.COPIED
+            return CopyOutcome.COPIED
         log.error("%s in the bucket has other bytes than on this disk; it is not overwritten", key)
-        return Outcome.REFUSED
+        return CopyOutcome.REFUSED
 
-    async def _remove(self, key: str, there: StoredObject | None) -> Outcome:
+    async def _remove(self, key: str, there: StoredObject | None) -> CopyOutcome:
         # After the file was not found: it may lack because the whole web root does.
         await asyncio.to_thread(self.webroot.tree_epoch.check_there)
         if there is None:
-            return Outcome.ABSENT
+            return CopyOutcome.ABSENT
         if not there.sha256:
             log.warning("%s in the bucket is not a copy of this farm; it is not deleted", key)
-            return Outcome.REFUSED
+            return CopyOutcome.REFUSED
         await self.store.delete(key)
-        return Outcome.REMOVED
+        return CopyOutcome.REMOVED
 
 
 def _size(path: Path) -> int | None:

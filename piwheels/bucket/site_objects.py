@@ -9,7 +9,7 @@ from pathlib import Path
 
 from piwheels.media_types import media_type
 from piwheels.model import Struct
-from piwheels.webroot import cache_control, gz_path
+from piwheels.webroot import PROVENANCE_SUFFIX, cache_control, gz_path
 
 _PACKAGES = "packages"
 _GZIP = "gzip"
@@ -36,9 +36,17 @@ class LocalFile(Struct, frozen=True, kw_only=True):
     content: bytes | None
 
 
-def is_immutable(key: str) -> bool:
-    """Whether an object never changes once it is there."""
+def is_stored_plain(key: str) -> bool:
+    """Whether an object is stored as it is, never compressed."""
     return key.startswith(f"{_PACKAGES}/")
+
+
+def is_immutable(key: str) -> bool:
+    """Whether an object never changes once it is there.
+
+    A statement is signed again after its key was revoked.
+    """
+    return is_stored_plain(key) and not key.endswith(PROVENANCE_SUFFIX)
 
 
 def headers_of(key: str, *, compressed: bool) -> ObjectHeaders:
@@ -58,7 +66,7 @@ def read_local(root: Path, key: str, max_held: int) -> LocalFile | None:
         OSError: it cannot be read.
     """
     path = root / key
-    if not is_immutable(key):
+    if not is_stored_plain(key):
         packed = _read(gz_path(path), key, max_held, compressed=True)
         if packed is not None:
             return packed
@@ -85,4 +93,4 @@ def _read(path: Path, key: str, max_held: int, *, compressed: bool) -> LocalFile
 
 def key_of(relative: str) -> str:
     """The key of a served file, given its path in the web root."""
-    return relative if relative.startswith(f"{_PACKAGES}/") else relative.removesuffix(".gz")
+    return relative if is_stored_plain(relative) else relative.removesuffix(".gz")

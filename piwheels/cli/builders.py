@@ -24,6 +24,7 @@ from piwheels.cli.options import (
     token_argument,
     token_file_option,
 )
+from piwheels.protocol.commands.joining import MAX_USES, MAX_VALID_DAYS
 
 #: How long a builder waits for a job, by default, before it ends.
 _IDLE = "60s"
@@ -215,11 +216,11 @@ def builder_join(
     default="1h",
     show_default=True,
     metavar="DURATION",
-    help="How long the token can be used: 90m, 2h, 3d, at most 30d.",
+    help=f"How long the token can be used: 90m, 2h, 3d, at most {MAX_VALID_DAYS}d.",
 )
 @click.option(
     "--uses",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, MAX_USES),
     default=1,
     show_default=True,
     metavar="N",

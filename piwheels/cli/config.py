@@ -16,7 +16,7 @@ from piwheels.cli.options import (
     read_secret,
     tls_options,
 )
-from piwheels.system.debian_paths import ACCESS_LOGS, EDGE_ACCESS_LOG, NGINX_CACHE
+from piwheels.debian_paths import ACCESS_LOGS, EDGE_ACCESS_LOG, NGINX_CACHE
 
 
 @cli.group("config")

@@ -8,8 +8,6 @@ from piwheels.cli.main import cli
 from piwheels.cli.options import config_option, json_option, load_config, yes_option
 from piwheels.protocol.control_roles import ROLE_SUMMARIES, ControlRole
 
-MAX_REASON = 200
-
 
 @cli.group()
 def key() -> None:
@@ -162,9 +160,11 @@ def key_rotate(name: str, revoke: str, reason: str, yes: bool, config_file: Path
     """  # noqa: D301 - \b is click's mark for lines to keep
     if reason and not revoke:
         raise click.UsageError("--reason goes with --revoke")
-    if len(reason) > MAX_REASON:
-        raise click.UsageError(f"a reason has at most {MAX_REASON} characters")
+    from piwheels.provenance.public_keys import MAX_REASON_CHARS
     from piwheels.provenance.signing_keys import SigningKeys
+
+    if len(reason) > MAX_REASON_CHARS:
+        raise click.UsageError(f"a reason has at most {MAX_REASON_CHARS} characters")
 
     keys = SigningKeys(load_config(config_file).master.key_dir)
     if not yes:

@@ -40,8 +40,9 @@ def read_roots(file: Path, folder: Path | None = None) -> dict[str, RootSection]
                 f"{file}: [root.{name}] is no section of a root: a name has lower-case letters, "
                 "digits, dots and hyphens"
             )
-        folder = base / section.folder if section.folder is not None else None
-        found[name] = msgspec.structs.replace(section, folder=folder)
+        if section.folder is not None:
+            section = msgspec.structs.replace(section, folder=base / section.folder)  # noqa: PLW2901
+        found[name] = section
     return found
 
 

@@ -18,9 +18,9 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.config import Config, LoadedConfig
+from piwheels.debian_paths import ACCESS_LOGS, NGINX_CACHE
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
 from piwheels.media_types import JSON_ACCEPT
-from piwheels.system.debian_paths import ACCESS_LOGS, NGINX_CACHE
 from piwheels.webroot import FILE_MAX_AGE_S, PAGE_MAX_AGE_S, SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")

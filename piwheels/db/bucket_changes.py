@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piwheels.db.database import Database, transactional
-from piwheels.model import BucketProgress, Struct
+from piwheels.db.rows import from_row
+from piwheels.model import BucketProgress, FirstCopy, Struct
 
 #: Changes of the index that are read at once, and all others of their projects.
 _INDEX_CHANGES = 500
@@ -80,7 +81,7 @@ async def next_index_changes(db: Database) -> list[BucketChange]:
         """,
         {"limit": _INDEX_CHANGES},
     )
-    return [_change(row) for row in rows]
+    return [from_row(BucketChange, row) for row in rows]
 
 
 async def next_site_changes(db: Database) -> list[BucketChange]:
@@ -94,7 +95,7 @@ async def next_site_changes(db: Database) -> list[BucketChange]:
         """,
         {"limit": _SITE_CHANGES},
     )
-    return [_change(row) for row in rows]
+    return [from_row(BucketChange, row) for row in rows]
 
 
 async def is_index_waiting(db: Database) -> bool:
@@ -121,7 +122,7 @@ async def wheel_changes(db: Database, project: str) -> list[BucketChange]:
         """,
         {"project": project},
     )
-    return [_change(row) for row in rows]
+    return [from_row(BucketChange, row) for row in rows]
 
 
 async def published_of(db: Database, subjects: Collection[str]) -> set[str]:
@@ -138,10 +139,6 @@ async def published_of(db: Database, subjects: Collection[str]) -> set[str]:
         },
     )
     return {row["subject"] for row in rows}
-
-
-def _change(row: dict[str, object]) -> BucketChange:
-    return BucketChange(**{**row, "kind": ChangeKind(str(row["kind"]))})  # type: ignore[arg-type]
 
 
 async def forget_changes(db: Database, changes: Sequence[BucketChange]) -> None:
@@ -223,23 +220,22 @@ async def builds_of(db: Database, project: str) -> list[int]:
 async def record_first_copy(db: Database) -> bool:
     """Record the files of the next projects of the first copy; False when it is complete."""
     state = await db.row("SELECT first_copy, copied_until FROM followed_bucket FOR UPDATE")
-    if state is None or state["first_copy"] == "done":
+    if state is None or state["first_copy"] == FirstCopy.DONE:
         return False
     rows = await db.rows(
         "SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s",
         {"after": state["copied_until"], "limit": _FIRST_COPY_PROJECTS},
     )
     names = [row["project"] for row in rows]
-    is_index = state["first_copy"] == "index"
+    part = FirstCopy(state["first_copy"])
     if names:
-        await (_record_index(db, names) if is_index else _record_site(db, names))
-    if names:
-        await _store_position(db, state["first_copy"], names[-1], len(names))
-    elif is_index:
+        await (_record_index if part is FirstCopy.INDEX else _record_site)(db, names)
+        await _store_position(db, part, names[-1], len(names))
+    elif part is FirstCopy.INDEX:
         await _record_pages(db, [""], is_index=True)
-        await _store_position(db, "site", "")
+        await _store_position(db, FirstCopy.SITE, "")
     else:
-        await _store_position(db, "done", "")
+        await _store_position(db, FirstCopy.DONE, "")
     return True
 
 
@@ -281,7 +277,7 @@ async def _record_pages(db: Database, names: Sequence[str], *, is_index: bool) -
     )
 
 
-async def _store_position(db: Database, first_copy: str, until: str, projects: int = 0) -> None:
+async def _store_position(db: Database, part: FirstCopy, until: str, projects: int = 0) -> None:
     """Store the part of the first copy, and the projects that were recorded; none: it begins."""
     await db.execute(
         """
@@ -290,7 +286,7 @@ async def _store_position(db: Database, first_copy: str, until: str, projects: i
                copied_projects = CASE %(projects)s
                    WHEN 0 THEN 0 ELSE copied_projects + %(projects)s END
         """,
-        {"part": first_copy, "until": until, "projects": projects},
+        {"part": str(part), "until": until, "projects": projects},
     )
 
 
@@ -311,4 +307,4 @@ async def bucket_progress(db: Database) -> BucketProgress | None:
         """,
         {"most": MAX_COUNTED},
     )
-    return None if row is None else BucketProgress(**row)
+    return None if row is None else from_row(BucketProgress, row)

@@ -73,14 +73,14 @@ async def begin_epoch(connection: Connection) -> MasterEpoch:
 async def continue_epoch(connection: Connection, epoch: MasterEpoch, *, exclusive: bool) -> int:
     """Continue an epoch on a new connection, which may be to another server.
 
-    Returns:
-        The number that the session has; that of the master may be raised meanwhile.
-
     Args:
         connection: it.
         epoch: the one that the master began. The exclusive connection raises it on a server that
             was promoted meanwhile.
         exclusive: whether this connection holds the master's lock (db.singleton_lock).
+
+    Returns:
+        The number that the session has; that of the master may be raised meanwhile.
 
     Raises:
         DatabaseError: the epoch is over.

@@ -34,6 +34,9 @@ MAX_ATTEMPTS = 3
 MAX_IDLE_BACKLOG = 100
 #: How many ended ones are kept of each wheel.
 _MAX_KEPT = 10
+#: Why a wheel is not built again.
+_NO_SDIST = "its release has no sdist any more"
+_NOT_TAKEN = f"no builder took it within {MAX_WAIT.days} days"
 _FILE_INPUT = re.compile(r"[0-9a-f]{64} \S+")
 
 #: What was open and will not be built, or not be built again.
@@ -80,7 +83,7 @@ async def files_of_release(
         SELECT f.filename, f.project, b.target,
                CASE WHEN f.mirrored_from IS NOT NULL
                     THEN 'it was taken from the upstream index, and not built here'
-                    WHEN r.sdist_url IS NULL THEN 'its release has no sdist any more'
+                    WHEN r.sdist_url IS NULL THEN %(no_sdist)s
                     WHEN f.build_id < r.sdist_replaced_build_id
                     THEN 'its sdist was replaced upstream after it was built'
                     ELSE '' END AS obstacle
@@ -94,7 +97,7 @@ async def files_of_release(
                   AND c.target = %(target)s))
          ORDER BY f.filename
         """,
-        {"project": project, "version": version, "target": target},
+        {"project": project, "version": version, "target": target, "no_sdist": _NO_SDIST},
     )
     return [from_row(ReproducibleFile, row) for row in rows]
 
@@ -317,14 +320,13 @@ async def end_overdue(db: Database) -> list[tuple[str, str]]:
         f"""
         UPDATE reproductions x
            SET {_END}, reason = CASE WHEN x.asked_at < now() - %(longest)s
-                                     THEN 'no builder took it within 7 days'
-                                     ELSE 'its release has no sdist any more' END
+                                     THEN %(not_taken)s ELSE %(no_sdist)s END
           FROM files f JOIN releases r ON r.project = f.project AND r.version = f.version
          WHERE f.filename = x.filename AND x.ended_at IS NULL AND x.claimed_by IS NULL
            AND (x.asked_at < now() - %(longest)s OR r.sdist_url IS NULL)
         RETURNING x.filename, x.reason
         """,  # noqa: S608 - of constants alone
-        {"longest": MAX_WAIT},
+        {"longest": MAX_WAIT, "not_taken": _NOT_TAKEN, "no_sdist": _NO_SDIST},
     )
     return [(row["filename"], row["reason"]) for row in rows]
 

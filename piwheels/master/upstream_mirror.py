@@ -14,13 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from piwheels.db import completed_builds, mirrored_wheels
 from piwheels.db.database import Database
 from piwheels.db.mirrored_wheels import WheelToMirror
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.formatting import format_size
 from piwheels.index_client.client import FileTooLargeError, SimpleIndex
-from piwheels.model import MIRROR_MAKER, CompatibilityRules, projection
+from piwheels.model import MIRROR_MAKER, CompatibilityRules
 from piwheels.scheduler import imported_wheels, reasons
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
@@ -166,8 +168,7 @@ class UpstreamMirror:
         except RejectedError as error:
             await asyncio.to_thread(shutil.rmtree, path.parent, ignore_errors=True)
             raise _RefusedError(str(error)) from None
-        file = projection(
-            type(made),
+        file = replace(
             made,
             mirrored_from=wheel.url,
             uploaded_at=wheel.uploaded_at,

@@ -10,6 +10,7 @@ from piwheels.model.alerts import Severity as Severity
 from piwheels.model.base import Struct as Struct
 from piwheels.model.base import projection as projection
 from piwheels.model.bucket import BucketProgress as BucketProgress
+from piwheels.model.bucket import FirstCopy as FirstCopy
 from piwheels.model.build_details import MAX_SHOWN_INPUTS as MAX_SHOWN_INPUTS
 from piwheels.model.build_details import BuildDetails as BuildDetails
 from piwheels.model.builder_page import BuilderPage as BuilderPage

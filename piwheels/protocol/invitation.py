@@ -20,6 +20,8 @@ import msgspec
 from piwheels.errors import UsageError
 
 PREFIX = "piw1_"
+#: With so many digits of its key, or more, the name of a builder ends whose name was taken.
+LABEL_KEY_DIGITS = 6
 _KEY_BYTES = 32
 _PORT_BYTES = 2
 _CHECKSUM_BYTES = 4

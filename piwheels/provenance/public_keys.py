@@ -13,6 +13,8 @@ from piwheels.provenance.errors import NotVerifiedError, Problem
 
 #: More than this is no file of keys.
 MAX_KEYS_BYTES = 1024 * 1024
+#: The longest reason of a revocation.
+MAX_REASON_CHARS = 200
 _FORMAT = 1
 _ALGORITHM = "ed25519"
 _HEX_DIGITS = 2 * ed25519.KEY_BYTES
@@ -28,7 +30,7 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
     valid_from: _Time
     valid_until: _Time | None = None  # when another key replaced it; null: it is in use
     revoked_at: _Time | None = None  # nothing that it signed is trusted; null: it is not revoked
-    revoked_reason: Annotated[str, Meta(max_length=200)] = ""
+    revoked_reason: Annotated[str, Meta(max_length=MAX_REASON_CHARS)] = ""
 
     @property
     def raw(self) -> bytes:

@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 from piwheels.config import PoolSection
 from piwheels.errors import ConfigError
 from piwheels.model import QueueDemand
+from piwheels.protocol.invitation import LABEL_KEY_DIGITS
 from piwheels.protocol.messages import BuilderState, BuilderView
 
 #: The end of a label whose name was taken when its builder joined: digits of its key.
-_KEY_DIGITS = r"(?:-[0-9a-f]{6,})?"
+_KEY_DIGITS = rf"(?:-[0-9a-f]{{{LABEL_KEY_DIGITS},}})?"
 _ABSENT_STATES = frozenset({BuilderState.ENDED, BuilderState.LOST})
 
 

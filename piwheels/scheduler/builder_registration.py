@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from piwheels.errors import MALFORMED, ConfigError, RejectedError
 from piwheels.formatting import pluralize
 from piwheels.model import IssuedInvitation, RefusedKey
+from piwheels.protocol.invitation import LABEL_KEY_DIGITS
 from piwheels.protocol.keys import (
     KeyStore,
     Role,
@@ -34,16 +35,14 @@ from piwheels.webroot import replace_file
 
 FILE_NAME = "invitations.json"
 MAX_INVITATIONS = 100
-MAX_USES = 1000
-MAX_VALID_S = 30 * 86400.0
 #: Who joined without authorization; invitations beyond that get an answer, and nobody waits.
 MAX_WAITING = 100
 _MAX_REJECTED = 1000
 #: One that has ended is remembered for so long, so that its token gets an answer that says why.
 _REMEMBERED = timedelta(days=1)
 _ID_DIGITS = 8
-#: So much of a key has to be named, and is appended to a name that is taken.
-_MIN_PREFIX = 6
+#: So much of a key has to be named.
+_MIN_PREFIX = LABEL_KEY_DIGITS
 _MAX_NAME = 63
 _SHOWN_DIGITS = 16
 #: So many builders are listed that a word may name.
@@ -230,7 +229,7 @@ class BuilderRegistration:
         is_usable = not _is_key_prefix(wanted) and not reserved_name_fault(wanted)
         if is_usable and not self._is_taken(wanted, public):
             return wanted
-        for digits in () if chosen else range(_MIN_PREFIX, _MAX_NAME):
+        for digits in () if chosen else range(LABEL_KEY_DIGITS, _MAX_NAME):
             name = f"{wanted[: _MAX_NAME - digits - 1]}-{public[:digits]}"
             if not self._is_taken(name, public):
                 return name

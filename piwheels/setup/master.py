@@ -1,10 +1,9 @@
 """The steps that set up a master."""
 
-import re
-
 import msgspec
 
 from piwheels.errors import UsageError
+from piwheels.protocol.invitation import is_host
 from piwheels.setup.farm import (
     DATABASE_QUERY,
     POSTGRES,
@@ -35,9 +34,6 @@ from piwheels.setup.web_servers import WEB_SERVERS, WebServer, site_removal, web
 #: What `piw setup master` was called with; `piw upgrade --check` compares the site with it.
 OPTIONS_FILE = "/etc/default/piwheels-setup"
 
-#: A host name, an IPv4 address, or an IPv6 address in brackets.
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]")
-
 
 class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a master is set up with."""
@@ -62,12 +58,13 @@ class MasterOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def check_server_name(name: str) -> None:
-    """Refuse what cannot be the host of the site's address.
+    """Refuse what cannot be the host of the site's address; one of IPv6 is in brackets there.
 
     Raises:
         UsageError: it is no host name and no IP address.
     """
-    if not _HOST.fullmatch(name):
+    host = name.removeprefix("[").removesuffix("]")
+    if not is_host(host) or name != (f"[{host}]" if ":" in host else host):
         raise UsageError(
             f"--server-name {name!r} is no host name: write it as in wheels.example.org, without "
             "http:// and port"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from piwheels.debian_paths import ACCESS_LOGS
 from piwheels.setup.farm import CONFIG_FILE, Place, running_since
 from piwheels.setup.steps import Step, command, file_step
-from piwheels.system.debian_paths import ACCESS_LOGS
 
 _CADDYFILE = "/etc/caddy/Caddyfile"
 _APACHE_MODULES = ("rewrite", "headers", "mime", "deflate", "alias")

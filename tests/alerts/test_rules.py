@@ -13,6 +13,7 @@ from piwheels.model import (
     AlertRule,
     AwaitedPackage,
     BucketProgress,
+    FirstCopy,
     HostMetrics,
     LiveDownloads,
     RefusedKey,
@@ -59,7 +60,7 @@ def uncopied(changes: int, oldest_s: float, problem: str = "") -> Facts:
         target="s3://farm",
         waiting=changes,
         oldest_at=START - timedelta(seconds=oldest_s),
-        first_copy="done",
+        first_copy=FirstCopy.DONE,
         fraction=1.0,
     )
     return facts(bucket=bucket, bucket_problem=problem)

@@ -14,6 +14,7 @@ from piwheels.audit.session import AuditOptions
 from piwheels.bucket.copier import Copier
 from piwheels.bucket.follower import BucketFollower
 from piwheels.bucket.store import Store, open_store
+from piwheels.webroot import PROVENANCE_SUFFIX
 from tests.audit.conftest import farm as audited
 from tests.audit.harness import AuditedFarm
 from tests.bucket.harness import BucketFarm
@@ -120,6 +121,19 @@ async def test_what_others_put_there_is_told_and_left_alone(farm: BucketFarm, st
     await farm.follow()
     assert await farm.content("notes/of-somebody.txt") == b"mine"
     assert await farm.content(wheel) == b"replaced"
+
+
+async def test_an_older_statement_is_replaced(farm: BucketFarm, state: Path) -> None:
+    await farm.follow()
+    wheel = next(key for key in await keys(farm.store, "packages") if key.endswith(".whl"))
+    key = f"{wheel}{PROVENANCE_SUFFIX}"
+    (farm.site.webroot.root / key).write_bytes(b"signed again")
+    older = {"sha256": hashlib.sha256(b"revoked").hexdigest()}
+    await obstore.put_async(farm.store._store, key, b"revoked", attributes=older)
+    found = await audit(farm, state, fix=True)
+    assert found[key].repaired
+    await farm.follow()
+    assert await farm.content(key) == b"signed again"
 
 
 async def test_what_waits_to_be_copied_is_no_finding(

@@ -11,6 +11,7 @@ from piwheels.errors import UsageError
 from piwheels.formatting import format_duration
 from piwheels.model import IssuedInvitation
 from piwheels.output import print_table
+from piwheels.protocol.commands.joining import MAX_VALID_DAYS
 from piwheels.protocol.invitation import parse_token
 from piwheels.protocol.messages import (
     BuilderInvited,
@@ -19,8 +20,6 @@ from piwheels.protocol.messages import (
     ListInvitations,
 )
 from piwheels.sanitize import strip_controls
-
-_MAX_VALID_S = 30 * 86400.0
 
 
 async def invite(
@@ -35,8 +34,8 @@ async def invite(
 ) -> int:
     """Make an invitation, and print its token; what else there is to know goes to stderr."""
     valid_s = given_duration(expires)
-    if not 0 < valid_s <= _MAX_VALID_S:
-        raise UsageError(f"--expires {expires}: a token is valid for up to 30d")
+    if not 0 < valid_s <= MAX_VALID_DAYS * 86400.0:
+        raise UsageError(f"--expires {expires}: a token is valid for up to {MAX_VALID_DAYS}d")
     command = InviteBuilder(
         name=name, authorize=authorize, uses=uses, valid_s=valid_s, host=master_host
     )

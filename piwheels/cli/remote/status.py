@@ -14,6 +14,7 @@ from piwheels.formatting import format_duration, format_size, pluralize
 from piwheels.model import (
     AwaitedPackage,
     BucketProgress,
+    FirstCopy,
     LiveDownloads,
     QueueStatus,
     RefusedKey,
@@ -264,7 +265,7 @@ def _print_totals(reply: StatusReply) -> None:
 
 def _bucket_text(bucket: BucketProgress, problem: str, now: datetime) -> str:
     """How far the copy of the web root in object storage is."""
-    if bucket.first_copy != "done":
+    if bucket.first_copy is not FirstCopy.DONE:
         told = f"first copy of the {bucket.first_copy}, {bucket.fraction:.0%}"
     elif bucket.waiting:
         told = pluralize(bucket.waiting, "change") + " to copy"

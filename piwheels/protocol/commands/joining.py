@@ -26,8 +26,8 @@ __all__ = [
     "RevokeInvitation",
 ]  # the messages: they are exported by `protocol.messages`
 
-_MAX_USES = 1000
-_MAX_VALID_S = 30 * 86400.0
+#: Limits of an invitation.
+MAX_USES, MAX_VALID_DAYS = 1000, 30
 _KEY_DIGITS = 64
 _SHOWN_DIGITS = 16
 
@@ -40,8 +40,8 @@ class InviteBuilder(CommandMessage, frozen=True, kw_only=True):
 
     name: ShortText = ""
     authorize: bool = False
-    uses: Annotated[int, Meta(ge=1, le=_MAX_USES)] = 1
-    valid_s: Annotated[float, Meta(gt=0, le=_MAX_VALID_S)] = 3600.0
+    uses: Annotated[int, Meta(ge=1, le=MAX_USES)] = 1
+    valid_s: Annotated[float, Meta(gt=0, le=MAX_VALID_DAYS * 86400.0)] = 3600.0
     host: ShortText = ""  # where builders reach the master; "": as the master knows it
 
 
