@@ -38,6 +38,15 @@ _UNSUPPORTED = {
 }
 
 
+_SUPPORTED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+_SIGNATURES = (*_SUPPORTED, *_UNSUPPORTED)
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a log that begins so is compressed, in a format that is supported or not."""
+    return head.startswith(_SIGNATURES)
+
+
 def decompress(raw: "io.BufferedReader[Any]", head: bytes) -> _DecompressingStream:
     """The content of a log, decompressed according to its first bytes.
 

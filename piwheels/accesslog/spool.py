@@ -1,24 +1,31 @@
 """Spools a pipe to disk, so that a slow or unavailable database never blocks the web server.
 
-Compressed input is decompressed. Content stays in segments until it is committed, so that a crash
-loses nothing. Segments start at checkpoints of the hash chain, and are named by the stream and the
-position. While the database is unavailable, lines beyond the maximum size are dropped and the
-number dropped is reported. So are lines that the disk cannot store; later lines are stored again.
+Content stays in segments until it is committed, so that a crash loses nothing. The kernel moves it
+from the pipe to a segment (splice): a process that is killed has either stored it or left it in the
+pipe, which the web server keeps open for the next one. Only compressed input passes through memory.
+Segments start at checkpoints of the hash chain, and are named by the stream and the position. While
+the database is unavailable, lines beyond the maximum size are dropped and the number dropped is
+reported. So are lines that the disk cannot store; later lines are stored again.
 """
 
 import contextlib
+import errno
 import fcntl
 import io
 import logging
 import os
 import re
+import select
+import stat
+import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from piwheels.accesslog.hash_chain import CHECKPOINT_SPACING_BYTES
-from piwheels.accesslog.logfile import DAMAGE_ERRORS, decompress
+from piwheels.accesslog.logfile import DAMAGE_ERRORS, decompress, is_compressed
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RejectedError
 
@@ -45,6 +52,9 @@ class Segments:
             if match["stream"] == stream
         }
         self._sizes = dict(sorted(self._sizes.items()))
+        self._remove_copies()
+        self.ends_with_line = True  # what this process stored
+        self._searched = 0  # where to look for the end of a full segment
         self._position = self._acknowledged = self.first_position
 
     @property
@@ -122,11 +132,83 @@ class Segments:
                 file.write(piece)
             with self._lock:
                 self._sizes[start] = self._sizes.get(start, 0) + len(piece)
+                self.ends_with_line = piece.endswith(b"\n")
                 if cut:
                     self._sizes[end + len(piece)] = 0
 
+    def take(self, pipe: int, size: int) -> bytes:
+        """Move bytes from a pipe to the segments, at most this many.
+
+        Returns:
+            The beginning of compressed content, which is not stored; else b"".
+
+        Raises:
+            OSError: they cannot be stored; what was is counted, and the rest is still in the pipe.
+        """
+        start, end = max(self._sizes, default=0), self.end
+        with open(self._path(start), "r+b", buffering=0, opener=_open_or_create) as opened:
+            file = opened.fileno()
+            os.splice(pipe, file, size, offset_dst=end - start)
+            if not end and is_compressed(os.pread(file, _SIGNATURE_BYTES, 0)):
+                content = os.pread(file, size, 0)
+                os.ftruncate(file, 0)
+                return content
+            length = os.fstat(file).st_size
+            self.ends_with_line = os.pread(file, 1, length - 1) == b"\n"
+            cut = self._cut(file, start, length)
+        with self._lock:
+            self._sizes[start] = cut or length
+            if cut:
+                self._sizes[start + cut] = length - cut
+        return b""
+
+    def _cut(self, file: int, start: int, length: int) -> int:
+        """End a segment that is full; returns its length, or 0 if it goes on.
+
+        What is behind is copied to the next one first. After a crash in between it is in both.
+        """
+        full = (start // _SEGMENT_BYTES + 1) * _SEGMENT_BYTES
+        search_from = max(full - 1 - start, self._searched - start)
+        behind = os.pread(file, max(length - search_from, 0), search_from)
+        cut = behind.find(b"\n") + 1
+        if not cut:
+            self._searched = max(start + length, self._searched)
+            return 0
+        try:
+            with AppendFile(self._path(start + search_from + cut)) as following:
+                following.write(behind[cut:])
+            os.ftruncate(file, search_from + cut)
+        except OSError:  # a full disk: it is tried again
+            self._path(start + search_from + cut).unlink(missing_ok=True)
+            return 0
+        return search_from + cut
+
+    def _remove_copies(self) -> None:
+        """Delete segments that the one before contains: a process was killed when it cut that."""
+        end = 0
+        for start, length in list(self._sizes.items()):
+            if start < end:
+                del self._sizes[start]
+                self._path(start).unlink(missing_ok=True)
+            end = max(end, start + length)
+
     def _path(self, start: int) -> Path:
         return self._folder / f"{self.stream}.{start:020d}"
+
+
+def _open_or_create(path: str, flags: int) -> int:
+    """Not for appending: the kernel splices into no such file."""
+    return os.open(path, flags | os.O_CREAT, 0o666)
+
+
+def _wait_for_bytes(pipe: int) -> int:
+    """Wait for content of a pipe; returns how much there is, 0 at its end."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    poll.poll()
+    waiting = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 def _disk_error(folder: Path, error: OSError) -> str:
@@ -156,6 +238,8 @@ class Spool:
         self.dropped_lines = 0
         self.problem = ""  # the last error, one line
         self._is_dropping = False
+        self._storing = threading.Lock()
+        self._is_closed = False
         self._line_is_incomplete = False  # the last stored line lacks its end
 
     def start(self, descriptor: int) -> None:
@@ -163,18 +247,19 @@ class Spool:
         threading.Thread(target=self._read_pipe, args=(descriptor,), daemon=True).start()
 
     def close(self) -> None:
-        """Release the stream; the next run reads the rest of it."""
+        """Release the stream; the next run reads the rest of it, and of the pipe."""
+        with self._storing:
+            self._is_closed = True
         self._lock.close()
         if not self.segments.size_bytes:
             self.segments.remove()
 
     def _read_pipe(self, descriptor: int) -> None:
-        at_line_start = True
-        raw = io.BufferedReader(io.FileIO(descriptor, closefd=False), _READ_BYTES)
         try:
-            stream = decompress(raw, raw.peek(_SIGNATURE_BYTES))
-            while data := stream.read1(_READ_BYTES):
-                at_line_start = self._store(data, at_line_start=at_line_start)
+            is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+            start = self._take_lines(descriptor) if is_pipe else b""
+            if start is not None:
+                self._read_stream(descriptor, start)
         except DAMAGE_ERRORS as error:
             self.problem = (
                 f"standard input cannot be read further: {error}; what came before was read"
@@ -183,6 +268,36 @@ class Spool:
             self.problem = f"standard input is {error}"
         finally:
             self.ended.set()
+
+    def _take_lines(self, pipe: int) -> bytes | None:
+        """Store a pipe to its end; returns the beginning of what has to be read otherwise."""
+        at_line_start = True
+        while size := _wait_for_bytes(pipe):
+            if self._is_dropping or self._line_is_incomplete or self._is_full(size):
+                at_line_start = self._store(os.read(pipe, size), at_line_start=at_line_start)
+                continue
+            try:
+                with self._storing:
+                    if self._is_closed:
+                        return None
+                    if start := self.segments.take(pipe, size):
+                        return start
+            except OSError as error:
+                if error.errno == errno.EINVAL and not self.segments.end:
+                    return b""  # no file system to splice into
+                self._line_is_incomplete = not self.segments.ends_with_line
+                self._report_disk_error(error)
+                self._is_dropping = True
+            at_line_start = self.segments.ends_with_line
+        return None
+
+    def _read_stream(self, descriptor: int, start: bytes) -> None:
+        """Store content that may be compressed, of which the beginning was read, to its end."""
+        raw = io.BufferedReader(_Rest(descriptor, start), _READ_BYTES)
+        stream = decompress(raw, raw.peek(_SIGNATURE_BYTES))
+        at_line_start = True
+        while data := stream.read1(_READ_BYTES):
+            at_line_start = self._store(data, at_line_start=at_line_start)
 
     def _store(self, data: bytes, *, at_line_start: bool) -> bool:
         """Store data, or drop it line by line; returns whether it ended with a line end."""
@@ -233,6 +348,25 @@ class Spool:
                 return True
             time.sleep(_FULL_WAIT_S)
         return False
+
+
+class _Rest(io.RawIOBase):
+    """A file of which the beginning was read."""
+
+    def __init__(self, descriptor: int, start: bytes) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._start = start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if not self._start:
+            return os.readv(self._descriptor, [buffer])
+        part, self._start = self._start[: len(buffer)], self._start[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 @contextlib.contextmanager

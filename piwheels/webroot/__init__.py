@@ -250,10 +250,11 @@ class Webroot:
         """Delete files durably in the given order, and directories that become empty."""
         for path in paths:
             discard_temporary(path)
+            path.unlink(missing_ok=True)
+            kept = self.remove_empty_dirs(path.parent)
+            # Also if there was nothing to delete: a process may have been killed before it synced.
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-                sync_dir(path.parent)
-            self.remove_empty_dirs(path.parent)
+                sync_dir(kept)
 
     @contextlib.contextmanager
     def packages_lock(self, *, wait: bool = True) -> Iterator[bool]:
@@ -281,16 +282,21 @@ class Webroot:
         digits = f"{build:08d}"
         return self.root / "logs" / digits[:-4] / digits[-4:]
 
-    def remove_empty_dirs(self, folder: Path) -> None:
-        """Remove a folder of the web root and those above it, as far as they are empty."""
+    def remove_empty_dirs(self, folder: Path) -> Path:
+        """Remove a folder of the web root and those above it, as far as they are empty.
+
+        Returns:
+            The first one that stays.
+        """
         while self.root in folder.parents:
             try:
                 folder.rmdir()
             except FileNotFoundError:
                 pass  # already deleted, perhaps without its parents
             except OSError:
-                return
+                break
             folder = folder.parent
+        return folder
 
 
 def _lock(root: Path, how: int) -> int:

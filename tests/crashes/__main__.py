@@ -51,7 +51,8 @@ async def crash(
     _say(
         f"\n{sum(run.rounds.values())} rounds in {(time.monotonic() - began) / 60:.0f} minutes: "
         f"{dict(run.rounds)}; hit: {dict(run.hit)}; {builds} builds; a client read "
-        f"{farm.client.pages:,} pages with {farm.client.files:,} files; {len(run.faults)} faults"
+        f"{farm.client.pages:,} pages with {farm.client.files:,} files; {run.audits} audits; "
+        f"{len(run.faults)} faults"
     )
     return run
 

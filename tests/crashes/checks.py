@@ -1,8 +1,13 @@
 """What must be true of a farm that has nothing more to do."""
 
+import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from piwheels.audit.finding import ReportedFinding
 from piwheels.db.database import Database
 from piwheels.webroot import Webroot, files_beside, wheel_of
 from tests.crashes.farm import CrashFarm
@@ -26,7 +31,7 @@ async def open_work(db: Database, farm: CrashFarm) -> dict[str, list[Any]]:
         name: await db.rows(f"{query} LIMIT 3") for name, query in _WORK.items()
     }
     read = await db.value("SELECT coalesce(sum(position), 0)::bigint FROM ingested_logs")
-    written = farm.soak.access_log.stat().st_size
+    written = farm.soak.access_log.stat().st_size + farm.web_server.size_bytes
     found["access log"] = [] if read >= written else [f"{read} of {written} bytes"]
     return {name: rows for name, rows in found.items() if rows}
 
@@ -48,6 +53,27 @@ async def faults(db: Database, farm: CrashFarm, removed: set[tuple[str, str]]) -
         *_litter(farm),
         *farm.orphans(),
     ]
+
+
+class _Audit(msgspec.Struct, frozen=True):
+    """What `piw audit --json` prints."""
+
+    findings: tuple[ReportedFinding, ...]
+
+
+async def audit_findings(farm: CrashFarm) -> list[str]:
+    """What `piw audit` finds in a farm that has nothing to do, by the real command."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "piwheels", "audit", "--json", "--restart"),
+        *("--config", str(farm.soak.config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    if process.returncode not in {0, 1}:
+        return [f"piw audit ended with {process.returncode}: {errors.decode()[-1500:]}"]
+    found = msgspec.json.decode(output, type=_Audit).findings
+    return [f"piw audit: {it.problem} {it.path} ({it.project}): {it.detail}" for it in found]
 
 
 async def _lost_builds(db: Database, farm: CrashFarm, removed: set[tuple[str, str]]) -> list[str]:
@@ -89,11 +115,11 @@ async def _wrong_queue(db: Database) -> list[str]:
 
 
 async def _wrong_counts(db: Database, farm: CrashFarm) -> list[str]:
-    counts = farm.soak.traffic.counts
+    counts, piped = farm.soak.traffic.counts, farm.web_server.lines
     expected = {
-        "lines": counts.lines,
+        "lines": counts.lines + piped,
         "rejected_lines": counts.rejected,
-        "downloads": sum(counts.downloads.values()),
+        "downloads": sum(counts.downloads.values()) + piped,
     }
     found = await db.row(
         """

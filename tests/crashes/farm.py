@@ -5,20 +5,22 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.crashes.client import Client
 from tests.crashes.disk import Disk, Ordering
+from tests.crashes.web_server import PipedWebServer
 from tests.local.processes import all_pids, cmdline, descendants, is_alive
-from tests.soak.farm import SoakFarm
+from tests.soak.farm import Daemon, SoakFarm
 
 DELETION_DELAY_S = 3.0
 BUILDERS = 4
 #: That no process of a part was running.
 NOTHING = "nothing"
-_DAEMONS = ("master", "builders", "reader")
+_DAEMONS = ("master", "builders", "reader", "pipe")
 _BUILDER_OPTIONS = ("--mean-build-s", "0.3", "--built-share", "0.85", "--wheel-bytes", "20000")
 _SETTINGS: dict[str, object] = {
     "webroot.deletion_delay_s": DELETION_DELAY_S,
@@ -47,6 +49,11 @@ class CrashFarm:
             builder_options=(*_BUILDER_OPTIONS, "--acknowledged", str(self.acknowledged)),
             settings=_SETTINGS,
         )
+        self.web_server = PipedWebServer()
+        piped = [sys.executable, "-m", "piwheels", "accesslog", "--config", str(self.soak.config)]
+        self.soak.daemons["pipe"] = Daemon(
+            "pipe", piped, folder / "pipe.log", stdin=self.web_server.reader
+        )
         self.client = Client(self.www, DELETION_DELAY_S)
 
     @property
@@ -63,6 +70,7 @@ class CrashFarm:
                 yield
         finally:
             self.client.end()
+            self.web_server.end()
 
     def acknowledged_builds(self) -> dict[int, tuple[str, str]]:
         """The builds that builders were told are recorded: project and version of each."""

@@ -18,9 +18,9 @@ from tests.crashes.power import PowerCuts, note_survivors
 from tests.db.scenario import RULES, make_release
 from tests.timeouts import WAIT_S
 
-PARTS = ("master", "builder", "accesslog", "publisher", "postgres", "power")
+PARTS = ("master", "builder", "accesslog", "pipe", "publisher", "postgres", "power")
 _PROJECTS = 30
-_NOT_POSTGRES = ("master", "builder", "accesslog", "publisher")
+_NOT_POSTGRES = ("master", "builder", "accesslog", "pipe", "publisher")
 _KILLS_BETWEEN_CHECKS = 50
 _CUTS_OF_A_RECORDING = 40
 _RECORDING_S = 10.0
@@ -40,6 +40,7 @@ class CrashRun:
     rounds: Counter[str] = field(default_factory=Counter)
     hit: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    audits: int = 0
     _removed: set[tuple[str, str]] = field(default_factory=set)
     _releases: list[tuple[str, str]] = field(default_factory=list)
 
@@ -69,6 +70,8 @@ class CrashRun:
 
     async def _kill(self, part: str) -> None:
         await self._work(3)
+        # Never while the power may fail: it takes what a pipe holds, and what is not yet on disk.
+        self.farm.web_server.write(self.chance.randint(0, 2000))
         # Often before a daemon has started, now and then in the middle of its work.
         longest_s = _MAX_PAUSE_S * (10 if self.chance.random() < _LONG_PAUSES else 1)
         await asyncio.sleep(self.chance.uniform(0.0, longest_s))
@@ -148,6 +151,8 @@ class CrashRun:
         if found:  # what ends by itself needs a moment
             await asyncio.sleep(2.0)
             found = await checks.faults(self.db, self.farm, self._removed)
+        found += await checks.audit_findings(self.farm)
+        self.audits += 1
         client = self.farm.client
         self._found([*found, *client.faults])
         client.faults = []

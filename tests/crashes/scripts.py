@@ -62,6 +62,15 @@ def write_and_die_before_the_sync(folder: Path) -> None:
         Webroot(folder).write(folder / "file", NEW)
 
 
+def remove_wheel(folder: Path) -> None:
+    Webroot(folder).remove([folder / "packages/aa/wheel"])
+
+
+def remove_wheel_and_die_before_the_sync(folder: Path) -> None:
+    with mock.patch("piwheels.webroot.sync_dir", side_effect=lambda _: os._exit(0)):
+        remove_wheel(folder)
+
+
 def write_the_same(folder: Path) -> None:
     assert not Webroot(folder).write(folder / "file", NEW)
 

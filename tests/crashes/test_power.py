@@ -133,6 +133,22 @@ def test_a_page_that_a_killed_process_renamed_is_synced_before_it_counts(
     assert {content(found, path) for found in recorded.ends()} == {b"new" * 1000}
 
 
+@pytest.mark.parametrize(
+    "functions",
+    [("remove_wheel",), ("remove_wheel_and_die_before_the_sync", "remove_wheel")],
+    ids=["at once", "after a kill"],
+)
+def test_a_wheel_that_was_deleted_stays_deleted_with_its_folder(
+    folder: Path, crash: Crash, functions: tuple[str, ...]
+) -> None:
+    """What the database no longer lists would be left for ever."""
+    (folder / "packages/aa").mkdir(parents=True)
+    (folder / "packages/aa/wheel").write_bytes(b"old")
+    for found in crash(folder, *functions).ends():
+        assert not found.files
+        assert list(found.folders) == [folder]
+
+
 def test_a_result_of_a_build_means_that_its_wheel_and_log_are_whole(
     folder: Path, crash: Crash
 ) -> None:

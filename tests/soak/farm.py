@@ -30,6 +30,7 @@ class Daemon:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     environ: dict[str, str] = field(default_factory=dict)
+    stdin: int = subprocess.DEVNULL
 
     def start(self) -> None:
         """Start it."""
@@ -37,7 +38,7 @@ class Daemon:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=self.stdin,
                 stdout=log,
                 stderr=log,
                 env=os.environ | self.environ,
