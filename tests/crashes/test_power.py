@@ -141,7 +141,7 @@ def test_a_page_that_a_killed_process_renamed_is_synced_before_it_counts(
 def test_a_wheel_that_was_deleted_stays_deleted_with_its_folder(
     folder: Path, crash: Crash, functions: tuple[str, ...]
 ) -> None:
-    """What the database no longer lists would be left for ever."""
+    """Nothing would delete it again: the database no longer lists it."""
     (folder / "packages/aa").mkdir(parents=True)
     (folder / "packages/aa/wheel").write_bytes(b"old")
     for found in crash(folder, *functions).ends():
