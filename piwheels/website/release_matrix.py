@@ -136,7 +136,7 @@ def is_prerelease(version: str) -> bool:
         return False
 
 
-def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per state
+def state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per state
     """The label of a state, and the class of style.css that colors it."""
     match state:
         case State.BUILDING:
@@ -177,7 +177,7 @@ def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per 
 
 
 def _release_cell(status: ReleaseStatus) -> TargetCell:
-    label, style = _state_label(status.state)
+    label, style = state_label(status.state)
     return TargetCell(state=status.state, label=label, style=style)
 
 
@@ -189,7 +189,7 @@ def _cell(
 ) -> TargetCell:
     if status.state is State.COVERED:
         return _covered_cell(status, target, files)
-    label, style = _state_label(status.state)
+    label, style = state_label(status.state)
     log_path = _told_log(status, target)
     note = filters.truncate(_note(content, status, target), _MAX_NOTE_LENGTH)
     return TargetCell(

@@ -69,6 +69,14 @@ async def test_no_results_are_reported(visit: Visit) -> None:
     assert await results(visit.page) == []
 
 
+async def test_a_word_of_a_description_alone_finds_projects(visit: Visit) -> None:
+    await type_in(visit.page, "bindings")
+    await expect(visit.page.get_by_role("status")).to_have_text(
+        "No name matches. One project by description or spelling."
+    )
+    await expect(visit.page.get_by_role("option")).to_have_text(["opencv-python"])
+
+
 @pytest.mark.parametrize(
     ("typed", "name"),
     [

@@ -476,6 +476,17 @@ def test_a_platform_without_any_wheel_is_told_so() -> None:
     assert "pip builds it from source" in without
 
 
+def test_a_page_says_where_hashes_and_packages_are_and_how_to_verify_and_report_a_file() -> None:
+    wheel = a_wheel()
+    release = a_release("1.0", a_target(covered_by=wheel.filename), a_target(CP313))
+    reader = page(a_project(release, files=(wheel,)))
+    assert "system packages, and lines for pipx and requirements with hashes" in reader.text
+    assert "requirements.txt with hashes" in reader.text
+    links = reader.links()
+    for question in ("verify", "report"):
+        assert f"../../faq.html#{question}" in links
+
+
 def test_a_file_is_shown_with_its_details() -> None:
     reader = page()
     wheel = a_wheel()
@@ -537,6 +548,7 @@ def test_a_project_without_wheels_tells_why(
     text = page(a_project(a_release("1.0", target, **facts))).text
     assert f"There are no wheels yet. {why}"[:25] in text
     assert why in text
+    assert "build from source: what you can do." in text
     assert "ask the operators" not in text
 
 

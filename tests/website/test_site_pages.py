@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from piwheels import formatting
-from piwheels.model import NamedCount
+from piwheels.model import NamedCount, State
 from piwheels.website import (
     assets,
     feeds,
@@ -21,6 +21,7 @@ from piwheels.website import (
     sitemaps,
 )
 from piwheels.website.page_data import Site
+from piwheels.website.release_matrix import state_label
 from tests.website.factories import (
     HOSTILE,
     SHOWN,
@@ -321,5 +322,74 @@ def test_the_faq_lists_its_questions_and_says_who_runs_the_farm(
     page = site_pages.static_pages(replace(SITE, operator=operator))["faq.html"]
     reader = assert_harmless(page)
     questions = [heading["id"] for heading in reader.all("h2")]
-    assert [link[1:] for link in reader.links() if link[0] == "#" and link != "#main"] == questions
+    local = [link[1:] for link in reader.links() if link[0] == "#" and link != "#main"]
+    assert list(dict.fromkeys(local)) == questions
     assert f"Who runs this farm?\n{message}" in reader.text
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_faq_explains_every_state_that_a_project_page_shows(state: State) -> None:
+    page = site_pages.static_pages(SITE)["faq.html"].decode()
+    label, style = state_label(state)
+    if state is State.COVERED:
+        label, style = "wheel", "covered"
+    assert f'<span class="state {style}">{label}</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("contact", "request_url", "asks", "reports"),
+    [
+        ("a@example.org", "https://a.example.org/new", "https://a.example.org/new",
+         "mailto:a@example.org"),
+        ("a@example.org", "", "mailto:a@example.org", "mailto:a@example.org"),
+        ("", "", None, None),
+        ("the office", "", None, None),
+    ],
+)  # fmt: skip
+def test_the_faq_says_whom_to_ask_and_whom_to_tell(
+    contact: str, request_url: str, asks: str | None, reports: str | None
+) -> None:
+    site = replace(SITE, contact=contact, request_url=request_url)
+    page = site_pages.static_pages(site)["faq.html"].decode()
+    for key, address in (("request", asks), ("report", reports)):
+        answer = Reader(_section(page, key).encode())
+        outside = [link for link in answer.links() if link.startswith(("https:", "mailto:"))]
+        assert outside == ([address] if address else [])
+        if contact == "the office":
+            assert contact in answer.text
+    if not contact:
+        assert "have not said here how to reach them" in _section(page, "report")
+
+
+def test_the_faq_says_how_a_wheel_is_verified() -> None:
+    answer = _section(site_pages.static_pages(SITE)["faq.html"].decode(), "verify")
+    assert "piw verify https://wheels.example.org/packages/" in answer
+    assert "json.html#provenance" in answer
+
+
+def _section(page: str, key: str) -> str:
+    """The answer to a question of the FAQ."""
+    return page.partition(f'<h2 id="{key}">')[2].partition("</section>")[0]
+
+
+def test_every_page_leads_to_the_answers_about_missing_and_wrong_wheels() -> None:
+    pages = {**site_pages.home_pages(SITE, a_home()), **site_pages.static_pages(SITE)}
+    anchors = {
+        name: {attributes.get("id") for _, attributes in Reader(pages[name]).elements}
+        for name in ("faq.html", "json.html")
+    }
+    for name, page in pages.items():
+        if not name.endswith(".html"):
+            continue
+        links = [link.removeprefix("/") for link in Reader(page).links()]
+        assert {"faq.html#missing", "faq.html#report", "faq.html#trust", "json.html#feeds"} <= {
+            *links
+        }
+        for link in links:
+            file, hash_sign, anchor = link.partition("#")
+            assert not hash_sign or file not in anchors or anchor in anchors[file], link
+
+
+def test_the_search_says_how_to_ask_for_what_it_does_not_find() -> None:
+    home = Reader(site_pages.home_pages(SITE, a_home())["index.html"])
+    assert "faq.html#request" in home.links()

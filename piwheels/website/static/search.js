@@ -260,6 +260,11 @@
     return `The ${Math.min(found.length, SHOWN)} most downloaded matches; keep typing to narrow them.`;
   }
 
+  function described_summary(results, others, complete) {
+    if (results.length) return `${summary(results, complete)} ${others.length} more by their description or spelling.`;
+    return `No name matches. ${others.length === 1 ? "One project" : `${others.length} projects`} by description or spelling.`;
+  }
+
   function update() {
     const typed = normalised(input.value);
     if (typed === query) return;
@@ -298,7 +303,7 @@
         }
         if (others.length) show([...results, ...others], typed);
         status.textContent = others.length
-          ? `${summary(results, complete)} ${others.length} more by their description or spelling.`
+          ? described_summary(results, others, complete)
           : summary(results, complete);
         return;
       }
