@@ -337,7 +337,7 @@ def test_the_faq_explains_every_state_that_a_project_page_shows(state: State) ->
 
 
 @pytest.mark.parametrize(
-    ("contact", "request_url", "asks", "reports"),
+    ("contact", "request_url", "request_link", "contact_link"),
     [
         ("a@example.org", "https://a.example.org/new", "https://a.example.org/new",
          "mailto:a@example.org"),
@@ -347,11 +347,11 @@ def test_the_faq_explains_every_state_that_a_project_page_shows(state: State) ->
     ],
 )  # fmt: skip
 def test_the_faq_says_whom_to_ask_and_whom_to_tell(
-    contact: str, request_url: str, asks: str | None, reports: str | None
+    contact: str, request_url: str, request_link: str | None, contact_link: str | None
 ) -> None:
     site = replace(SITE, contact=contact, request_url=request_url)
     page = site_pages.static_pages(site)["faq.html"].decode()
-    for key, address in (("request", asks), ("report", reports)):
+    for key, address in (("request", request_link), ("report", contact_link)):
         answer = Reader(_section(page, key).encode())
         outside = [link for link in answer.links() if link.startswith(("https:", "mailto:"))]
         assert outside == ([address] if address else [])
