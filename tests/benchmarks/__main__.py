@@ -1,16 +1,16 @@
-"""Prints what the work of a farm costs: python -m tests.benchmarks [--scale 0.01] [--rounds N] [--pages N].
+"""Prints what the work of a farm costs, and whether goals are met: python -m tests.benchmarks [--scale 0.01].
 
 A farm at the scale of the whole upstream index is compared with one of 1,000 releases; both are
 measured alternately, so that other work of the machine affects both alike. `--scale 1` is the whole
-index: it takes hours and 10 GB. Each process is limited to 4 GB. Times depend on what else the machine does; processor time, of this
-process and its server process, hardly does.
+index: it takes hours and 10 GB. All processes together may use 4 GiB of memory. Times depend on what
+else the machine does; processor time, of this process and its server process, hardly does.
 """
 
 import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,30 +21,19 @@ from piwheels.db.database import Database
 from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from tests.benchmarks.farm_operations import WRITES, FarmOperations
-from tests.benchmarks.farm_start import limit_memory, measure_master, measure_new_target
+from tests.benchmarks.farm_start import measure_master, measure_new_target
+from tests.benchmarks.goal_table import Rate, goal_table, operation_rates, operation_table
 from tests.benchmarks.large_farm import FULL_PROJECTS, FarmSize, make_farm
 from tests.benchmarks.listing_fill import FULL_RELEASES, fill
-from tests.benchmarks.page_rates import Rate, load_text, measure_rates
+from tests.benchmarks.memory_limit import MemoryLimit
+from tests.benchmarks.page_rates import measure_rates
 from tests.benchmarks.polling import poll_rounds
 
 _SMALL_PROJECTS = 100
 #: Rounds of what does not change the farm; those operations take longer.
 _FEWER = 5
-#: What each operation has to cost (ms), and its ratio to the small farm, at full size.
-_GOALS = {
-    "claim": "ratio below 1.5",
-    "settle": "hold",
-    "new release": "hold",
-    "status": "100 ms",
-    "explain": "20 ms",
-    "page data": "20 ms",
-}
-_COLUMNS = (
-    "work", "p50 ms", "p99 ms", "CPU ms", "small farm: p50", "p99", "CPU", "ratio of p50",
-    "ratio of CPU", "goal",
-)  # fmt: skip
-
 _MEMORY_LIMIT_BYTES = 4 << 30
+_FILL_MIN = 30
 
 
 def main() -> None:
@@ -59,48 +48,59 @@ def main() -> None:
         "--folder", type=Path, help="of the databases, which are deleted at the end"
     )
     options = parser.parse_args()
-    print(limit_memory(_MEMORY_LIMIT_BYTES))
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        asyncio.run(_measure(Path(folder), options))
+    with (
+        MemoryLimit(_MEMORY_LIMIT_BYTES) as memory,
+        tempfile.TemporaryDirectory(dir=options.folder) as folder,
+    ):
+        print(memory.text, flush=True)
+        try:
+            rates = asyncio.run(_measure(Path(folder), options))
+        except KeyboardInterrupt:
+            memory.check()
+            raise
+    print("\n".join(goal_table([*rates, _memory_rate(memory)])))
 
 
-async def _measure(folder: Path, options: argparse.Namespace) -> None:
-    scale, rounds = options.scale, options.rounds
+def _memory_rate(memory: MemoryLimit) -> Rate:
+    measured = f"{memory.peak_bytes / 2**30:.2f} GiB at most"
+    return Rate("memory of all processes together", measured, "4 GiB", not memory.is_exceeded)
+
+
+async def _measure(folder: Path, options: argparse.Namespace) -> list[Rate]:
+    """All rows of the table; those that are known are printed meanwhile."""
+    async with PrivatePostgres(folder, durable=False) as postgres:
+        rates = await _measure_farms(postgres.dsn, folder, options)
+        print("\n".join(goal_table(rates)), flush=True)
+        return rates + await _other_databases(postgres.dsn, folder, options)
+
+
+async def _measure_farms(dsn: str, folder: Path, options: argparse.Namespace) -> list[Rate]:
     async with (
-        PrivatePostgres(folder, durable=False) as postgres,
-        _farm(postgres.dsn, "small", _SMALL_PROJECTS) as (small, _),
-        _farm(postgres.dsn, "large", max(1, round(FULL_PROJECTS * scale))) as (large, size),
+        _farm(dsn, "small", _SMALL_PROJECTS) as (small, _),
+        _farm(dsn, "large", max(1, round(FULL_PROJECTS * options.scale))) as (large, _),
     ):
         reads = [name for name in large.operations if name not in WRITES]
-        await large.measure(WRITES, rounds, small)
-        await large.measure(reads, max(1, rounds // _FEWER), small)
-        print("\n".join(_table(small, large, size)), flush=True)
-        rates = await measure_rates(large.db, folder, options.pages, options.lines)
-        print("\n".join(_rate_table(rates)), flush=True)
-        farm_dsn = conninfo.make_conninfo(postgres.dsn, dbname="large")
-        rates = await measure_master(large.db, farm_dsn, folder)
+        await large.measure(WRITES, options.rounds, small)
+        await large.measure(reads, max(1, options.rounds // _FEWER), small)
+        print("\n".join(operation_table(small, large)), flush=True)
+        rates = operation_rates(small, large)
+        rates += await measure_rates(large.db, folder, options.pages, options.lines)
+        farm_dsn = conninfo.make_conninfo(dsn, dbname="large")
+        rates += await measure_master(large.db, farm_dsn, folder)
         async with await Database.connect(farm_dsn, role="claims") as claims_db:
-            rates += await measure_new_target(large.db, claims_db)
-        print("\n".join(_rate_table(rates)), flush=True)
-        rates = await _other_databases(postgres.dsn, folder, options)
-        print("\n".join(_rate_table(rates)))
+            return rates + await measure_new_target(large.db, claims_db)
 
 
 async def _other_databases(dsn: str, folder: Path, options: argparse.Namespace) -> list[Rate]:
     """What is measured on databases of its own: filling one, and polling."""
     filled = await _create_database(dsn, "filled")
     rate = await fill(filled, folder, max(1, round(FULL_PROJECTS * options.scale)))
-    rounds = await poll_rounds(await _create_database(dsn, "polled"), options.polled)
+    full_min = FULL_RELEASES / rate / 60
+    measured = f"{rate:,.0f} releases/s: {FULL_RELEASES:,} take {full_min:.0f} min"
+    goal = f"{_FILL_MIN} min"
     return [
-        Rate(
-            "filling from the list, database alone",
-            f"{rate:,.0f} releases/s: {FULL_RELEASES:,} take {FULL_RELEASES / rate / 60:.0f} min",
-            "30 min",
-        ),
-        *(
-            Rate(f"polling {options.polled:,} projects, {name}", measured, "10,000 in 900 s")
-            for name, measured in rounds.items()
-        ),
+        Rate("filling from the list, database alone", measured, goal, full_min < _FILL_MIN),
+        *await poll_rounds(await _create_database(dsn, "polled"), options.polled),
     ]
 
 
@@ -122,38 +122,6 @@ async def _farm(
         size = await make_farm(db, projects)
         print(f"{name} farm: {size}, made in {time.perf_counter() - began:.0f} s", flush=True)
         yield await FarmOperations.on(db, projects), size
-
-
-def _table(small: FarmOperations, large: FarmOperations, size: FarmSize) -> Iterator[str]:
-    """The figures as Markdown."""
-    yield f"\n{size}; {load_text()}\n"
-    yield _line(_COLUMNS)
-    yield _line(["---"] * len(_COLUMNS))
-    for name in large.times_ms:
-        few, many = (_figures(farm, name) for farm in (small, large))
-        ratios = (many[0] / few[0], many[2] / few[2])
-        shown = [f"{figure:.2f}" for figure in (*many, *few, *ratios)]
-        yield _line([name, *shown, _GOALS.get(name, "")])
-
-
-def _rate_table(rates: Sequence[Rate]) -> Iterator[str]:
-    """What is written in a second, as Markdown."""
-    yield f"\n{load_text()}\n"
-    yield _line(("work", "measured", "goal"))
-    yield _line(["---"] * 3)
-    for rate in rates:
-        yield _line((rate.work, rate.measured, rate.goal))
-
-
-def _figures(farm: FarmOperations, name: str) -> tuple[float, float, float]:
-    """The median, the 99th percentile and the mean processor time of an operation (ms)."""
-    times = sorted(farm.times_ms[name])
-    cpu_ms = 1000 * farm.cpu_s[name] / len(times)
-    return times[len(times) // 2], times[int(len(times) * 0.99)], cpu_ms
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.upstream.sync import SyncOptions, UpstreamSync
 from tests.benchmarks.cpu_calibration import cpu_s
+from tests.benchmarks.goal_table import Rate
 from tests.db.scenario import RULES
 
 _LATENCY_S = 0.05
 _RELEASES = 20  # of each project, none of them new
 _POLL_INTERVAL_S = 900.0
+_GOAL_PROJECTS = 10_000
 _LOOK_S = 0.5
 
 
@@ -93,13 +95,13 @@ async def _measure(folder: Path, projects: int) -> None:
     async with PrivatePostgres(folder / "database", durable=False) as postgres:
         await upgrade(postgres.dsn)
         print(f"{projects:,} followed projects, {_LATENCY_S * 1000:.0f} ms latency")
-        for name, measured in (await poll_rounds(postgres.dsn, projects)).items():
-            print(f"{name}: {measured}")
+        for rate in await poll_rounds(postgres.dsn, projects):
+            print(f"{rate.work}: {rate.measured}")
 
 
-async def poll_rounds(dsn: str, projects: int) -> dict[str, str]:
+async def poll_rounds(dsn: str, projects: int) -> list[Rate]:
     """What a first round of polling cost and one with validators, on an empty database."""
-    index, rounds = SlowIndex(), {}
+    index, rounds = SlowIndex(), []
     server = await asyncio.start_server(index.serve, "127.0.0.1", 0)
     index.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple/"
     async with server, await Database.connect(dsn, role="follow") as db:
@@ -107,8 +109,18 @@ async def poll_rounds(dsn: str, projects: int) -> dict[str, str]:
         async with await Database.connect(dsn, role="look") as look:
             for name in ("first round", "second round"):
                 await look.execute("UPDATE projects SET next_poll_at = now()")
-                rounds[name] = await _poll_once(db, look, index, projects)
+                took_s, measured = await _poll_once(db, look, index, projects)
+                rounds.append(_round_rate(name, projects, took_s, measured))
     return rounds
+
+
+def _round_rate(name: str, projects: int, took_s: float, measured: str) -> Rate:
+    return Rate(
+        f"polling {projects:,} projects, {name}",
+        measured,
+        f"{_GOAL_PROJECTS:,} in {_POLL_INTERVAL_S:.0f} s",
+        took_s / projects * _GOAL_PROJECTS < _POLL_INTERVAL_S,
+    )
 
 
 async def _follow(db: Database, projects: int) -> None:
@@ -127,7 +139,9 @@ async def _follow(db: Database, projects: int) -> None:
     await db.execute("ANALYZE projects")
 
 
-async def _poll_once(db: Database, look: Database, index: SlowIndex, projects: int) -> str:
+async def _poll_once(
+    db: Database, look: Database, index: SlowIndex, projects: int
+) -> tuple[float, str]:
     index.answered.clear()
     index.most_at_once = 0
     server = await db.value("SELECT pg_backend_pid()")
@@ -144,7 +158,7 @@ async def _poll_once(db: Database, look: Database, index: SlowIndex, projects: i
     took_s = time.monotonic() - started
     answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(index.answered.items()))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return (
+    return took_s, (
         f"{took_s:.0f} s ({projects / took_s:.0f}/s), {answers}, at most "
         f"{index.most_at_once} at once; processor: {time.process_time() - own_s:.0f} s here, with "
         f"the index, {cpu_s(server) - server_s:.0f} s in the database; {peak_mb:.0f} MB"
