@@ -135,38 +135,47 @@ async def build(
     build_log = BuildLog(on_log, lambda phase: on_phase(f"{phase}{emulated}"))
     tries = JobTries(try_rules(job, recipe_for(job), interpreter, system))
     task = _BuildTask(job, interpreter, workdir, options, build_log, system, tries)
-    wheel_info: WheelInfo | None = None
-    reason = ""
-    failed: BuildFailedError | None = None
+    finished = await _run(task)
+    task.log.write_marker(": ".join(filter(None, (finished.outcome, finished.reason))))
+    return replace(
+        finished,
+        duration_s=time.monotonic() - started_at,
+        build_inputs=tuple(text[:MAX_INPUT_CHARS] for text in task.build_inputs[:MAX_INPUTS]),
+        without_compiler=task.without_compiler,
+        added_packages=task.added_packages,
+        **_peaks(task.process_result),
+        phases=build_log.phases,
+    )
+
+
+async def _run(task: "_BuildTask") -> BuildFinished:
+    """Run the steps of a build; returns its outcome, and the wheel or why there is none."""
     try:
         survey = await task.run()
         problems = (survey.completeness.missing, await task.import_problem(survey.info))
-        wheel_info, reason = survey.info, "; ".join(filter(None, problems))
     except BuildFailedError as error:
         failed = error
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
         failed = BuildFailedError(outcome, f"the builder: {error}")
+    else:
+        return BuildFinished(
+            build=task.job.build_id,
+            outcome=Outcome.BUILT,
+            reason="; ".join(filter(None, problems)),
+            duration_s=0.0,
+            files=(await _artifact_info(survey.info, task.system),),
+        )
     finally:
         await asyncio.to_thread(remove_tree, task.scratch_dir)
-    outcome = failed.outcome if failed else Outcome.BUILT
-    reason = truncate_line(" ".join(str(failed).split()), 500) if failed else reason
-    task.log.write_marker(f"{outcome}{': ' if reason else ''}{reason}")
-    inputs = tuple(text[:MAX_INPUT_CHARS] for text in task.build_inputs[:MAX_INPUTS])
     return BuildFinished(
-        build=job.build_id,
-        outcome=outcome,
-        reason=reason,
-        duration_s=time.monotonic() - started_at,
-        files=(await _artifact_info(wheel_info, task.system),) if wheel_info else (),
-        build_inputs=inputs,
-        failure_class=failed.failure_class if failed else None,
-        evidence=task.evidence(failed) if failed else FailureEvidence(),
-        without_compiler=task.without_compiler,
-        added_packages=task.added_packages,
-        **_peaks(task.process_result),
-        phases=build_log.phases,
+        build=task.job.build_id,
+        outcome=failed.outcome,
+        reason=truncate_line(" ".join(str(failed).split()), 500),
+        duration_s=0.0,
+        failure_class=failed.failure_class,
+        evidence=task.evidence(failed),
     )
 
 

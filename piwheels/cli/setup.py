@@ -187,7 +187,7 @@ def setup_remove(purge: bool, dry_run: bool, as_script: bool, yes: bool) -> None
     )
 
 
-def _master_options(options: dict[str, Any]) -> Any:
+def _master_options(options: dict[str, Any]) -> "MasterOptions":
     """The options given, after those of the last setup."""
     import msgspec
 

@@ -305,17 +305,7 @@ def _upstream_wheel_covers(
 
 async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     """Every job that there ought to be, worked out from the tables of facts alone."""
-    rows = await db.rows("SELECT * FROM targets WHERE skip_reason IS NULL")
-    every = [
-        ActiveTarget(
-            Target(name=row["target"], **{key: row[key] for key in (
-                "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
-            row["has_builder"],
-            row["has_compiler"],
-        )
-        for row in rows
-    ]  # fmt: skip
-    every.sort(key=lambda active: (RULES.sort_order(active.target), active.target.name))
+    every = await _active_targets(db)
     files = await db.rows(
         "SELECT f.*, k.tags, k.glibc, b.target AS built_for, b.without_compiler, b.ended_at "
         "FROM files f JOIN wheel_compatibilities k USING (compatibility_id) "
@@ -338,34 +328,50 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     wanted = set()
     for release in releases:
         key = (release["project"], release["version"])
-        own = [
-            PublishedWheel(
-                compatibility=WheelCompatibility(tags=row["tags"], glibc=row["glibc"]),
-                **{
-                    name: row[name]
-                    for name in PublishedWheel.__dataclass_fields__
-                    if name != "compatibility"
-                },
-            )
-            for row in files
-            if (row["project"], row["version"]) == key
-        ]
+        own = [_published_wheel(row) for row in _of_release(files, key)]
         failures: dict[str, list[dict[str, Any]]] = {}
-        for row in failed:
-            if (row["project"], row["version"]) == key:
-                failures.setdefault(row["target"], []).append(row)
+        for row in _of_release(failed, key):
+            failures.setdefault(row["target"], []).append(row)
         skipped = {
             row["target"]
             for row in skips
             if row["project"] == key[0] and row["version"] in {"", key[1]}
         }
         targets = [active for active in every if active.target.name not in skipped]
-        theirs = [row for row in upstream if (row["project"], row["version"]) == key]
+        theirs = _of_release(upstream, key)
         found = expected_targets(
             release["requires_python"], targets, own, failures, theirs, glibcs=glibcs
         )
         wanted |= {(*key, name) for name in found}
     return wanted
+
+
+async def _active_targets(db: Database) -> list[ActiveTarget]:
+    """The targets that are built for, in the order in which a release's first one is chosen."""
+    rows = await db.rows("SELECT * FROM targets WHERE skip_reason IS NULL")
+    every = [
+        ActiveTarget(
+            Target(name=row["target"], **{key: row[key] for key in (
+                "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
+            row["has_builder"],
+            row["has_compiler"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    return sorted(every, key=lambda each: (RULES.sort_order(each.target), each.target.name))
+
+
+def _published_wheel(row: Mapping[str, Any]) -> PublishedWheel:
+    fields = {
+        name: row[name] for name in PublishedWheel.__dataclass_fields__ if name != "compatibility"
+    }
+    compatibility = WheelCompatibility(tags=row["tags"], glibc=row["glibc"])
+    return PublishedWheel(compatibility=compatibility, **fields)
+
+
+def _of_release(rows: Sequence[dict[str, Any]], key: tuple[str, str]) -> list[dict[str, Any]]:
+    """The rows of a project and version."""
+    return [row for row in rows if (row["project"], row["version"]) == key]
 
 
 async def check_jobs(db: Database) -> None:
