@@ -58,6 +58,7 @@ class ActionTarget:
     target: str = ""
     failure_class: str = ""  # with `cause`: a group of failures
     cause: str = ""
+    group: str = ""  # of the first release of a group: what the group is called
     packages: tuple[str, ...] = ()  # the Debian packages that could repair it
     alert: str = ""  # the id of an alert
     waiting: str = ""  # the public key of a builder that waits to be authorized

@@ -251,7 +251,8 @@ def _join_names(labels: Sequence[str]) -> str:
 def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
     names = list(dict.fromkeys(_target_name(action, target) for target in targets))
     if action.requires is Requirement.FAILURES:
-        return pluralize(len(names), "release")
+        groups = " and ".join(target.group for target in targets if target.group)
+        return f"{pluralize(len(names), 'release')}{f' of {groups}' if groups else ''}"
     if len(names) <= 1:
         return "".join(names)
     if action.requires is Requirement.ALERT:

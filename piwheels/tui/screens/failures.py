@@ -210,7 +210,8 @@ class FailuresScreen(TableScreen):
             reply = await self.console.source.request(query, BuildsReply)
             releases = [ended_target(str(build.build_id), build) for build in reply.builds]
             if releases:  # the rows may have moved since the key was chosen
-                note = f"They failed as {group.failure_class}: {group.name}."
-                releases[0] = replace(releases[0], note=terminal_safe(note))
+                called = terminal_safe(f"{group.failure_class}: {group.name}")
+                note = f"They failed as {called}."  # the title may be cut
+                releases[0] = replace(releases[0], group=called, note=note)
             named += releases
         return tuple(named)
