@@ -164,7 +164,7 @@ def restore_config(path: Path, config_file: Path | None, options: RestoreOptions
         archive.check()
         target = _config_target(archive, config_file)
         if target is None:
-            raise BackupError(f"{path} has no configuration")
+            raise BackupError(f"{path} has no configuration: restore it without --only-config")
         plan = _plan(archive, target, config_file, {}, options)
         former = load(target) if target.is_file() else None
         changed = tuple(_changed_settings(former, plan.loaded))

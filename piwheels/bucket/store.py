@@ -120,7 +120,7 @@ class Store:
         except FileNotFoundError:
             if before is not None:
                 raise ChangedMeanwhileError(f"{key} was deleted meanwhile") from None
-            raise BucketError("the bucket does not exist") from None
+            raise BucketError("the bucket of publish.target does not exist: create it") from None
 
     async def delete(self, key: str) -> None:
         """Delete an object, if there is one.
@@ -236,7 +236,10 @@ def _bucket_error(error: Exception) -> BucketError:
 
     refused = obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError
     if isinstance(error, refused):
-        return BucketError("the bucket refuses its key, or the key lacks a right")
+        return BucketError(
+            "the bucket refuses the key of publish.credentials_file, or the key lacks a right: it "
+            "has to read, write, list and delete"
+        )
     if answer := _ANSWER.search(str(error)):
         return BucketError(f"the object storage answers {answer[1].strip()}")
     if "HTTP error" in str(error):
