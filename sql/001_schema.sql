@@ -602,7 +602,7 @@ CREATE TABLE access_records (
 -- Which files have accesses that were moved out of access_records? A file that is not listed does
 -- not count.
 CREATE TABLE exported_accesses (
-    file        text PRIMARY KEY,          -- relative to [accesslog] parquet_dir
+    file        text PRIMARY KEY,          -- relative to [accesslog] parquet_dir, or s3://BUCKET/KEY
     day         date NOT NULL,
     accesses    bigint NOT NULL,
     downloads   bigint NOT NULL,

@@ -5,11 +5,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 
 import msgspec
 
 from piwheels.accesslog import parquet_files
+from piwheels.accesslog.access_files import AccessFiles, access_files
 from piwheels.config import Config
 from piwheels.db.database import Database
 from piwheels.db.exported_accesses import AccessCount, count_accesses, exported_days
@@ -54,8 +54,9 @@ def run(
 
 
 async def _ask(config: Config, key: str, since: date, until: date) -> list[AccessCount]:
+    files = access_files(config)
     async with await Database.connect(config.database.dsn, role="stats count") as database:
-        return await count_by(database, config.accesslog.parquet_dir, key, since, until)
+        return await count_by(database, files, key, since, until)
 
 
 def _lines(key: str, counts: Sequence[AccessCount]) -> Iterator[str]:
@@ -67,18 +68,19 @@ def _lines(key: str, counts: Sequence[AccessCount]) -> Iterator[str]:
 
 
 async def count_by(
-    db: Database, directory: Path, key: str, since: date, until: date
+    db: Database, files: AccessFiles, key: str, since: date, until: date
 ) -> list[AccessCount]:
     """The counts of a period; days in their order, others by downloads.
 
     Args:
         db: the database, which has the newer accesses.
-        directory: of the files with the older ones.
+        files: those with the older ones.
         key: one of KEYS.
         since: the first day, in UTC.
         until: the last day.
 
     Raises:
+        BucketError: a file is in a bucket, which cannot be asked.
         ConfigError: there are files, and DuckDB is missing or cannot read one.
     """
     period = _midnight(since), _midnight(until) + timedelta(days=1)
@@ -87,9 +89,9 @@ async def count_by(
         # Before the snapshot: a month that is being moved is waited for.
         await db.execute("LOCK TABLE access_records IN ACCESS SHARE MODE")
         counts = await count_accesses(db, KEYS[key], *period)
-        files = [directory / day.file for day in await exported_days(db, since, until)]
+        recorded = [day.file for day in await exported_days(db, since, until)]
     counts += await asyncio.to_thread(
-        parquet_files.count_accesses, files, KEYS[key], *period, directory
+        parquet_files.count_accesses, recorded, KEYS[key], *period, files
     )
     merged = _merge(counts)
     if key == "day":

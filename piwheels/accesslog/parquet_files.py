@@ -9,12 +9,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piwheels.accesslog.access_files import AccessFiles, is_object
 from piwheels.db.exported_accesses import AccessCount, AccessTotals, counting_query
 from piwheels.errors import ConfigError
 from piwheels.webroot import sync_dir, sync_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from piwheels.object_storage.filesystem import BucketFilesystem
 
 _MEMORY_LIMIT = "256MB"
 #: Times are differences of whole seconds in it, in half the space. In larger groups of rows DuckDB
@@ -131,22 +134,66 @@ def read_totals(file: Path, day: date, temporary_dir: Path) -> AccessTotals:
 
 
 def count_accesses(
-    files: Sequence[Path], key: str, since: datetime, until: datetime, temporary_dir: Path
+    recorded: Sequence[str], key: str, since: datetime, until: datetime, files: AccessFiles
 ) -> list[AccessCount]:
     """Counts of the accesses in files by an expression of their columns, in a period.
 
+    Args:
+        recorded: the files, as the database has them.
+        key: the expression.
+        since: the beginning of the period.
+        until: its end, which does not belong to it.
+        files: where they are.
+
     Raises:
+        BucketError: the bucket cannot be asked, or lacks a file.
         ConfigError: DuckDB is missing, or a file cannot be read.
     """
-    if not files:
+    if not recorded:
         return []
     times = [int(time.timestamp()) for time in (since, until)]
-    with _connect(temporary_dir) as connection:
-        rows = _fetch(connection, counting_query(key, _ACCESSES), [list(map(str, files)), *times])
+    query = counting_query(key, _ACCESSES)
+    with _connect(files.directory) as connection:
+        objects = _register_objects(connection, recorded, files)
+        try:
+            rows = _fetch(connection, query, [[_url(it, files) for it in recorded], *times])
+        except ConfigError:
+            if objects is not None and objects.problem is not None:
+                raise objects.problem from None
+            raise
     return [
         AccessCount(key=str(name), accesses=accesses, downloads=downloads, bytes=size)
         for name, accesses, downloads, size in rows
     ]
+
+
+def _register_objects(
+    connection: "DuckDBPyConnection", recorded: Sequence[str], files: AccessFiles
+) -> "BucketFilesystem | None":
+    """Let DuckDB read objects, if there are any among these files.
+
+    Raises:
+        ConfigError: the extra is missing.
+    """
+    names = [name for name in recorded if is_object(name)]
+    if not names:
+        return None
+    try:
+        from piwheels.object_storage.filesystem import BucketFilesystem  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigError(
+            "objects are read with fsspec: pip install '.[stats,s3]' in a clone"
+        ) from None
+    found = BucketFilesystem(files.bucket)
+    connection.register_filesystem(found)
+    return found
+
+
+def _url(recorded: str, files: AccessFiles) -> str:
+    """A file, as DuckDB is told it."""
+    if path := files.local_path(recorded):
+        return str(path)
+    return recorded.replace("s3://", "piwheels-bucket://", 1)
 
 
 def _connect(temporary_dir: Path) -> "DuckDBPyConnection":

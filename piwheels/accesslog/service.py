@@ -18,12 +18,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from piwheels.accesslog import parquet_files
+from piwheels.accesslog.access_files import access_files
 from piwheels.accesslog.context import Counters, IngestContext
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain
 from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
 from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parquet_export import delete_expired_files, export_accesses
+from piwheels.accesslog.parquet_export import (
+    delete_expired_files,
+    delete_expired_objects,
+    describe_waiting,
+    export_accesses,
+)
 from piwheels.accesslog.reader import LogReader, today, verify
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.spool import Segments, Spool, orphaned_streams
@@ -36,6 +42,7 @@ from piwheels.db.database import Database, DatabaseUnavailableError
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.formatting import pluralize
 from piwheels.log_setup import configure_logging
+from piwheels.object_storage.errors import BucketError
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +89,7 @@ class _IngestService:
         self._fingerprints_since: date | None = None  # None: all fingerprints are kept
         self._reported_doubt = ""  # the last reported reason to distrust the clock
         self._spool: Spool | None = None  # of the pipe
+        self._files = access_files(config)
         self._answered_at: float | None = None  # when the database took the last heartbeat
 
     async def run(self) -> int:
@@ -303,20 +311,34 @@ class _IngestService:
     async def _export(self, *, forever: bool) -> None:
         """Move old accesses to files, on a connection of its own, while this reads on."""
         section = self._config.accesslog
-        if not forever or not section.parquet_after_days:
+        if not forever or not (section.parquet_after_days or section.parquet_target):
             return
-        if reason := parquet_files.missing_reason():
+        exports = section.parquet_after_days > 0
+        if exports and (reason := parquet_files.missing_reason()):
             log.warning("single accesses stay in the database: %s", reason)
+            exports = False
+        if not exports and not section.parquet_target:
             return
         async with await Database.connect(self._config.database.dsn, role="export") as database:
             while True:
-                if (self._newest_day - date.min).days > section.parquet_after_days:
-                    before = self._newest_day - timedelta(section.parquet_after_days)
-                    try:
-                        await export_accesses(database, section.parquet_dir, before)
-                    except ConfigError as error:
-                        log.warning("%s", error)
+                if exports:
+                    await self._export_once(database)
+                try:
+                    await delete_expired_objects(database, self._files, self._rows_since)
+                except (BucketError, ConfigError) as error:
+                    log.warning("old objects of single accesses cannot be deleted: %s", error)
                 await asyncio.sleep(_EXPORT_INTERVAL_S)
+
+    async def _export_once(self, database: Database) -> None:
+        """Move what is old enough; what cannot be moved stays, and a warning says how much."""
+        days = self._config.accesslog.parquet_after_days
+        if (self._newest_day - date.min).days <= days:
+            return
+        before = self._newest_day - timedelta(days)
+        try:
+            await export_accesses(database, self._files, before)
+        except (BucketError, ConfigError, RejectedError) as error:
+            log.warning("%s; %s", error, await describe_waiting(database, before))
 
     async def _delete_expired(self, database: Database) -> None:
         """Delete expired access records, address keys and fingerprints."""
@@ -325,7 +347,7 @@ class _IngestService:
         for name in await access_log_positions.drop_partitions(database, before):
             log.info("dropped %s", name)
         try:
-            await delete_expired_files(database, self._config.accesslog.parquet_dir, before)
+            await delete_expired_files(database, self._files, before)
         except OSError as error:
             log.warning("files of single accesses cannot be deleted: %s", error)
         await access_log_positions.delete_expired_keys(database)

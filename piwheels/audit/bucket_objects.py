@@ -13,7 +13,6 @@ from piwheels.audit import tree
 from piwheels.audit.errors import AuditError
 from piwheels.audit.finding import Finding, Problem, Repair
 from piwheels.audit.session import Session
-from piwheels.bucket.errors import BucketError
 from piwheels.bucket.site_objects import (
     LocalFile,
     is_immutable,
@@ -21,8 +20,10 @@ from piwheels.bucket.site_objects import (
     key_of,
     read_local,
 )
-from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
+from piwheels.bucket.store import Store, StoredObject
 from piwheels.db import audit_queries, bucket_changes
+from piwheels.object_storage.errors import BucketError
+from piwheels.object_storage.files import MAX_HELD_BYTES
 from piwheels.webroot import gz_path
 
 #: So many objects are asked for at the same time.

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from piwheels.bucket.errors import ChangedMeanwhileError
 from piwheels.bucket.site_objects import LocalFile, is_immutable, read_local
-from piwheels.bucket.store import MAX_HELD_BYTES, Store, StoredObject
+from piwheels.bucket.store import Store, StoredObject
 from piwheels.model import Struct
+from piwheels.object_storage.errors import ChangedMeanwhileError
+from piwheels.object_storage.files import MAX_HELD_BYTES
 from piwheels.webroot import Webroot
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ from typing import TypeVar
 
 from piwheels.backoff import Backoff
 from piwheels.bucket.copier import Copier
-from piwheels.bucket.errors import BucketError, ChangedMeanwhileError
 from piwheels.bucket.site_files import FileState, SiteFiles
 from piwheels.bucket.site_objects import key_of
 from piwheels.bucket.store import open_store
@@ -29,6 +28,7 @@ from piwheels.db.bucket_changes import BucketChange, ChangeKind
 from piwheels.db.database import Database
 from piwheels.errors import first_error
 from piwheels.formatting import pluralize
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
 from piwheels.webroot import TreeMissingError, Webroot, files_beside
 
 log = logging.getLogger(__name__)

@@ -1,35 +1,22 @@
 """The bucket: objects with their headers, conditional writes, listings.
 
-No other module uses obstore.
+Only piwheels.object_storage uses obstore besides.
 """
 
-import configparser
-import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piwheels.bucket.errors import BucketError, ChangedMeanwhileError
 from piwheels.bucket.site_objects import LocalFile, ObjectHeaders
 from piwheels.config import PublishSection
-from piwheels.errors import ConfigError
 from piwheels.model import Struct
+from piwheels.object_storage.connection import bucket_error, open_bucket
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-#: Larger files are sent in parts, for which there are no conditional writes.
-MAX_HELD_BYTES = 16 * 2**20
-_TIMEOUT_S = 120
-_RETRIES = 2
-_RETRY_S = 30
-_MAX_TEXT = 200
 _SHA256 = "sha256"
 _TYPE, _CACHE, _ENCODING = "Content-Type", "Cache-Control", "Content-Encoding"
-#: How obstore tells what a server answered.
-_ANSWER = re.compile(r"non-2xx status code: (\d+[A-Za-z ]*)")
-_TARGET = re.compile(r"s3://([^/]+)/?(.*)")
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):
@@ -76,7 +63,7 @@ class Store:
         except FileNotFoundError:
             return None
         except obstore.exceptions.BaseError as error:
-            raise _bucket_error(error) from None
+            raise bucket_error(error) from None
         meta, attributes = found.meta, {str(k): str(v) for k, v in found.attributes.items()}
         return StoredObject(
             key=key,
@@ -116,7 +103,7 @@ class Store:
         except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
             raise ChangedMeanwhileError(f"{key} was changed meanwhile") from None
         except obstore.exceptions.BaseError as error:
-            raise _bucket_error(error) from None
+            raise bucket_error(error) from None
         except FileNotFoundError:
             if before is not None:
                 raise ChangedMeanwhileError(f"{key} was deleted meanwhile") from None
@@ -135,7 +122,7 @@ class Store:
         except FileNotFoundError:
             return
         except obstore.exceptions.BaseError as error:
-            raise _bucket_error(error) from None
+            raise bucket_error(error) from None
 
     async def list(self, prefix: str) -> AsyncIterator[list[ListedObject]]:
         """The objects whose keys begin with the segments of a prefix, in parts.
@@ -149,7 +136,7 @@ class Store:
             async for part in obstore.list(self._store, prefix or None, chunk_size=1000):
                 yield [ListedObject(key=it["path"], size_bytes=it["size"]) for it in part]
         except obstore.exceptions.BaseError as error:
-            raise _bucket_error(error) from None
+            raise bucket_error(error) from None
 
 
 def open_store(settings: PublishSection) -> Store:
@@ -158,67 +145,7 @@ def open_store(settings: PublishSection) -> Store:
     Raises:
         ConfigError: the extra is missing, or the settings or the file of credentials are wrong.
     """
-    try:
-        from obstore.store import S3Store  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigError(
-            "publish.target needs obstore: pip install '.[master,s3]' in a clone, or unset it"
-        ) from None
-    found = _TARGET.fullmatch(settings.target)
-    if found is None:
-        raise ConfigError(
-            f"publish.target is {settings.target!r}, not s3://BUCKET or s3://BUCKET/PREFIX"
-        )
-    options: dict[str, Any] = _credentials(settings.credentials_file)
-    options |= {
-        key: value
-        for key, value in (("endpoint", settings.endpoint), ("region", settings.region))
-        if value
-    }
-    allow_http = settings.endpoint.startswith("http://")
-    try:
-        store = S3Store(
-            found[1],
-            prefix=found[2].strip("/") or None,
-            client_options={
-                "allow_http": allow_http,
-                "timeout": timedelta(seconds=_TIMEOUT_S),
-            },
-            retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_S)},
-            **options,
-        )
-    except Exception as error:  # noqa: BLE001 - obstore raises its own for each wrong option
-        raise ConfigError(f"publish.target: {_first_line(error)}") from None
-    return Store(store)
-
-
-def _credentials(file: Path | None) -> dict[str, str]:
-    """The key in a file of credentials; empty without a file, when obstore reads variables.
-
-    Raises:
-        ConfigError: there is none. Nothing of the file's content is said.
-    """
-    if file is None:
-        return {}
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(file.read_text())
-        section = parser["default"]
-        found = {
-            "access_key_id": section["aws_access_key_id"],
-            "secret_access_key": section["aws_secret_access_key"],
-        }
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"{file} (publish.credentials_file): {reason}") from None
-    except (configparser.Error, KeyError):
-        raise ConfigError(
-            f"{file} (publish.credentials_file) lacks a section [default] with aws_access_key_id "
-            "and aws_secret_access_key"
-        ) from None
-    if token := section.get("aws_session_token"):
-        found["session_token"] = token
-    return found
+    return Store(open_bucket(settings.target, settings, "publish.target"))
 
 
 def _attributes(local: LocalFile) -> dict[str, str]:
@@ -229,24 +156,3 @@ def _attributes(local: LocalFile) -> dict[str, str]:
         _SHA256: local.sha256,
     }
     return attributes | ({_ENCODING: headers.content_encoding} if headers.content_encoding else {})
-
-
-def _bucket_error(error: Exception) -> BucketError:
-    import obstore  # noqa: PLC0415 - an extra
-
-    refused = obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError
-    if isinstance(error, refused):
-        return BucketError(
-            "the bucket refuses the key of publish.credentials_file, or the key lacks a right: it "
-            "has to read, write, list and delete"
-        )
-    if answer := _ANSWER.search(str(error)):
-        return BucketError(f"the object storage answers {answer[1].strip()}")
-    if "HTTP error" in str(error):
-        return BucketError("the object storage cannot be reached")
-    return BucketError(_first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    """What obstore says, without the dump that follows."""
-    return str(error).partition("\n")[0][:_MAX_TEXT]

@@ -26,6 +26,11 @@ NonNegativeSeconds = Annotated[float, Meta(ge=0)]
 #: A package, suite or component; never an option of apt.
 AptWord = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:/=~_-]*\Z", max_length=200)]
 
+#: `s3://BUCKET`, or `s3://BUCKET/PREFIX`; "" for none.
+BucketTarget = Annotated[
+    str, Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_~./-]*)?)?\Z")
+]
+
 
 def _doc(description: str) -> Meta:
     return Meta(description=description)
@@ -71,8 +76,7 @@ class PublishSection(msgspec.Struct, frozen=True):
     """A copy of the web root in object storage (docs/object-storage.md); needs the extra `s3`."""
 
     target: Annotated[
-        str,
-        Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_~./-]*)?)?\Z"),
+        BucketTarget,
         _doc(
             "Bucket that the master copies the web root into, `s3://BUCKET` or "
             "`s3://BUCKET/PREFIX`. Empty: none."
@@ -478,9 +482,18 @@ class AccessLogSection(msgspec.Struct, frozen=True):
             "to Parquet files, a file for each day; needs the extra `stats`. 0: never."
         ),
     ] = 0
-    parquet_dir: Annotated[Path, _doc("Directory of these files.")] = Path(
-        "/var/lib/piwheels/accesses"
-    )
+    parquet_dir: Annotated[
+        Path,
+        _doc("Directory of these files; with `parquet_target`, of the day that is being moved."),
+    ] = Path("/var/lib/piwheels/accesses")
+    parquet_target: Annotated[
+        BucketTarget,
+        _doc(
+            "Bucket that the files are moved into, `s3://BUCKET` or `s3://BUCKET/PREFIX`, which "
+            "nobody else may read; its server and key are those of `[publish]`. Empty: they stay "
+            "in `parquet_dir`."
+        ),
+    ] = ""
     spool_dir: Annotated[
         Path, _doc("Directory for lines read from a pipe that are not in the database yet.")
     ] = Path("/var/lib/piwheels/accesslog")

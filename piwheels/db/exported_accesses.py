@@ -1,6 +1,6 @@
 """Single accesses that were moved from the database to files, and counts of those still in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from piwheels.db.database import Database, transactional
 from piwheels.model.base import Struct
 
 _DOWNLOAD = 1
+_EXPORT_LOCK = 7095
 #: One row for each access, with names instead of the database's keys.
 _ACCESSES = """
     SELECT a.at AT TIME ZONE 'UTC' AS accessed_at, a.client_hash, a.request_kind AS kind,
@@ -36,7 +37,7 @@ class AccessTotals(Struct, frozen=True, kw_only=True):
 class ExportedDay(AccessTotals, frozen=True, kw_only=True):
     """A file with accesses of a day; later accesses of the same day are in a further file."""
 
-    file: str  # relative to the directory of all
+    file: str  # relative to the directory of all, or s3://BUCKET/KEY
 
 
 class AccessCount(Struct, frozen=True, kw_only=True):
@@ -139,16 +140,33 @@ async def exported_days(
     return [ExportedDay(**row) for row in rows]
 
 
-@transactional
-async def forget_exported(
-    db: Database, before: date, delete: Callable[[str], object]
-) -> list[ExportedDay]:
-    """Delete the files of the days before this one; one that fails is tried again later."""
-    expired = [file for file in await exported_days(db) if file.day < before]
-    for file in expired:
-        delete(file.file)
-        await db.execute("DELETE FROM exported_accesses WHERE file = %(file)s", {"file": file.file})
-    return expired
+async def forget_exported(db: Database, file: str) -> None:
+    """Forget a file that was deleted."""
+    await db.execute("DELETE FROM exported_accesses WHERE file = %(file)s", {"file": file})
+
+
+async def exportable_bytes(db: Database, before: date) -> int:
+    """The size of the months in the database that ended before this day."""
+    months = await exportable_months(db, before)
+    sizes = [
+        await db.value("SELECT pg_total_relation_size(%(name)s)", {"name": _partition(month)})
+        for month in months
+    ]
+    return sum(map(int, sizes))
+
+
+async def take_export_lock(db: Database) -> bool:
+    """Whether this connection alone exports accesses now; a second one would replace its files.
+
+    Asked again it says whether it still does: a connection that was replaced has lost the lock.
+    """
+    return bool(await db.value("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _EXPORT_LOCK}))
+
+
+async def release_export_lock(db: Database) -> None:
+    """Let others export."""
+    while await db.value("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _EXPORT_LOCK}):
+        pass  # it is held as often as it was taken
 
 
 async def count_accesses(

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from piwheels.accesslog import parquet_export, service
+from piwheels.accesslog.access_files import AccessFiles
 from piwheels.accesslog.access_questions import KEYS, count_by
 from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.parquet_export import delete_expired_files, export_accesses
@@ -43,8 +44,9 @@ async def read_days(read: Read, folder: Path) -> None:
         await read(log)
 
 
-async def answers(database: Database, folder: Path) -> dict[str, list[AccessCount]]:
-    return {key: await count_by(database, folder, key, *ALL_TIME) for key in KEYS}
+async def answers(database: Database, place: Path | AccessFiles) -> dict[str, list[AccessCount]]:
+    files = AccessFiles(place) if isinstance(place, Path) else place
+    return {key: await count_by(database, files, key, *ALL_TIME) for key in KEYS}
 
 
 async def rows(database: Database) -> int:
@@ -59,11 +61,11 @@ async def test_every_answer_is_the_same_before_and_after(
     before = await answers(database, files)
     total = await rows(database)
     assert sum(count.downloads for count in before["project"]) > 0
-    moved = await export_accesses(database, files, JANUARY)
+    moved = await export_accesses(database, AccessFiles(files), JANUARY)
     assert 0 < moved < total
     assert await rows(database) == total - moved
     assert await answers(database, files) == before  # a part in files, a part in the database
-    assert await export_accesses(database, files, FEBRUARY) == total - moved
+    assert await export_accesses(database, AccessFiles(files), FEBRUARY) == total - moved
     assert await rows(database) == 0
     assert await answers(database, files) == before
     assert [day.day for day in await exported_days(database)] == [
@@ -82,7 +84,7 @@ async def test_a_project_that_is_not_that_of_its_file_name_is_kept(
     await database.execute("UPDATE downloaded_wheels SET project = 'other' WHERE wheel_id % 3 = 0")
     before = await answers(database, tmp_path / "files")
     assert {"other"} < {count.key for count in before["project"]}
-    await export_accesses(database, tmp_path / "files", FEBRUARY)
+    await export_accesses(database, AccessFiles(tmp_path / "files"), FEBRUARY)
     assert await answers(database, tmp_path / "files") == before
 
 
@@ -90,12 +92,12 @@ async def test_the_totals_of_a_day_are_those_of_the_database(
     database: Database, read: Read, tmp_path: Path
 ) -> None:
     await read_days(read, tmp_path)
-    await export_accesses(database, tmp_path / "files", FEBRUARY)
+    await export_accesses(database, AccessFiles(tmp_path / "files"), FEBRUARY)
     daily = await database.rows(
         "SELECT day, counted, counted_bytes, counted + index_hits + project_pages + json_pages"
         " + log_pages + others AS accesses FROM downloads_daily ORDER BY day"
     )
-    counts = await count_by(database, tmp_path / "files", "day", *ALL_TIME)
+    counts = await count_by(database, AccessFiles(tmp_path / "files"), "day", *ALL_TIME)
     assert [(it.key, it.downloads, it.bytes, it.accesses) for it in counts] == [
         (str(row["day"]), row["counted"], row["counted_bytes"], row["accesses"]) for row in daily
     ]
@@ -108,7 +110,7 @@ async def test_a_client_is_a_number_within_its_day(
 
     await read_days(read, tmp_path)
     hashes = {row["client_hash"] for row in await database.rows("SELECT * FROM access_records")}
-    await export_accesses(database, tmp_path / "files", FEBRUARY)
+    await export_accesses(database, AccessFiles(tmp_path / "files"), FEBRUARY)
     for file in (tmp_path / "files").rglob("*.parquet"):
         found = duckdb.read_parquet(str(file))
         assert "client_hash" not in found.columns
@@ -120,9 +122,9 @@ async def test_a_client_is_a_number_within_its_day(
 
 async def test_the_period_is_respected(database: Database, read: Read, tmp_path: Path) -> None:
     await read_days(read, tmp_path)
-    await export_accesses(database, tmp_path / "files", JANUARY)
+    await export_accesses(database, AccessFiles(tmp_path / "files"), JANUARY)
     middle = FIRST + timedelta(days=1)
-    counts = await count_by(database, tmp_path / "files", "day", middle, JANUARY)
+    counts = await count_by(database, AccessFiles(tmp_path / "files"), "day", middle, JANUARY)
     assert [count.key for count in counts] == [str(middle), str(JANUARY)]
 
 
@@ -130,7 +132,7 @@ async def test_a_month_that_has_not_ended_before_the_day_stays(
     database: Database, read: Read, tmp_path: Path
 ) -> None:
     await read_days(read, tmp_path)
-    assert await export_accesses(database, tmp_path / "files", date(2025, 12, 31)) == 0
+    assert await export_accesses(database, AccessFiles(tmp_path / "files"), date(2025, 12, 31)) == 0
     assert not (tmp_path / "files").exists()
 
 
@@ -139,12 +141,12 @@ async def test_accesses_of_a_moved_day_that_come_later_get_a_further_file(
 ) -> None:
     await read_days(read, tmp_path)
     files = tmp_path / "files"
-    await export_accesses(database, files, FEBRUARY)
+    await export_accesses(database, AccessFiles(files), FEBRUARY)
     late = tmp_path / "late.log"
     late.write_bytes(download("late", at=datetime(2025, 12, 30, 9, tzinfo=UTC)))
     await read(late)
     before = await answers(database, files)
-    assert await export_accesses(database, files, FEBRUARY) == 1
+    assert await export_accesses(database, AccessFiles(files), FEBRUARY) == 1
     assert await answers(database, files) == before
     names = [day.file for day in await exported_days(database, FIRST, FIRST)]
     assert names == ["2025/2025-12-30.1.parquet", "2025/2025-12-30.2.parquet"]
@@ -165,10 +167,10 @@ async def test_accesses_that_come_during_an_export_are_not_lost(
 
     monkeypatch.setattr(parquet_export, "finish_month", finish_late)
     total = await rows(database)
-    assert await export_accesses(database, files, JANUARY) == 0
+    assert await export_accesses(database, AccessFiles(files), JANUARY) == 0
     assert await rows(database) == total + 1
     before = await answers(database, files)
-    assert await export_accesses(database, files, JANUARY) > 0
+    assert await export_accesses(database, AccessFiles(files), JANUARY) > 0
     assert await answers(database, files) == before
 
 
@@ -203,9 +205,9 @@ async def test_an_export_that_ended_at_any_step_is_resumed(
     with monkeypatch.context() as patch:
         _kill_after(patch, parquet_export, step)
         with pytest.raises(_Killed):
-            await export_accesses(database, files, FEBRUARY)
+            await export_accesses(database, AccessFiles(files), FEBRUARY)
     assert await answers(database, files) == before
-    await export_accesses(database, files, FEBRUARY)
+    await export_accesses(database, AccessFiles(files), FEBRUARY)
     assert await rows(database) == 0
     assert await answers(database, files) == before
 
@@ -219,11 +221,11 @@ async def test_a_file_that_is_whole_is_not_written_again(
         _kill_after(patch, parquet_export, "finish_month")
         patch.setattr(parquet_export, "finish_month", _raise_killed)
         with pytest.raises(_Killed):
-            await export_accesses(database, files, JANUARY)
+            await export_accesses(database, AccessFiles(files), JANUARY)
     written = {path: path.stat().st_mtime_ns for path in files.rglob("*.parquet")}
     assert written
     next(iter(written)).write_bytes(b"damaged")
-    await export_accesses(database, files, JANUARY)
+    await export_accesses(database, AccessFiles(files), JANUARY)
     kept = [path for path, at_ns in written.items() if path.stat().st_mtime_ns == at_ns]
     assert len(kept) == len(written) - 1
 
@@ -260,11 +262,11 @@ async def test_kill_9_at_random_moments(
 async def test_expired_files_are_deleted(database: Database, read: Read, tmp_path: Path) -> None:
     await read_days(read, tmp_path)
     files = tmp_path / "files"
-    await export_accesses(database, files, FEBRUARY)
-    await delete_expired_files(database, files, JANUARY)
+    await export_accesses(database, AccessFiles(files), FEBRUARY)
+    await delete_expired_files(database, AccessFiles(files), JANUARY)
     assert [day.day for day in await exported_days(database)] == [JANUARY, LAST]
     assert len(list(files.rglob("*.parquet"))) == 2
-    assert len(await count_by(database, files, "day", *ALL_TIME)) == 2
+    assert len(await count_by(database, AccessFiles(files), "day", *ALL_TIME)) == 2
 
 
 def _reader(dsn: str, folder: Path) -> service._IngestService:
@@ -298,7 +300,7 @@ async def test_without_duckdb_accesses_stay_and_one_line_says_so(
     with pytest.raises(ConfigError, match=r"install .\.\[stats\]"):
         parquet_export.run(Config(), 1)
     total = await rows(database)
-    counts = await count_by(database, tmp_path / "files", "day", *ALL_TIME)
+    counts = await count_by(database, AccessFiles(tmp_path / "files"), "day", *ALL_TIME)
     assert sum(count.accesses for count in counts) == total
 
 
@@ -307,12 +309,12 @@ async def test_files_without_duckdb_are_an_error_and_not_a_part_of_the_answer(
 ) -> None:
     await read_days(read, tmp_path)
     files = tmp_path / "files"
-    await export_accesses(database, files, JANUARY)
+    await export_accesses(database, AccessFiles(files), JANUARY)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"install .\.\[stats\]"):
-        await count_by(database, files, "day", *ALL_TIME)
+        await count_by(database, AccessFiles(files), "day", *ALL_TIME)
     # A period without files needs none.
-    assert await count_by(database, files, "day", JANUARY, LAST)
+    assert await count_by(database, AccessFiles(files), "day", JANUARY, LAST)
 
 
 async def test_a_file_that_is_gone_is_an_error(
@@ -320,10 +322,10 @@ async def test_a_file_that_is_gone_is_an_error(
 ) -> None:
     await read_days(read, tmp_path)
     files = tmp_path / "files"
-    await export_accesses(database, files, JANUARY)
+    await export_accesses(database, AccessFiles(files), JANUARY)
     next(files.rglob("*.parquet")).unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
-        await count_by(database, files, "day", *ALL_TIME)
+        await count_by(database, AccessFiles(files), "day", *ALL_TIME)
 
 
 async def test_the_reader_moves_accesses_by_the_day_that_they_confirm(
@@ -348,7 +350,7 @@ async def test_the_command_prints_both_places(
 ) -> None:
     await read_days(read, tmp_path)
     files = tmp_path / "files"
-    await export_accesses(database, files, JANUARY)
+    await export_accesses(database, AccessFiles(files), JANUARY)
     variables = environment(dsn, tmp_path, PIWHEELS_ACCESSLOG_PARQUET_DIR=str(files))
 
     def printed(*arguments: str) -> str:
@@ -358,7 +360,7 @@ async def test_the_command_prints_both_places(
         ).stdout
 
     found = json.loads(await asyncio.to_thread(printed, "day", "--json"))
-    expected = await count_by(database, files, "day", *ALL_TIME)
+    expected = await count_by(database, AccessFiles(files), "day", *ALL_TIME)
     assert found == [msgspec.structs.asdict(count) for count in expected]
     lines = (await asyncio.to_thread(printed, "project", "--limit", "3")).splitlines()
     assert len(lines) == 4

@@ -11,6 +11,7 @@ import time
 from datetime import date
 from pathlib import Path
 
+from piwheels.accesslog.access_files import AccessFiles
 from piwheels.accesslog.access_questions import count_by
 from piwheels.accesslog.parquet_export import export_accesses
 from piwheels.db.database import Database
@@ -73,7 +74,7 @@ async def _measure(folder: Path, rows: int) -> None:
             size = await db.value("SELECT pg_table_size('access_records_2026_01')")
             before = [await _timed(db, folder, key) for key in _QUESTIONS]
             began = time.perf_counter()
-            assert await export_accesses(db, folder / "files", _AFTER) == rows
+            assert await export_accesses(db, AccessFiles(folder / "files"), _AFTER) == rows
             moved_s = time.perf_counter() - began
             after = [await _timed(db, folder, key) for key in _QUESTIONS]
     files = sum(file.stat().st_size for file in (folder / "files").rglob("*.parquet"))
@@ -92,7 +93,7 @@ async def _timed(db: Database, folder: Path, key: str) -> tuple[float, object]:
     times, answer = [], None
     for _ in range(3):
         began = time.perf_counter()
-        answer = await count_by(db, folder / "files", key, _MONTH, _AFTER)
+        answer = await count_by(db, AccessFiles(folder / "files"), key, _MONTH, _AFTER)
         times.append(time.perf_counter() - began)
     return min(times), answer
 

@@ -7,10 +7,10 @@ import obstore
 import pytest
 
 from piwheels.bucket.copier import Copier
-from piwheels.bucket.errors import BucketError
 from piwheels.bucket.site_objects import LocalFile
 from piwheels.bucket.store import Store, StoredObject
 from piwheels.db import bucket_changes
+from piwheels.object_storage.errors import BucketError
 from piwheels.webroot import TreeTakenError, Webroot
 from tests.bucket.harness import BucketFarm
 from tests.bucket.seaweed import keys

@@ -13,12 +13,12 @@ import obstore
 import pytest
 
 from piwheels.bucket.copier import Copier
-from piwheels.bucket.errors import BucketError
 from piwheels.bucket.follower import BucketFollower
 from piwheels.bucket.store import open_store
 from piwheels.config import Config, PublishSection
 from piwheels.config.sections import WebrootSection
 from piwheels.db import bucket_changes
+from piwheels.object_storage.errors import BucketError
 from tests.bucket import seaweed
 from tests.bucket.harness import BucketFarm
 from tests.bucket.seaweed import Seaweed, keys

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from piwheels.bucket.errors import BucketError
 from piwheels.bucket.site_objects import headers_of, read_local
 from piwheels.bucket.store import open_store
 from piwheels.config import PublishSection
 from piwheels.errors import ConfigError
+from piwheels.object_storage.errors import BucketError
 from tests.bucket.seaweed import KEY, READ_KEY, READ_SECRET, SECRET, Seaweed
 from tests.ports import free_port
 

@@ -1,0 +1,1 @@
+"""Object storage: how a bucket is reached, and whole files as objects of it."""
