@@ -10,7 +10,7 @@ from piwheels.bucket.site_objects import LocalFile, ObjectHeaders
 from piwheels.config import PublishSection
 from piwheels.model import Struct
 from piwheels.object_storage.connection import bucket_error, open_bucket
-from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
+from piwheels.object_storage.errors import ChangedMeanwhileError, NoBucketError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -107,7 +107,7 @@ class Store:
         except FileNotFoundError:
             if before is not None:
                 raise ChangedMeanwhileError(f"{key} was deleted meanwhile") from None
-            raise BucketError("the bucket of publish.target does not exist: create it") from None
+            raise NoBucketError from None
 
     async def delete(self, key: str) -> None:
         """Delete an object, if there is one.

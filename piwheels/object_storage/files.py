@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piwheels.model import Struct
 from piwheels.object_storage.connection import bucket_error
-from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError, NoBucketError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -107,7 +107,7 @@ class FileBucket:
         except obstore.exceptions.BaseError as error:
             raise bucket_error(error) from None
         except FileNotFoundError:
-            raise BucketError("the bucket does not exist") from None
+            raise NoBucketError from None
 
     def sha256(self, key: str) -> str:
         """The hash of an object's bytes, as the bucket gives them; "" without an object.
