@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from piwheels.formatting import format_queue_position, format_wait_range
 from piwheels.model import JobPriority, JobsAhead, QueueKey, QueueOutline
@@ -84,6 +85,23 @@ def test_the_expected_wait_is_a_range_around_the_recent_rate(builds: int) -> Non
     mean_s = 50 * 24 * 3600 / builds
     assert wait.soonest_s < mean_s < wait.latest_s
     assert wait.latest_s / wait.soonest_s < {1: 40, 4: 8, 100: 1.6, 6700: 1.1}[builds]
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_the_wait_is_as_much_longer_as_the_jobs_that_wait(factor: float) -> None:
+    usual = QueueOutline(builds=1000, builds_hours=24.0)
+    outline = replace(usual, build_s=100.0, expected_s=factor * 100.0)
+    far, near = JobsAhead(least=500, most=500), JobsAhead(least=9, most=9)
+    wait, usual_wait = outline.expected_wait(far), usual.expected_wait(far)
+    assert wait
+    assert usual_wait
+    assert wait.soonest_s == pytest.approx(factor * usual_wait.soonest_s)
+    assert wait.latest_s == pytest.approx(factor * usual_wait.latest_s)
+    wait, usual_wait = outline.expected_wait(near), usual.expected_wait(near)
+    assert wait
+    assert usual_wait
+    assert wait.soonest_s == pytest.approx(min(factor, 1.0) * usual_wait.soonest_s)
+    assert wait.latest_s == pytest.approx(max(factor, 1.0) * usual_wait.latest_s)
 
 
 def test_nothing_is_expected_where_no_builds_ended() -> None:

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from piwheels.builder.disk_usage import folder_bytes
 from piwheels.builder.memory_usage import used_bytes
 from piwheels.model import Struct
 
 log = logging.getLogger(__name__)
 
 _CHECK_INTERVAL_S = 0.5
+_DISK_INTERVAL_S = 1.0
+#: Nothing is measured for so many times as long as measuring took.
+_DISK_INTERVAL_FACTOR = 30.0
 _KILL_TIMEOUT_S = 7.0
 _DRAIN_TIMEOUT_S = 1.0
 _READ_BYTES = 64 * 1024
@@ -62,12 +66,8 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Usage:
-    """The resources that a process tree has used so far.
+    """The resources that a process tree has used so far."""
 
-    Of the disk it is by how much it became fuller, also by other builds at the same time.
-    """
-
-    first_free_bytes: int
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
     peak_disk_bytes: int = 0
@@ -99,7 +99,7 @@ async def run_process(
         OSError: the program could not be started.
         Exception: whatever on_output raises; the program is killed first.
     """
-    began, usage = time.monotonic(), _Usage(_free_bytes(folder))
+    began, usage = time.monotonic(), _Usage()
     async with _pipe() as (output, end):
         try:
             process = await asyncio.create_subprocess_exec(
@@ -114,12 +114,14 @@ async def run_process(
         finally:
             os.close(end)
         watching = asyncio.create_task(_wait_for_limit(process.pid, limits, folder, began, usage))
+        measuring = asyncio.create_task(_measure_disk(folder, usage))
         reading = asyncio.create_task(_read(process, output, on_output))
         try:
             await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
             stop = watching.result() if watching.done() else None
         finally:
             watching.cancel()
+            measuring.cancel()
             await _kill_tree(process)
             await asyncio.wait({reading}, timeout=_DRAIN_TIMEOUT_S)
             reading.cancel()
@@ -170,9 +172,7 @@ async def _wait_for_limit(
         if left_s <= 0:
             return LimitExceeded.TIME
         disk = os.statvfs(folder)
-        free_bytes = disk.f_bavail * disk.f_frsize
-        usage.peak_disk_bytes = max(usage.peak_disk_bytes, usage.first_free_bytes - free_bytes)
-        if free_bytes < limits.disk_reserve_bytes:
+        if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
             return LimitExceeded.DISK
         # Some file systems (btrfs) allocate inodes on demand and report none.
         if disk.f_files and disk.f_favail < limits.inode_reserve:
@@ -188,9 +188,14 @@ async def _wait_for_limit(
         await asyncio.sleep(min(left_s, _CHECK_INTERVAL_S))
 
 
-def _free_bytes(folder: Path) -> int:
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
+async def _measure_disk(folder: Path, usage: _Usage) -> None:
+    """Measure what a folder's files use, every few seconds; of many files less often."""
+    while True:
+        began = time.monotonic()
+        used = await asyncio.to_thread(folder_bytes, folder)
+        usage.peak_disk_bytes = max(usage.peak_disk_bytes, used)
+        took_s = time.monotonic() - began
+        await asyncio.sleep(max(_DISK_INTERVAL_S, took_s * _DISK_INTERVAL_FACTOR))
 
 
 async def _kill_tree(process: asyncio.subprocess.Process) -> None:

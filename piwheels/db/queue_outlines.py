@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from piwheels.db.database import Database
 from piwheels.db.row_counts import row_counts
-from piwheels.model import QueueKey, QueueOutline
+from piwheels.db.rows import from_row
+from piwheels.model import QueueKey, QueueOutline, Struct
 
 #: So many pages of the table of jobs are sampled: the place of a job in the middle of a queue is
 #: then known within 7 percent of its length.
@@ -15,10 +16,13 @@ FIRST_JOBS = 200
 #: The same pages each time, so that an estimate changes only when the queue does.
 _SAMPLES_SQL = """
     SELECT target, count(DISTINCT page)::int AS pages,
+           count(nullif(expected_s, 0))::int AS known, sum(expected_s)::float8 AS known_s,
            array_agg(priority_class ORDER BY priority_class, priority_s) AS classes,
            array_agg(priority_s ORDER BY priority_class, priority_s) AS times
       FROM (
           SELECT target, (ctid::text::point)[0] AS page, priority_class,
+                 (SELECT expected_build_s FROM projects p
+                   WHERE p.project = jobs.project) AS expected_s,
                  extract(epoch FROM priority_time)::float8 AS priority_s
             FROM jobs TABLESAMPLE SYSTEM (%(percent)s) REPEATABLE (0)
            WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked
@@ -36,43 +40,73 @@ async def queue_outlines(db: Database) -> dict[str, QueueOutline]:
     outlines = {}
     for target in queued | builds.keys():
         jobs = counts.by_state("jobs", target)
-        sampled, pages = samples.get(target, ((), 0))
-        ended, hours = builds.get(target, (0, 0.0))
+        sample = samples.get(target, _NO_SAMPLE)
+        recent = builds.get(target, _NO_BUILDS)
         outlines[target] = QueueOutline(
             waiting=jobs["pending"] + jobs["held"],
-            sampled_jobs=sampled,
-            sampled_pages=pages,
-            builds=ended,
-            builds_hours=hours,
+            sampled_jobs=sample.jobs,
+            sampled_pages=sample.pages,
+            builds=recent.builds,
+            builds_hours=recent.hours,
+            build_s=recent.build_s,
+            expected_s=sample.expected_s(recent.build_s),
         )
     return outlines
 
 
-async def _samples(db: Database) -> dict[str, tuple[tuple[QueueKey, ...], int]]:
-    """By target, the places of jobs in a sample of pages, and how many pages have any."""
+class _Sample(Struct, frozen=True, kw_only=True):
+    """The places of jobs in some pages; how long those take whose duration is known."""
+
+    jobs: tuple[QueueKey, ...] = ()
+    pages: int = 0
+    known: int = 0
+    known_s: float = 0.0
+
+    def expected_s(self, usual_s: float) -> float:
+        """How long a job takes on average, if those that are unknown take as long as usual."""
+        unknown = len(self.jobs) - self.known
+        return (self.known_s + unknown * usual_s) / len(self.jobs) if self.jobs else 0.0
+
+
+class _RecentBuilds(Struct, frozen=True, kw_only=True):
+    """How many ended in so many hours, and how long those took that succeeded, on average."""
+
+    builds: int = 0
+    hours: float = 0.0
+    build_s: float = 0.0
+
+
+_NO_SAMPLE, _NO_BUILDS = _Sample(), _RecentBuilds()
+
+
+async def _samples(db: Database) -> dict[str, _Sample]:
+    """By target, what is known of the jobs in a sample of pages."""
     pages: int = await db.value(
         "SELECT pg_relation_size('jobs') / current_setting('block_size')::int"
     )
     percent = 100 * SAMPLED_PAGES / max(pages, SAMPLED_PAGES)
     rows = await db.rows(_SAMPLES_SQL, {"percent": percent})
     return {
-        row["target"]: (tuple(zip(row["classes"], row["times"], strict=True)), row["pages"])
+        row["target"]: from_row(
+            _Sample, row, jobs=tuple(zip(row["classes"], row["times"], strict=True))
+        )
         for row in rows
     }
 
 
-async def _recent_builds(db: Database) -> dict[str, tuple[int, float]]:
-    """By target, how many builds ended in the last day, and in how many hours of it."""
+async def _recent_builds(db: Database) -> dict[str, _RecentBuilds]:
+    """By target, the builds of the last day."""
     rows = await db.rows(
         """
         SELECT target, count(*)::int AS builds,
-               greatest(extract(epoch FROM now() - min(ended_at)) / 3600, 0.1)::float8 AS hours
+               greatest(extract(epoch FROM now() - min(ended_at)) / 3600, 0.1)::float8 AS hours,
+               coalesce(avg(duration_s) FILTER (WHERE outcome = 'built'), 0) AS build_s
           FROM made_builds
          WHERE ended_at > now() - interval '1 day'
          GROUP BY target
         """
     )
-    return {row["target"]: (row["builds"], row["hours"]) for row in rows}
+    return {row["target"]: from_row(_RecentBuilds, row) for row in rows}
 
 
 async def first_queue_keys(db: Database, targets: Sequence[str]) -> dict[str, list[QueueKey]]:

@@ -20,6 +20,10 @@ QueueKey = tuple[int, float]
 #: So many standard deviations around an estimate: the range holds in 19 of 20 cases.
 _DEVIATIONS = 2.0
 _MAX_WAIT_S = 1e9
+#: So few jobs ahead need not take as long, on average, as those of the whole queue.
+_FEW_JOBS = 100
+#: The jobs that wait take at most so many times as long, or as short, as the last builds.
+_MAX_WORK = 20.0
 
 
 class JobsAhead(Struct, frozen=True, kw_only=True):
@@ -43,6 +47,8 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
     sampled_jobs: of jobs in random pages of the table, ascending.
     sampled_pages: how many pages those come from.
     builds: how many ended in the last `builds_hours`.
+    build_s: how long those took that succeeded, on average; 0 is unknown.
+    expected_s: how long the sampled jobs are expected to take, on average; 0 is unknown.
     """
 
     waiting: int = 0
@@ -50,6 +56,8 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
     sampled_pages: int = 0
     builds: int = 0
     builds_hours: float = 0.0
+    build_s: float = 0.0
+    expected_s: float = 0.0
 
     @property
     def builds_per_hour(self) -> float:
@@ -122,16 +130,27 @@ class QueueOutline(Struct, frozen=True, kw_only=True):
         """How long a job with so many others ahead waits until it starts; None if no builds ended.
 
         The number of builds is taken as of a Poisson process (the score interval of its rate).
+        Where the jobs that wait take longer than the last builds did, the rate falls in proportion;
+        a few of them may be like either.
         """
         if not self.builds:
             return None
         center = self.builds + _DEVIATIONS**2 / 2
         half = _DEVIATIONS * math.sqrt(self.builds + _DEVIATIONS**2 / 4)
         period_s = self.builds_hours * 3600
+        few = ahead.most < _FEW_JOBS
+        least, most = (bound(self._work, 1.0) if few else self._work for bound in (min, max))
         return ExpectedWait(
-            soonest_s=min(ahead.least * period_s / (center + half), _MAX_WAIT_S),
-            latest_s=min((ahead.most + 1) * period_s / (center - half), _MAX_WAIT_S),
+            soonest_s=min(least * ahead.least * period_s / (center + half), _MAX_WAIT_S),
+            latest_s=min(most * (ahead.most + 1) * period_s / (center - half), _MAX_WAIT_S),
         )
+
+    @property
+    def _work(self) -> float:
+        """How many times as long as the last builds the jobs that wait take, on average."""
+        if not (self.build_s and self.expected_s):
+            return 1.0
+        return min(max(self.expected_s / self.build_s, 1 / _MAX_WORK), _MAX_WORK)
 
 
 def _position(jobs: Sequence[QueueKey], first: int) -> int:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
+
 from piwheels.db import catalog, completed_builds, job_queue, mirrored_wheels, target_queries
 from piwheels.db.database import Database
 from piwheels.db.mirrored_wheels import WheelToMirror
@@ -22,6 +24,7 @@ from piwheels.db.upstream_wheels import (
     store_upstream_wheels,
 )
 from piwheels.model import (
+    LONG_BUILD_S,
     MIRROR_MAKER,
     Build,
     CompatibilityRules,
@@ -191,14 +194,23 @@ async def mark_yanked(db: Database, project: str, version: str, reason: str | No
 
 
 async def complete_as_built(
-    db: Database, job: Job, builder: str, *files: WheelFile, without_compiler: bool = False
+    db: Database,
+    job: Job,
+    builder: str,
+    *files: WheelFile,
+    without_compiler: bool = False,
+    duration_s: float = 1.0,
+    peak_disk_bytes: int = 0,
 ) -> bool:
     """Settle a job as built."""
     for file in files:
         assert await catalog.reserve_filename(db, file.filename, file.sha256)
-    return await complete_job_with_retry_after(
-        db, make_build(job, builder, without_compiler=without_compiler), files, RULES, None
+    build = replace(
+        make_build(job, builder, without_compiler=without_compiler),
+        duration_s=duration_s,
+        peak_disk_bytes=peak_disk_bytes,
     )
+    return await complete_job_with_retry_after(db, build, files, RULES, None)
 
 
 @dataclass(frozen=True)
@@ -374,6 +386,17 @@ def _of_release(rows: Sequence[dict[str, Any]], key: tuple[str, str]) -> list[di
     return [row for row in rows if (row["project"], row["version"]) == key]
 
 
+async def unlike_their_projects(db: Database) -> list[dict[str, Any]]:
+    """The jobs that lack what was learned of their project."""
+    return await db.rows(
+        """
+        SELECT j.project, j.version, j.target FROM jobs j JOIN projects p ON p.project = j.project
+         WHERE (j.is_long, j.min_disk_bytes, j.is_pure)
+               IS DISTINCT FROM (p.is_long, p.min_disk_bytes, p.is_pure)
+        """
+    )
+
+
 async def check_jobs(db: Database) -> None:
     """The view is the oracle; the jobs are the view, except those that builders have claimed."""
     view = {tuple(row.values()) for row in await db.rows("SELECT * FROM wanted_jobs")}
@@ -384,6 +407,7 @@ async def check_jobs(db: Database) -> None:
     }
     assert view <= queue.keys(), "a job is missing"
     assert all(queue[job] for job in queue.keys() - view), "a job that nobody wants is claimable"
+    assert await unlike_their_projects(db) == []
 
 
 @dataclass
@@ -579,7 +603,13 @@ class RandomWalk:
         if self.random.random() < 0.5:
             file = self._file(job)
             done = await complete_as_built(
-                self.db, job, self.label, file, without_compiler=without_compiler
+                self.db,
+                job,
+                self.label,
+                file,
+                without_compiler=without_compiler,
+                duration_s=9 * LONG_BUILD_S if job.build_id % 2 else 1.0,
+                peak_disk_bytes=job.build_id << 20,
             )
         else:
             outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])

@@ -8,14 +8,16 @@ from piwheels.control.project_overviews import ProjectOverviews
 from piwheels.db import catalog, job_queue, recipe_store, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import Outcome, Recipe, RecipeOrigin, State
+from piwheels.model import Outcome, ProjectNeeds, Recipe, RecipeOrigin, State
 from piwheels.release_status import StatusContext
 from tests.db.scenario import (
     RULES,
     TARGETS,
+    complete_as_built,
     complete_job_with_retry_after,
     make_build,
     make_release,
+    make_wheel,
 )
 
 NAMES = [target.name for target in TARGETS]
@@ -73,6 +75,19 @@ async def test_skips_and_recipes_are_told(database: Database, overviews: Project
     assert found.skip_reason == "too large"
     assert found.recipes == ("written: packages libopenblas-dev, time limit 60 s",)
     assert {target.state for target in found.targets} == {State.SKIPPED}
+
+
+async def test_what_builds_of_a_project_need_is_told(
+    database: Database, overviews: ProjectOverviews
+) -> None:
+    assert (await overviews.overview("numpy", None)).needs == ProjectNeeds()
+    job = await job_queue.claim(database, "pi1", NAMES)
+    assert job is not None
+    await complete_as_built(
+        database, job, "pi1", make_wheel(job, "py3-none-any"), duration_s=2700.0, peak_disk_bytes=7
+    )
+    found = await overviews.overview(job.project, None)
+    assert found.needs == ProjectNeeds(min_disk_bytes=7, expected_build_s=2700.0)
 
 
 async def test_an_unknown_project_is_rejected_and_an_unknown_version_has_no_targets(

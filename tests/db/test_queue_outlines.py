@@ -83,6 +83,22 @@ async def test_a_start_is_expected_when_builds_ended(farm: Database) -> None:
     assert 0 < expected.soonest_s < expected.latest_s
 
 
+async def test_jobs_of_unknown_duration_count_as_the_last_builds(farm: Database) -> None:
+    job = await job_queue.claim(farm, "pi", [CP39])
+    assert job is not None
+    await complete_as_built(farm, job, "pi", make_wheel(job, "py3-none-any"))
+    outline = (await queue_outlines(farm))[CP39]
+    assert outline.build_s == outline.expected_s > 0
+    await farm.execute(
+        "UPDATE projects SET expected_build_s = %(s)s"
+        " WHERE project IN (SELECT project FROM jobs WHERE claimed_by IS NULL LIMIT %(half)s)",
+        {"s": 9 * outline.build_s, "half": _QUEUED // 2},
+    )
+    again = (await queue_outlines(farm))[CP39]
+    assert again.build_s == outline.build_s
+    assert again.expected_s == pytest.approx(5 * outline.build_s, rel=0.1)
+
+
 async def test_an_estimate_reads_a_bounded_number_of_jobs(farm: Database) -> None:
     """Whatever the length of the queue."""
     await farm.execute("VACUUM ANALYZE jobs")

@@ -12,6 +12,7 @@ from piwheels.formatting import (
     format_count,
     format_datetime,
     format_duration,
+    format_needs,
     format_percent,
     format_short_duration,
     format_size,
@@ -99,3 +100,18 @@ def test_a_time_on_another_day_has_its_date() -> None:
     assert (
         format_datetime(datetime.max.replace(tzinfo=UTC), now, timezone(timedelta(hours=1))) == "-"
     )
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "duration_s", "text"),
+    [
+        (0, 0, 0.0, ""),
+        (0, 0, 0.4, "about 1s"),
+        (1 << 30, 0, 59.0, "about 1.0 GiB of memory, 59s"),
+        (5 << 28, 3 << 30, 2719.0, "about 1.2 GiB of memory, 3.0 GiB of disk, 45m"),
+    ],
+)
+def test_what_a_build_needs_is_told_as_far_as_it_is_known(
+    memory: int, disk: int, duration_s: float, text: str
+) -> None:
+    assert format_needs(memory, disk, duration_s) == text

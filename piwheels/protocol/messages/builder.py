@@ -115,7 +115,7 @@ class BuildFinished(Message, frozen=True, kw_only=True):
     #: The Debian packages that were added as layers over a root; None: packages cannot be added.
     added_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_PACKAGES)] | None = None
     peak_memory_bytes: SizeBytes = 0  # of all its processes together; 0: unknown
-    peak_disk_bytes: SizeBytes = 0  # by so much its disk was fuller than before it; 0: unknown
+    peak_disk_bytes: SizeBytes = 0  # of its files together, as seen every few seconds; 0: unknown
     phases: Annotated[tuple[BuildPhase, ...], Meta(max_length=MAX_PHASES)] = ()  # in their order
 
 
