@@ -1,10 +1,11 @@
 """Rendering of templates: text is escaped, and its invisible characters are marked."""
 
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_build, summarize_build
@@ -50,6 +51,7 @@ def _environment() -> Environment:
         duration=formatting.spell_duration,
         shortened=filters.truncate,
         target_words=target_words,
+        unbroken=keep_bits_together,
     )
     environment.globals.update(
         wheel_path=filters.wheel_path,
@@ -60,6 +62,13 @@ def _environment() -> Environment:
         recipe_facts=recipe_facts,
     )
     return environment
+
+
+def keep_bits_together(words: object) -> Markup:
+    """A platform in words, escaped, in which no line ends within `64-bit`."""
+    text = str(escape(filters.mark_invisible(str(words))))
+    whole = re.sub(r"\b\d\d-bit\b", r'<span class="nowrap">\g<0></span>', text)
+    return Markup(whole)  # noqa: S704 - escaped above
 
 
 def _finalize(value: Any) -> Any:

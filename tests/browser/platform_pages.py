@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from piwheels.model import Outcome, ReleaseStatusRow
+from piwheels.model import Outcome, ProjectMetadata, ReleaseStatusRow
 from piwheels.webroot import Webroot
 from piwheels.website import assets, search_files, site_pages
 from piwheels.website.project_page import render_project
@@ -24,6 +24,8 @@ BULLSEYE, BOOKWORM, TRIXIE = (
 )
 TARGETS = (BULLSEYE, BOOKWORM, TRIXIE)
 RELEASES = 45
+#: A word without a place for a line break.
+ABOUT = ProjectMetadata(name="demo", summary="x" * 180)
 
 
 def write_platform_pages(root: Path) -> Path:
@@ -37,11 +39,9 @@ def write_platform_pages(root: Path) -> Path:
         for target in release.targets
         if target.covered_by
     )
+    demo = a_project(*releases, files=files, metadata=ABOUT)
     pages = {
-        **{
-            f"project/demo/{name}": content
-            for name, content in render_project(SITE, a_project(*releases, files=files)).items()
-        },
+        **{f"project/demo/{name}": content for name, content in render_project(SITE, demo).items()},
         **site_pages.home_pages(SITE, a_home(targets=TARGETS)),
         **site_pages.static_pages(SITE),
         **site_pages.packages_pages(SITE, some_packages(), [a_listing()]),

@@ -6,6 +6,7 @@ import pytest
 
 from piwheels.model import target_words
 from piwheels.website import assets, loaders, site_pages
+from piwheels.website.html import keep_bits_together
 from piwheels.website.platforms import platform_matrix
 from tests.website.factories import SITE, a_home, an_ended_build, assert_harmless
 
@@ -48,6 +49,18 @@ def test_the_home_page_shows_what_the_farm_builds_for() -> None:
     assert "What this farm builds for" not in (
         assert_harmless(site_pages.home_pages(SITE, a_home())["index.html"]).text
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "markup"),
+    [
+        ("Debian 12, 64-bit ARM", 'Debian 12, <span class="nowrap">64-bit</span> ARM'),
+        ("<b>32-bit", '&lt;b&gt;<span class="nowrap">32-bit</span>'),
+        ("a\u202e132-bits", "a\ufffd132-bits"),
+    ],
+)
+def test_no_line_ends_within_the_number_of_bits(words: str, markup: str) -> None:
+    assert keep_bits_together(words) == markup
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,12 @@ def test_the_404_page_has_urls_that_work_at_any_path() -> None:
     assert all(link.startswith("/") for link in local)
 
 
+def test_the_404_page_says_that_what_has_no_source_has_no_page() -> None:
+    """`piw add` refuses it, so that not every project that was asked for has a page."""
+    text = Reader(site_pages.static_pages(SITE)["404.html"]).text
+    assert "no source distribution there" in text
+
+
 def test_the_faq_renders() -> None:
     assert "libfoo" not in assert_harmless(site_pages.static_pages(SITE)["faq.html"]).text
 
