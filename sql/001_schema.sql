@@ -537,13 +537,15 @@ CREATE TABLE page_digests (
 
 -- Which bucket does the follower copy the web root into (publish.target)? One row at most; without
 -- one, no changes are recorded. first_copy: which part of the first copy goes on; copied_until: the
--- project up to which it is recorded in bucket_changes; copied_projects: how many these are.
+-- project up to which it is recorded in bucket_changes; copied_projects: how many these are;
+-- is_comparison: it is not the first, too many changes had waited (db.bucket_changes.limit_waiting).
 CREATE TABLE followed_bucket (
     is_only_row     boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
     target          text NOT NULL,
     first_copy      text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
     copied_until    text NOT NULL DEFAULT '',
-    copied_projects bigint NOT NULL DEFAULT 0
+    copied_projects bigint NOT NULL DEFAULT 0,
+    is_comparison   boolean NOT NULL DEFAULT false
 );
 
 -- What may differ between the web root and the bucket? Triggers append, in the transaction that
@@ -564,6 +566,8 @@ CREATE TABLE bucket_changes (
 
 CREATE INDEX bucket_changes_order ON bucket_changes (is_index, due_at);
 CREATE INDEX bucket_changes_project ON bucket_changes (project, is_index);
+-- Wheels are looked for by the beginning of their subject.
+CREATE INDEX bucket_changes_subject ON bucket_changes (subject COLLATE "C");
 
 -- === Counts ===
 
@@ -1751,6 +1755,16 @@ SELECT correct_row_counts();
 
 -- --- Object storage ---
 
+-- Record that wheels may differ from those in the bucket, if there is one: three arrays of the same
+-- length. The only place that makes rows of the kind `wheel`.
+CREATE FUNCTION record_wheel_changes(projects text[], hashes text[], filenames text[]) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO bucket_changes (is_index, kind, project, subject)
+    SELECT true, 'wheel', w.project, w.sha256 || '/' || w.filename
+      FROM unnest(projects, hashes, filenames) AS w (project, sha256, filename)
+     WHERE EXISTS (SELECT FROM followed_bucket)
+$$;
+
 -- Record which objects of the bucket are outdated, if there is one.
 CREATE FUNCTION record_bucket_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -1762,8 +1776,9 @@ BEGIN
             INSERT INTO bucket_changes (is_index, kind, project, subject)
             SELECT false, 'log', c.project, c.build_id FROM changed c;
         ELSE
-            INSERT INTO bucket_changes (is_index, kind, project, subject)
-            SELECT true, 'wheel', c.project, c.sha256 || '/' || c.filename FROM changed c;
+            PERFORM record_wheel_changes(
+                array_agg(c.project), array_agg(c.sha256), array_agg(c.filename))
+               FROM changed c;
     END CASE;
     RETURN NULL;
 END $$;

@@ -39,6 +39,7 @@ CREATE TABLE bucket_changes (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
 CREATE INDEX bucket_changes_order ON bucket_changes USING btree (is_index, due_at)
 CREATE INDEX bucket_changes_project ON bucket_changes USING btree (project, is_index)
+CREATE INDEX bucket_changes_subject ON bucket_changes USING btree (subject COLLATE "C")
 
 CREATE TABLE builds (
     build_id bigint NOT NULL,
@@ -252,6 +253,7 @@ CREATE TABLE followed_bucket (
     first_copy text NOT NULL DEFAULT 'index'::text,
     copied_until text NOT NULL DEFAULT ''::text,
     copied_projects bigint NOT NULL DEFAULT 0,
+    is_comparison boolean NOT NULL DEFAULT false,
     CONSTRAINT followed_bucket_first_copy_check CHECK ((first_copy = ANY (ARRAY['index'::text, 'site'::text, 'done'::text]))),
     CONSTRAINT followed_bucket_is_only_row_check CHECK (is_only_row),
     CONSTRAINT followed_bucket_pkey PRIMARY KEY (is_only_row)
@@ -748,6 +750,7 @@ FUNCTION recompute_jobs_of_releases() RETURNS trigger
 FUNCTION recompute_jobs_of_target_skips() RETURNS trigger
 FUNCTION record_bucket_changes() RETURNS trigger
 FUNCTION record_job_changes() RETURNS trigger
+FUNCTION record_wheel_changes(projects text[], hashes text[], filenames text[]) RETURNS void
 FUNCTION record_written_pages() RETURNS trigger
 FUNCTION requeue_awaiting_jobs() RETURNS trigger
 FUNCTION set_job_priorities() RETURNS trigger

@@ -42,6 +42,8 @@ _SITE_FILES = 64
 _FIRST_RETRY_S, _MAX_RETRY_S = 1.0, 120.0
 #: A project whose files cannot be read, or change all the time, does not delay others.
 _PROJECT_RETRY = timedelta(minutes=5)
+#: How often it is looked whether too many changes wait: they do while a bucket is away for weeks.
+_LIMIT_INTERVAL_S = 60.0
 #: So many projects are copied at the same time.
 _PROJECTS = 16
 _TRIES = 5
@@ -61,6 +63,7 @@ class BucketFollower:
     target: what the bucket is called in the settings; another one gets a first copy.
     deletion_delay_s: how long a removed wheel stays in the bucket after the page that listed it.
     problem: why it cannot copy now; "" if it can.
+    max_waiting: of more changes than these, everything is compared instead.
     """
 
     db: Database
@@ -70,6 +73,8 @@ class BucketFollower:
     deletion_delay_s: float = 300.0
     poll_s: float = _POLL_S
     problem: str = ""
+    max_waiting: int = bucket_changes.MAX_WAITING
+    _limit_due: float = float("-inf")
     _site_files: SiteFiles = field(init=False)
     _site_files_due: float = float("-inf")
 
@@ -82,6 +87,7 @@ class BucketFollower:
             log.info("copying the web root into %s", self.target)
         backoff = Backoff(_FIRST_RETRY_S, _MAX_RETRY_S, jitter=(0.8, 1.2))
         while True:
+            await self._limit_waiting()
             try:
                 worked = await self.copy_next()
             except (BucketError, OSError) as error:
@@ -92,6 +98,21 @@ class BucketFollower:
             backoff.reset()
             if not worked:
                 await asyncio.sleep(self.poll_s)
+
+    async def _limit_waiting(self) -> None:
+        """Bound the table of changes."""
+        if time.monotonic() < self._limit_due:
+            return
+        self._limit_due = time.monotonic() + _LIMIT_INTERVAL_S
+        left = await bucket_changes.limit_waiting(self.db, self.max_waiting)
+        if left is not None:
+            log.warning(
+                "%s: more than %s waited; everything is compared with it instead",
+                self.target,
+                pluralize(self.max_waiting, "change"),
+            )
+            # Removals are kept: the next time after as many more.
+            self.max_waiting = max(self.max_waiting, 2 * left)
 
     def _note_problem(self, problem: str) -> None:
         if problem and problem != self.problem:

@@ -20,6 +20,25 @@ _SITE_CHANGES = 100
 _FIRST_COPY_PROJECTS = 20
 #: So many changes that wait are counted.
 MAX_COUNTED = 100_000
+#: Of more than these that wait, only those are kept that a new comparison would not find.
+MAX_WAITING = 1_000_000
+
+#: Which changes would a comparison of everything find by itself? Not those of what is gone, nor the
+#: index pages that listed it, which are copied before it is removed from the bucket.
+_FOUND_AGAIN = """
+    CASE c.kind
+        WHEN 'wheel' THEN EXISTS (
+            SELECT FROM files f
+             WHERE f.filename = split_part(c.subject, '/', 2)
+               AND f.sha256 = split_part(c.subject, '/', 1))
+        WHEN 'simple' THEN c.project NOT IN (SELECT project FROM with_removals)
+            AND (c.project = '' OR EXISTS (SELECT FROM projects p WHERE p.project = c.project))
+        WHEN 'log' THEN EXISTS (SELECT FROM builds b WHERE b.build_id = c.subject::bigint)
+        WHEN 'project' THEN EXISTS (SELECT FROM project_aliases a WHERE a.alias = c.project)
+            OR EXISTS (SELECT FROM projects p WHERE p.project = c.project)
+        ELSE false
+    END
+"""
 
 
 class ChangeKind(StrEnum):
@@ -63,6 +82,43 @@ async def unfollow(db: Database) -> None:
     """Record no changes from now on, and forget those that wait."""
     await db.execute("DELETE FROM followed_bucket")
     await db.execute("DELETE FROM bucket_changes")
+
+
+@transactional
+async def limit_waiting(db: Database, limit: int) -> int | None:
+    """If more changes than the limit wait, have everything compared instead, as a first copy does.
+
+    What was removed meanwhile is still known afterwards, each thing once.
+
+    Returns:
+        How many changes are left; None if there were not too many.
+    """
+    state = await db.row("SELECT FROM followed_bucket FOR UPDATE")
+    counted = "SELECT count(*) FROM (SELECT FROM bucket_changes LIMIT %(most)s) AS c"
+    if state is None or await db.value(counted, {"most": limit + 1}) <= limit:
+        return None
+    await db.execute(
+        f"""
+        WITH with_removals AS MATERIALIZED (
+            SELECT DISTINCT c.project
+              FROM bucket_changes c
+             WHERE c.kind = 'wheel' AND NOT EXISTS (
+                   SELECT FROM files f
+                    WHERE f.filename = split_part(c.subject, '/', 2)
+                      AND f.sha256 = split_part(c.subject, '/', 1)))
+        DELETE FROM bucket_changes
+         WHERE change_id IN (
+               SELECT change_id
+                 FROM (SELECT c.change_id, {_FOUND_AGAIN} AS found_again,
+                              row_number() OVER (
+                                  PARTITION BY kind, project, subject ORDER BY change_id) AS number
+                         FROM bucket_changes c) AS waiting
+                WHERE found_again OR number > 1)
+        """  # noqa: S608 - made of constants
+    )
+    await _store_position(db, "index", "")
+    await db.execute("UPDATE followed_bucket SET is_comparison = true")
+    return int(await db.value("SELECT count(*) FROM bucket_changes"))
 
 
 async def next_index_changes(db: Database) -> list[BucketChange]:
@@ -160,6 +216,23 @@ async def postpone_changes(db: Database, changes: Sequence[BucketChange], delay:
     )
 
 
+async def record_wheels(db: Database, wheels: Sequence[tuple[str, str]]) -> None:
+    """Record that wheels (name, hash), or files beside them, changed, if there is a bucket."""
+    await db.execute(
+        """
+        SELECT record_wheel_changes(
+                   array_agg(f.project), array_agg(f.sha256), array_agg(f.filename))
+          FROM files f
+          JOIN unnest(%(filenames)s::text[], %(hashes)s::text[]) AS changed (filename, sha256)
+               USING (filename, sha256)
+        """,
+        {
+            "filenames": [filename for filename, _ in wheels],
+            "hashes": [sha256 for _, sha256 in wheels],
+        },
+    )
+
+
 async def record_logs(db: Database, builds: Sequence[int]) -> None:
     """Record that the logs of builds were written or removed, if there is a bucket."""
     await db.execute(
@@ -197,11 +270,17 @@ async def is_key_pending(db: Database, key: str) -> bool:
             SELECT EXISTS (SELECT FROM followed_bucket WHERE first_copy <> 'done')
                 OR EXISTS (
                     SELECT FROM bucket_changes
-                     WHERE (kind = 'object' AND subject = %(key)s)
-                        OR (kind = %(part)s AND project = %(project)s)
-                        OR (kind = 'log' AND subject = %(build)s)
-                        OR (kind = 'wheel' AND %(sha256)s <> ''
-                            AND starts_with(subject, %(sha256)s || '/')))
+                     WHERE kind = 'object' AND subject COLLATE "C" = %(key)s)
+                OR EXISTS (
+                    SELECT FROM bucket_changes
+                     WHERE kind = %(part)s AND project = %(project)s)
+                OR EXISTS (
+                    SELECT FROM bucket_changes
+                     WHERE kind = 'log' AND subject COLLATE "C" = %(build)s)
+                OR EXISTS (
+                    SELECT FROM bucket_changes
+                     WHERE kind = 'wheel' AND %(sha256)s <> ''
+                       AND subject COLLATE "C" BETWEEN %(sha256)s || '/' AND %(sha256)s || '0')
             """,
             {"key": key, "part": part, "project": project, "build": build, "sha256": sha256},
         )
@@ -242,8 +321,7 @@ async def record_first_copy(db: Database) -> bool:
 async def _record_index(db: Database, names: Sequence[str]) -> None:
     await db.execute(
         """
-        INSERT INTO bucket_changes (is_index, kind, project, subject)
-        SELECT true, 'wheel', project, sha256 || '/' || filename
+        SELECT record_wheel_changes(array_agg(project), array_agg(sha256), array_agg(filename))
           FROM files WHERE project = ANY (%(names)s)
         """,
         {"names": list(names)},
@@ -294,7 +372,7 @@ async def bucket_progress(db: Database) -> BucketProgress | None:
     """How far the bucket follows; None without one."""
     row = await db.row(
         """
-        SELECT b.target, b.first_copy,
+        SELECT b.target, b.first_copy, b.is_comparison,
                CASE b.first_copy WHEN 'done' THEN 1.0 ELSE
                    least(1.0, b.copied_projects::float8 / greatest(
                        (SELECT sum(number) FROM row_counts WHERE table_name = 'projects'), 1))

@@ -84,27 +84,6 @@ async def unstated_wheel(
     return from_row(UnstatedWheel, rows[0]) if rows else None
 
 
-async def record_signed_again(db: Database, wheels: Sequence[tuple[str, str]]) -> None:
-    """Have the statements of these wheels, by name and hash, copied to the bucket, if there is one.
-
-    Pages do not change: they link to the same file.
-    """
-    await db.execute(
-        """
-        INSERT INTO bucket_changes (is_index, kind, project, subject)
-        SELECT true, 'wheel', f.project, f.sha256 || '/' || f.filename
-          FROM files f
-          JOIN unnest(%(filenames)s::text[], %(hashes)s::text[]) AS signed (filename, sha256)
-               USING (filename, sha256)
-         WHERE EXISTS (SELECT FROM followed_bucket)
-        """,
-        {
-            "filenames": [filename for filename, _ in wheels],
-            "hashes": [sha256 for _, sha256 in wheels],
-        },
-    )
-
-
 @transactional
 async def record_statements(db: Database, wheels: Sequence[UnstatedWheel]) -> None:
     """Record that these wheels have statements: their pages link to them."""

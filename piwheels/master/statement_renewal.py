@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from piwheels.db import key_values, statements
+from piwheels.db import bucket_changes, key_values, statements
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError
 from piwheels.formatting import pluralize
@@ -60,7 +60,7 @@ class StatementRenewal:
         while batch := await statements.wheels_with_statement(self.db, after, BATCH_ROWS):
             after = batch[-1][0]
             renewed = await asyncio.to_thread(self._renew_batch, writer, batch)
-            await statements.record_signed_again(self.db, renewed)
+            await bucket_changes.record_wheels(self.db, renewed)  # pages link to the same file
             count += len(renewed)
             await asyncio.sleep(self.pause_s)
         await key_values.set_value(self.db, _DONE, " ".join(sorted(revoked)))

@@ -19,6 +19,7 @@ class BucketProgress(Struct, frozen=True, kw_only=True):
 
     waiting: changes that wait to be copied; counted up to 100,000.
     oldest_at: since when the first of those of the index waits.
+    is_comparison: whether it is not the first: too many changes waited, and everything is compared.
     fraction: how much of that part is recorded, 0 to 1.
     """
 
@@ -27,3 +28,4 @@ class BucketProgress(Struct, frozen=True, kw_only=True):
     oldest_at: datetime | None
     first_copy: FirstCopy
     fraction: float
+    is_comparison: bool = False

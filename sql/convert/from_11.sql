@@ -432,13 +432,15 @@ INSERT INTO key_values (key, value) VALUES ('site/renderer', '');
 
 -- Which bucket does the follower copy the web root into (publish.target)? One row at most; without
 -- one, no changes are recorded. first_copy: which part of the first copy goes on; copied_until: the
--- project up to which it is recorded in bucket_changes; copied_projects: how many these are.
+-- project up to which it is recorded in bucket_changes; copied_projects: how many these are;
+-- is_comparison: it is not the first, too many changes had waited (db.bucket_changes.limit_waiting).
 CREATE TABLE followed_bucket (
     is_only_row     boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
     target          text NOT NULL,
     first_copy      text NOT NULL DEFAULT 'index' CHECK (first_copy IN ('index', 'site', 'done')),
     copied_until    text NOT NULL DEFAULT '',
-    copied_projects bigint NOT NULL DEFAULT 0
+    copied_projects bigint NOT NULL DEFAULT 0,
+    is_comparison   boolean NOT NULL DEFAULT false
 );
 
 -- What may differ between the web root and the bucket? Triggers append, in the transaction that
@@ -459,6 +461,8 @@ CREATE TABLE bucket_changes (
 
 CREATE INDEX bucket_changes_order ON bucket_changes (is_index, due_at);
 CREATE INDEX bucket_changes_project ON bucket_changes (project, is_index);
+-- Wheels are looked for by the beginning of their subject.
+CREATE INDEX bucket_changes_subject ON bucket_changes (subject COLLATE "C");
 
 -- How many rows does a table have, by category and state? The sum of these rows: statement triggers
 -- append what each statement changed, so that no writer waits for another, and fold_row_counts()

@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import gzip
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from piwheels.bucket.copier import Copier
 from piwheels.bucket.follower import BucketFollower
+from piwheels.cli.remote.status import _bucket_text
 from piwheels.db import bucket_changes, catalog, row_counts
 from piwheels.db.database import Database
 from piwheels.webroot import TreeMissingError
 from piwheels.webroot.tree_epoch import EPOCH_FILE
 from tests.bucket.fake_bucket import FakeBucket
-from tests.bucket.harness import BucketFarm
+from tests.bucket.harness import BucketFarm, expected_objects
+from tests.db.executed_plans import executed_plans, rows_read
 from tests.db.scenario import RULES, make_release
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
@@ -219,6 +223,74 @@ async def test_many_removed_logs_do_not_delay_the_index(
     await farm.follower._copy_site_changes(await bucket_changes.next_site_changes(db))
     left = await bucket_changes.next_site_changes(db)
     assert [it.project for it in left] == ["project1", "project2"]
+
+
+async def test_too_many_changes_that_wait_are_compared_instead(
+    farm: BucketFarm, bucket: FakeBucket
+) -> None:
+    """And nothing is lost of what happened meanwhile: it was added, changed or removed."""
+    db = farm.site.db
+    wheels = [await farm.install("gone"), await farm.install("demo")]
+    await farm.site.write_all()
+    await farm.follow()
+    for number in range(3):
+        await farm.publish("demo", f"2.{number}")
+    await farm.remove("gone")
+    await bucket_changes.record_key(db, "stray.txt")
+    await bucket_changes.record_key(db, "stray.txt")
+    waiting = await db.value("SELECT count(*) FROM bucket_changes")
+    assert await bucket_changes.limit_waiting(db, waiting) is None
+    farm.follower.max_waiting = waiting - 1
+    await farm.follower._limit_waiting()
+    left = await db.rows(
+        "SELECT kind, project, subject FROM bucket_changes ORDER BY kind, project, subject"
+    )
+    assert len(left) < waiting
+    assert ("wheel", "gone", f"{wheels[0].sha256}/{wheels[0].filename}") in [
+        tuple(row.values()) for row in left
+    ]
+    assert ("simple", "gone", "") in [tuple(row.values()) for row in left], "before the wheel"
+    assert [row["subject"] for row in left if row["kind"] == "object"] == ["stray.txt"]
+    assert not [row for row in left if row["project"] == "demo"]
+    progress = await bucket_changes.bucket_progress(db)
+    assert progress is not None
+    assert (progress.first_copy, progress.is_comparison) == ("index", True)
+    assert "comparing all of the index because too many changes waited" in _bucket_text(
+        progress, "", datetime.now(UTC)
+    )
+    await farm.follow()
+    await farm.follow()  # the removed wheel, after the delay
+    assert set(bucket.objects) == set(expected_objects(farm.site.webroot.root))
+
+
+async def test_whether_an_object_is_about_to_be_copied_is_looked_up(farm: BucketFarm) -> None:
+    db = farm.site.db
+    await bucket_changes.follow(db, "s3://fake")
+    while await bucket_changes.record_first_copy(db):
+        pass
+    await db.execute(
+        """
+        INSERT INTO bucket_changes (is_index, kind, project, subject)
+        SELECT true, 'wheel', 'project' || number, sha256(number::text::bytea)::text || '/a.whl'
+          FROM generate_series(1, 5000) AS number
+         UNION ALL
+        SELECT false, 'log', '', number::text FROM generate_series(1, 5000) AS number
+        """
+    )
+    await db.execute("ANALYZE bucket_changes")
+    sha256 = "ab" * 32
+    await record(farm, "wheel", "demo", f"{sha256}/demo.whl")
+    for key, expected in {
+        f"packages/ab/{sha256}/demo.whl": True,
+        f"packages/ab/{'ac' * 32}/demo.whl": False,
+        "logs/0000/0042/42.txt": True,
+        "logs/0000/9999/9999.txt": False,
+        "simple/demo/index.html": False,
+        "stray.txt": False,
+    }.items():
+        assert await bucket_changes.is_key_pending(db, key) is expected
+        plans = await executed_plans(db, partial(bucket_changes.is_key_pending, db, key))
+        assert rows_read(plans, "bucket_changes") <= 2, key
 
 
 async def test_the_progress_of_a_first_copy(farm: BucketFarm) -> None:

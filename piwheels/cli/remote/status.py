@@ -266,7 +266,9 @@ def _print_totals(reply: StatusReply) -> None:
 def _bucket_text(bucket: BucketProgress, problem: str, now: datetime) -> str:
     """How far the copy of the web root in object storage is."""
     if bucket.first_copy is not FirstCopy.DONE:
-        told = f"first copy of the {bucket.first_copy}, {bucket.fraction:.0%}"
+        what = "comparing all" if bucket.is_comparison else "first copy"
+        why = " because too many changes waited" if bucket.is_comparison else ""
+        told = f"{what} of the {bucket.first_copy}{why}, {bucket.fraction:.0%}"
     elif bucket.waiting:
         told = pluralize(bucket.waiting, "change") + " to copy"
     else:
