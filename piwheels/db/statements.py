@@ -1,4 +1,4 @@
-"""Published wheels that have no statement of how they were built, and what is recorded of it."""
+"""What is recorded of how published wheels were built, for statements that are written later."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from piwheels.db.rows import from_row
 from piwheels.model import Sdist, Struct
 
 
-class UnstatedWheel(Struct, frozen=True, kw_only=True):
-    """A wheel without a statement, and its build.
+class RecordedWheel(Struct, frozen=True, kw_only=True):
+    """A published wheel that a builder made, and its build.
 
     `sdist` is None if the release has another one by now: which one was used is not known.
     """
@@ -28,8 +28,8 @@ class UnstatedWheel(Struct, frozen=True, kw_only=True):
     build_inputs: tuple[str, ...]
 
 
-#: The wheels that builders made and that have no statement, with what is recorded of their builds.
-_UNSTATED = """
+#: The wheels that builders made, with what is recorded of their builds.
+_RECORDED = """
     SELECT f.filename, f.sha256, b.build_id, b.project, b.version, b.target, b.builder,
            b.started_at, b.ended_at, b.build_inputs,
            CASE WHEN r.sdist_url IS NOT NULL
@@ -41,51 +41,57 @@ _UNSTATED = """
       FROM files f
       JOIN builds b ON b.build_id = f.build_id
       JOIN releases r ON r.project = b.project AND r.version = b.version
-     WHERE NOT f.has_provenance AND b.builder <> ALL (%(other_makers)s)
+     WHERE b.builder <> ALL (%(other_makers)s)
 """
 
 
 async def wheels_without_statement(
     db: Database, after: str, limit: int, *, other_makers: Sequence[str]
-) -> list[UnstatedWheel]:
-    """Wheels that builders made, by name, after a name.
+) -> list[RecordedWheel]:
+    """Wheels that builders made and that have no statement, by name, after a name.
 
     `other_makers` stand in place of a builder where the farm did not build the wheel itself.
     """
     rows = await db.rows(
-        f"{_UNSTATED} AND f.filename > %(after)s ORDER BY f.filename LIMIT %(limit)s",
+        f"""
+        {_RECORDED} AND NOT f.has_provenance AND f.filename > %(after)s
+         ORDER BY f.filename LIMIT %(limit)s
+        """,
         {"after": after, "limit": limit, "other_makers": list(other_makers)},
     )
-    return [from_row(UnstatedWheel, row) for row in rows]
+    return [from_row(RecordedWheel, row) for row in rows]
 
 
-async def wheels_with_statement(db: Database, after: str, limit: int) -> list[tuple[str, str]]:
-    """Names and hashes of wheels that have a statement, by name, after a name."""
+async def wheels_with_statement(
+    db: Database, after: str, limit: int, *, other_makers: Sequence[str]
+) -> list[RecordedWheel]:
+    """Wheels that have a statement, by name, after a name; other makers as above."""
     rows = await db.rows(
-        """
-        SELECT filename, sha256
-          FROM files
-         WHERE has_provenance AND filename > %(after)s
-         ORDER BY filename LIMIT %(limit)s
+        f"""
+        {_RECORDED} AND f.has_provenance AND f.filename > %(after)s
+         ORDER BY f.filename LIMIT %(limit)s
         """,
-        {"after": after, "limit": limit},
+        {"after": after, "limit": limit, "other_makers": list(other_makers)},
     )
-    return [(row["filename"], row["sha256"]) for row in rows]
+    return [from_row(RecordedWheel, row) for row in rows]
 
 
 async def unstated_wheel(
     db: Database, filename: str, sha256: str, *, other_makers: Sequence[str]
-) -> UnstatedWheel | None:
+) -> RecordedWheel | None:
     """One wheel without a statement; None if a builder did not make it, or it has one."""
     rows = await db.rows(
-        f"{_UNSTATED} AND f.filename = %(filename)s AND f.sha256 = %(sha256)s",
+        f"""
+        {_RECORDED} AND NOT f.has_provenance
+               AND f.filename = %(filename)s AND f.sha256 = %(sha256)s
+        """,
         {"filename": filename, "sha256": sha256, "other_makers": list(other_makers)},
     )
-    return from_row(UnstatedWheel, rows[0]) if rows else None
+    return from_row(RecordedWheel, rows[0]) if rows else None
 
 
 @transactional
-async def record_statements(db: Database, wheels: Sequence[UnstatedWheel]) -> None:
+async def record_statements(db: Database, wheels: Sequence[RecordedWheel]) -> None:
     """Record that these wheels have statements: their pages link to them."""
     await lock_projects(db, [wheel.project for wheel in wheels])
     await db.execute(

@@ -276,7 +276,9 @@ class _Master:
         receive_db = await self._connect(stack, "receive")
         writer = _statement_writer(self._config, self._webroot)
         self._statement_fill = StatementFill(receive_db, self._webroot, writer)
-        self._statement_renewal = StatementRenewal(receive_db, self._webroot, writer)
+        self._statement_renewal = StatementRenewal(
+            receive_db, self._webroot, writer, EventPublisher(receive_db, self._event_bus).record
+        )
         self._upload_server = UploadServer(
             router=sockets.uploads,
             keys=self._keys,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from piwheels.db import statements
 from piwheels.db.database import Database
-from piwheels.db.statements import UnstatedWheel
+from piwheels.db.statements import RecordedWheel
 from piwheels.formatting import pluralize
 from piwheels.model import OTHER_MAKERS
 from piwheels.provenance.statement import Subject
@@ -53,7 +53,7 @@ class StatementFill:
         if written:
             log.info("wrote statements of %s", pluralize(written, "wheel"))
 
-    def _write(self, writer: "StatementWriter", batch: list[UnstatedWheel]) -> list[UnstatedWheel]:
+    def _write(self, writer: "StatementWriter", batch: list[RecordedWheel]) -> list[RecordedWheel]:
         """Write the statements of those wheels that are there, and return these."""
         done = []
         with self.webroot.packages_lock():

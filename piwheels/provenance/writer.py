@@ -4,7 +4,7 @@ import errno
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,12 +14,21 @@ from piwheels.errors import ConfigError
 from piwheels.provenance import dsse
 from piwheels.provenance.errors import NotVerifiedError
 from piwheels.provenance.public_keys import PublicKey, PublicKeys, parse_public_keys
+from piwheels.provenance.record_check import find_disagreement
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts, Subject, encode_statement
 from piwheels.provenance.verification import is_readable, verify
 from piwheels.webroot import Webroot
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Wheels whose statements were signed again, and those that were not, with the reason."""
+
+    signed: list[Subject] = field(default_factory=list)
+    refused: list[tuple[Subject, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +98,13 @@ class StatementWriter:
             # As with a full disk, the builder keeps its wheel until this is repaired.
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
 
-    def renew(self, wheels: Iterable[Subject]) -> list[Subject]:
-        """Sign statements again that a revoked key signed; returns the wheels whose were.
+    def renew(self, wheels: Iterable[tuple[Subject, BuildFacts]]) -> Renewal:
+        """Sign statements again that a revoked key signed, as far as they say what is recorded.
 
-        Their texts stay: this farm's web root has them, beside the wheels that they are about.
+        Their texts stay. Whoever had the key could have written others in their places.
+
+        Args:
+            wheels: published wheels, each with what is recorded of its build.
 
         Raises:
             OSError: the keys cannot be read now, or a file not be read or written.
@@ -101,19 +113,29 @@ class StatementWriter:
             published, private = self.publish_keys()
         except ConfigError as error:
             raise OSError(errno.EIO, str(error), str(self.keys.path)) from error
-        return [wheel for wheel in wheels if self._renew(wheel, published, private)]
+        done = Renewal()
+        for wheel, facts in wheels:
+            if (payload := self._revoked_statement(wheel, published)) is None:
+                continue
+            recorded = self._readable_statement(wheel, facts)
+            if problem := find_disagreement(payload, recorded, facts):
+                done.refused.append((wheel, problem))
+                continue
+            path = self.webroot.provenance_path(wheel.sha256, wheel.name)
+            if self.webroot.write(path, dsse.seal(payload, private)):
+                done.signed.append(wheel)
+        return done
 
-    def _renew(self, wheel: Subject, published: PublicKeys, private: bytes) -> bool:
+    def _revoked_statement(self, wheel: Subject, published: PublicKeys) -> bytes | None:
+        """The statement of a wheel, if a revoked key signed it."""
         path = self.webroot.provenance_path(wheel.sha256, wheel.name)
         revoked = {key.keyid for key in published.keys if key.revoked_at}
         as_before = {key.keyid: replace(key, revoked_at=None) for key in published.keys}
         try:
             verified = verify(path.read_bytes(), as_before, wheel)
         except (FileNotFoundError, NotVerifiedError):
-            return False  # an audit reports it
-        if verified.key.keyid not in revoked:
-            return False
-        return self.webroot.write(path, dsse.seal(verified.payload, private))
+            return None  # an audit reports it
+        return verified.payload if verified.key.keyid in revoked else None
 
     def _readable_statement(self, wheel: Subject, facts: BuildFacts) -> bytes:
         """The statement, with as many of the inputs as `verify` accepts.

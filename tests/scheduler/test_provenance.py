@@ -1,16 +1,18 @@
 """Statements of published wheels: written before pages name them, and verified over HTTP."""
 
 import asyncio
+import base64
 import json
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -22,6 +24,7 @@ from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import PAUSE_S, StatementFill
 from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
+from piwheels.provenance import dsse
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts
 from piwheels.provenance.writer import StatementWriter
@@ -88,6 +91,7 @@ class SignedSite(SiteHarness):
         self.writer = writer
         self.wheels = WheelPublisher(db, self.webroot, writer)
         self.made = make_wheel(folder)
+        self.events: list[str] = []
 
     async def publish_signed(self, build: BuildFacts | None = FACTS) -> WheelFile:
         """Complete a build of `demo`, with a statement if its facts are known; write all pages."""
@@ -110,6 +114,20 @@ class SignedSite(SiteHarness):
         """Write the statements that are missing, as a master does after its start."""
         await StatementFill(self.db, self.webroot, self.writer, pause_s=0.0).run()
         await self.write_pages()
+
+    async def publish_recorded(self) -> WheelFile:
+        """Complete a build of `demo` whose statement says what is recorded of it."""
+        file = await self.publish_signed(build=None)
+        await self.fill()
+        return file
+
+    def renewal(self, pause_s: float = 0.0) -> StatementRenewal:
+        """What signs statements of revoked keys again, with its events."""
+
+        async def record(text: str) -> None:
+            self.events.append(text)
+
+        return StatementRenewal(self.db, self.webroot, self.writer, record, pause_s=pause_s)
 
     def provenance_urls(self) -> list[str | None]:
         """What the JSON of `demo` links to."""
@@ -336,7 +354,7 @@ def test_a_master_that_need_not_sign_publishes_unsigned_wheels(tmp_path: Path) -
 async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
     site: SignedSite, served: str, tmp_path: Path
 ) -> None:
-    file = await site.publish_signed()
+    file = await site.publish_recorded()
     url = f"{served}packages/{file.sha256[:2]}/{file.sha256}/{file.filename}"
     assert piw_verify(url)[0] == 0
     before = site.statement(file).read_bytes()
@@ -354,7 +372,7 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
     assert (code, said["problem"]) == (1, "revoked-key")
     assert f"the key {old} was revoked" in said["text"]
     assert "(stolen)" in said["text"]
-    renewal = StatementRenewal(site.db, site.webroot, site.writer, pause_s=0.0)
+    renewal = site.renewal()
     await bucket_changes.follow(site.db, "s3://wheels")
     assert await renewal.renew(site.writer) == 1
     assert await site.db.value("SELECT subject FROM bucket_changes WHERE kind = 'wheel'") == (
@@ -373,7 +391,7 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
 async def test_signing_again_publishes_the_keys_once_and_pauses_after_each_batch(
     site: SignedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = await site.publish_signed()
+    file = await site.publish_recorded()
     other = await site.publish("other")
     site.webroot.provenance_path(other.sha256, other.filename).write_bytes(b"{}")
     await site.db.execute("UPDATE files SET has_provenance = true")
@@ -392,7 +410,7 @@ async def test_signing_again_publishes_the_keys_once_and_pauses_after_each_batch
 
     monkeypatch.setattr(StatementWriter, "publish_keys", count)
     monkeypatch.setattr("piwheels.master.statement_renewal.asyncio.sleep", pause)
-    renewal = StatementRenewal(site.db, site.webroot, site.writer)
+    renewal = site.renewal(PAUSE_S)
     assert await renewal.renew(site.writer) == 1
     assert len(published) == 2, "before the first batch, and for the only one"
     assert PAUSE_S in pauses
@@ -400,11 +418,11 @@ async def test_signing_again_publishes_the_keys_once_and_pauses_after_each_batch
 
 
 async def test_signing_again_goes_on_after_an_interruption(site: SignedSite) -> None:
-    file = await site.publish_signed()
+    file = await site.publish_recorded()
     old = site.keys.ensure().keyid
     site.keys.rotate()
     site.keys.rotate(old[:8], "found in a backup")
-    renewal = StatementRenewal(site.db, site.webroot, site.writer, pause_s=0.0)
+    renewal = site.renewal()
     folder = site.statement(file).parent
     kept = site.keys.path.read_bytes()
     site.keys.path.write_text("damaged")
@@ -416,3 +434,83 @@ async def test_signing_again_goes_on_after_an_interruption(site: SignedSite) -> 
     with pytest.raises(UsageError, match="no signing key has an id that begins with xyz"):
         site.keys.rotate("xyz")
     assert site.keys.revoked() == {old}
+
+
+def changed_statement(site: SignedSite, file: WheelFile, change: Callable[[Any], None]) -> None:
+    """What whoever has the signing key writes in place of a statement."""
+    path = site.statement(file)
+    envelope = json.loads(path.read_bytes())
+    document = json.loads(base64.b64decode(envelope["payload"]))
+    change(document["predicate"])
+    path.write_bytes(dsse.seal(msgspec.json.encode(document), site.keys.load()[1]))
+
+
+def set_in(*names: str, value: object) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        for name in names[:-1]:
+            document = document[name]
+        document[names[-1]] = value
+
+    return change
+
+
+BUILD, RUN = "buildDefinition", "runDetails"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (set_in(BUILD, "externalParameters", "target", value="x"), "externalParameters.target"),
+        (set_in(BUILD, "resolvedDependencies", value=[]), "resolvedDependencies"),
+        (set_in(BUILD, "internalParameters", "path", value=["/tmp"]), "internalParameters.path"),
+        (set_in(BUILD, "internalParameters", "isFromRecord", value=[1]), "isFromRecord is neither"),
+        (set_in(BUILD, "internalParameters", "addedPackages", value=["x"]), "no package x"),
+        (set_in(BUILD, "internalParameters", "addedPackages", value=[1]), "no list of names"),
+        (set_in(RUN, "builder", "id", value="https://other/#builder=x"), "runDetails.builder.id"),
+        (set_in(RUN, "builder", "version", value={"piwheels": "a b"}), "the version of the master"),
+        (set_in(RUN, "metadata", "invocationId", value="1000"), "runDetails.metadata.invocationId"),
+        (set_in(RUN, "metadata", "finishedOn", value="2001-01-01T00:00:00Z"), "finishedOn"),
+        (set_in("more", value="text"), "more"),
+        (set_in("runDetails.builder.id", value="x"), "runDetails.builder.id"),
+    ],
+)
+async def test_a_statement_that_differs_from_the_record_is_not_signed_again(
+    site: SignedSite, change: Callable[[Any], None], problem: str
+) -> None:
+    file = await site.publish_recorded()
+    changed_statement(site, file, change)
+    before = site.statement(file).read_bytes()
+    site.keys.rotate("current", "stolen")
+    assert await site.renewal().renew(site.writer) == 0
+    assert site.statement(file).read_bytes() == before
+    (event,) = site.events
+    assert event.startswith(f"the statement of {file.filename} is not signed again: ")
+    assert problem in event
+    assert "piw audit --fix" in event
+
+
+async def test_a_statement_of_the_build_itself_agrees_with_the_record(site: SignedSite) -> None:
+    """It was written before the build was recorded, and says more."""
+    file = await site.publish_recorded()
+
+    def as_built(predicate: Any) -> None:
+        del predicate[BUILD]["internalParameters"]["isFromRecord"]
+        predicate[RUN]["builder"]["version"] = {"piwheels": "2.0.dev1+local"}
+
+    changed_statement(site, file, as_built)
+    site.keys.rotate("current", "stolen")
+    assert await site.renewal().renew(site.writer) == 1
+    assert site.events == []
+
+
+async def test_a_statement_with_a_field_twice_is_not_signed_again(site: SignedSite) -> None:
+    """Readers may take the first, and the comparison the last."""
+    file = await site.publish_recorded()
+    path = site.statement(file)
+    payload = base64.b64decode(json.loads(path.read_bytes())["payload"])
+    twice = payload.replace(b'"target":', b'"target":"other","target":', 1)
+    assert twice != payload
+    path.write_bytes(dsse.seal(twice, site.keys.load()[1]))
+    site.keys.rotate("current", "stolen")
+    assert await site.renewal().renew(site.writer) == 0
+    assert "written in another way" in site.events[0]
