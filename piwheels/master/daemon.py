@@ -25,7 +25,7 @@ from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.status_service import StatusService
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db import own_webroot
+from piwheels.db import key_values, own_webroot
 from piwheels.db.database import Database, OtherMasterError, is_running
 from piwheels.db.restored import refuse_unfinished
 from piwheels.errors import ConfigError, first_error
@@ -45,7 +45,7 @@ from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.master.standby import Standby
 from piwheels.master.statement_fill import StatementFill
-from piwheels.master.statement_renewal import StatementRenewal
+from piwheels.master.statement_renewal import KNOWN_KEYS, StatementRenewal
 from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import UpstreamWheelPolicy, projection
 from piwheels.protocol.control_roles import ControlRole
@@ -274,7 +274,8 @@ class _Master:
         """Create the services that builders connect to."""
         config = self._config.master
         receive_db = await self._connect(stack, "receive")
-        writer = _statement_writer(self._config, self._webroot)
+        vouched = await key_values.get_value(receive_db, KNOWN_KEYS)
+        writer = _statement_writer(self._config, self._webroot, vouched or "")
         self._statement_fill = StatementFill(receive_db, self._webroot, writer)
         self._statement_renewal = StatementRenewal(
             receive_db, self._webroot, writer, EventPublisher(receive_db, self._event_bus).record
@@ -527,13 +528,21 @@ class _Master:
         return domain == Role.BUILDER and self._registration.admits(key)
 
 
-def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | None":
+def _statement_writer(
+    config: Config, webroot: Webroot, vouched: str = ""
+) -> "StatementWriter | None":
     """What signs how wheels were built; None, with a warning, where a package for it is missing.
+
+    Args:
+        config: the settings.
+        webroot: where keys and statements are published.
+        vouched: the public keys that the database knows, as they are published; "" for none.
 
     Raises:
         ConfigError: the keys cannot be read or written, or the package is missing and required.
     """
     try:
+        from piwheels.provenance.public_keys import parse_public_keys  # noqa: PLC0415
         from piwheels.provenance.signing_keys import SigningKeys  # noqa: PLC0415
         from piwheels.provenance.writer import StatementWriter  # noqa: PLC0415
     except ImportError as error:
@@ -548,7 +557,8 @@ def _statement_writer(config: Config, webroot: Webroot) -> "StatementWriter | No
     farm_url = f"{config.webroot.url.rstrip('/')}/"
     writer = StatementWriter(SigningKeys(config.master.key_dir), webroot, farm_url)
     try:
-        writer.publish_keys(adopt=True)
+        known = parse_public_keys(vouched.encode(), "the database") if vouched else {}
+        writer.begin(known.values())
     except OSError as error:
         raise ConfigError(f"{webroot.provenance_keys_path()}: {error.strerror}") from None
     return writer

@@ -5,6 +5,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from piwheels.provenance.verification import is_readable, verify
 from piwheels.webroot import Webroot
 
 log = logging.getLogger(__name__)
+
+#: So many keys of unknown origin are published as revoked; others are only left out.
+_MAX_UNKNOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,38 @@ class StatementWriter:
     webroot: Webroot
     farm_url: str
 
-    def publish_keys(self, *, adopt: bool = False) -> tuple[PublicKeys, bytes]:
+    def begin(self, vouched: Iterable[PublicKey]) -> None:
+        """Publish the keys at the start of a master, whose copy of them may be an old one.
+
+        Keys that only the web root has prove nothing: whoever could write there may have added
+        them. They are published as revoked, so that statements which they signed are compared with
+        the records of the builds, and signed again.
+
+        Args:
+            vouched: keys that the database knows, from masters with a newer copy.
+
+        Raises:
+            ConfigError: the keys cannot be read.
+            OSError: the file cannot be written.
+        """
+        self.keys.ensure()
+        self.keys.follow(vouched, adopt=True)
+        known = {key.keyid for key in self.keys.load()[0].keys}
+        unknown = [key for key in self._published() if key.keyid not in known][:_MAX_UNKNOWN]
+        for key in unknown:
+            log.warning(
+                "%s has the key %s, which this farm does not know: it is published as revoked",
+                self.webroot.provenance_keys_path(),
+                key.keyid,
+            )
+        self.keys.follow(map(_distrusted, unknown), adopt=True)
+        self.publish_keys()
+
+    def publish_keys(self) -> tuple[PublicKeys, bytes]:
         """Write the public keys into the web root, unless they are there.
 
         A key that is revoked or replaced there is not used: the keys of a standby, or of a
-        backup, can be older than what was published.
-
-        Args:
-            adopt: whether keys that are there alone stay published. Only at the start, so that
-                what others write there later is not trusted.
+        backup, can be older than what was published. One that is there alone is left out.
 
         Returns:
             They, and the private key of the first: both as they are at one moment.
@@ -60,10 +87,9 @@ class StatementWriter:
             OSError: the file cannot be written.
         """
         self.keys.ensure()
-        if self.keys.follow(self._published(), adopt=adopt):
+        if self.keys.follow(self._published(), adopt=False):
             log.warning(
-                "%s lacked keys or revocations of %s, which were added; `piw key rotate signing "
-                "--revoke KEYID` revokes a key that is none of this farm",
+                "%s lacked ends or revocations of keys in %s, which were added",
                 self.keys.path,
                 self.webroot.provenance_keys_path(),
             )
@@ -167,3 +193,14 @@ class StatementWriter:
             log.warning("%s is written again: %s", path, error)
             return False
         return True
+
+
+def _distrusted(key: PublicKey) -> PublicKey:
+    """A key of unknown origin, as revoked."""
+    now = datetime.now(UTC)
+    return replace(
+        key,
+        valid_until=key.valid_until or now,
+        revoked_at=key.revoked_at or now,
+        revoked_reason=key.revoked_reason or "the farm did not know it",
+    )

@@ -203,8 +203,9 @@ def test_an_old_copy_of_the_keys_neither_signs_with_a_revoked_key_nor_publishes_
     copy = writer.keys.path.read_bytes()
     newer = writer.keys.rotate("current", "stolen").keyid
     signed = written(writer)
+    known = writer.publish_keys()[0].keys
     writer.keys.path.write_bytes(copy)  # that of a standby, or of a backup
-    writer.publish_keys(adopt=True)
+    writer.begin(known)  # the database knows the newer key
     again = written(writer)
     keys = trusted(writer)
     assert (keys[revoked].revoked_reason, len(keys)) == ("stolen", 3)
@@ -223,6 +224,24 @@ def test_a_revocation_counts_at_the_next_wheel_and_an_unknown_key_does_not(
     new = verify(written(writer), trusted(writer), WHEEL).key
     assert trusted(writer).keys() == {new.keyid, old.keyid}
     assert trusted(writer)[old.keyid].revoked_at == other.valid_from
+
+
+def test_a_key_that_only_the_web_root_has_is_published_as_revoked(
+    writer: StatementWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at the start of a master: whoever could write there may have added it."""
+    own = writer.publish_keys()[0].keys[0]
+    others = [make_writer(tmp_path / name) for name in ("first", "second")]
+    signed = written(others[0])
+    added = PublicKeys(keys=(own, *(it.keys.ensure() for it in others)))
+    writer.webroot.write(writer.webroot.provenance_keys_path(), added.encode())
+    monkeypatch.setattr("piwheels.provenance.writer._MAX_UNKNOWN", 1)
+    writer.begin([])
+    keys = trusted(writer)
+    assert keys.keys() == {own.keyid, others[0].keys.ensure().keyid}
+    with pytest.raises(NotVerifiedError, match=r"was revoked .*\(the farm did not know it\)"):
+        verify(signed, keys, WHEEL)
+    assert verify(written(writer), keys, WHEEL).key.keyid == own.keyid
 
 
 def test_keys_that_cannot_be_read_stop_a_publication_and_not_for_good(

@@ -18,13 +18,14 @@ from click.testing import CliRunner
 
 from piwheels.cli import cli
 from piwheels.config.sections import MasterSection
-from piwheels.db import bucket_changes, catalog, job_queue, target_queries
+from piwheels.db import bucket_changes, catalog, job_queue, key_values, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import PAUSE_S, StatementFill
-from piwheels.master.statement_renewal import StatementRenewal
+from piwheels.master.statement_renewal import KNOWN_KEYS, StatementRenewal
 from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
 from piwheels.provenance import dsse
+from piwheels.provenance.public_keys import parse_public_keys
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts
 from piwheels.provenance.writer import StatementWriter
@@ -514,3 +515,35 @@ async def test_a_statement_with_a_field_twice_is_not_signed_again(site: SignedSi
     site.keys.rotate("current", "stolen")
     assert await site.renewal().renew(site.writer) == 0
     assert "written in another way" in site.events[0]
+
+
+async def test_statements_of_a_key_that_the_master_does_not_know_are_signed_again(
+    site: SignedSite,
+) -> None:
+    """As after a restore of keys and database from before a rotation."""
+    site.keys.ensure()
+    copy = site.keys.path.read_bytes()
+    newer = site.keys.rotate().keyid
+    file = await site.publish_recorded()
+    assert newer in site.statement(file).read_text()
+    site.keys.path.write_bytes(copy)
+    site.writer.begin([])
+    assert site.keys.revoked() == {newer}
+    assert await site.renewal().renew(site.writer) == 1
+    assert site.keys.ensure().keyid in site.statement(file).read_text()
+
+
+async def test_a_standby_with_an_older_copy_knows_newer_keys_from_the_database(
+    site: SignedSite,
+) -> None:
+    site.keys.ensure()
+    copy = site.keys.path.read_bytes()
+    newer = site.keys.rotate().keyid
+    site.writer.publish_keys()
+    await site.renewal().renew(site.writer)
+    site.keys.path.write_bytes(copy)
+    text = await key_values.get_value(site.db, KNOWN_KEYS)
+    assert text is not None
+    site.writer.begin(parse_public_keys(text.encode(), "the database").values())
+    assert site.keys.revoked() == frozenset()
+    assert newer in {key.keyid for key in site.keys.load()[0].keys}
