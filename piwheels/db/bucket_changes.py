@@ -261,7 +261,8 @@ async def is_key_pending(db: Database, key: str) -> bool:
     """Whether a change waits that concerns an object; so it does during the first copy."""
     part, _, rest = key.partition("/")
     name, _, file = rest.rpartition("/")
-    project = rest.partition("/")[0] if part in {"simple", "project"} and name else ""
+    project = rest.partition("/")[0] if name else ""
+    page = part if part == "simple" or (part == "project" and project) else ""
     build = file.partition(".")[0] if part == "logs" else ""
     sha256 = name.rpartition("/")[2] if part == "packages" else ""
     return bool(
@@ -273,16 +274,17 @@ async def is_key_pending(db: Database, key: str) -> bool:
                      WHERE kind = 'object' AND subject COLLATE "C" = %(key)s)
                 OR EXISTS (
                     SELECT FROM bucket_changes
-                     WHERE kind = %(part)s AND project = %(project)s)
+                     WHERE %(page)s <> '' AND is_index = (%(page)s = 'simple')
+                       AND project = %(project)s AND kind = %(page)s)
                 OR EXISTS (
                     SELECT FROM bucket_changes
-                     WHERE kind = 'log' AND subject COLLATE "C" = %(build)s)
+                     WHERE %(build)s <> '' AND kind = 'log' AND subject COLLATE "C" = %(build)s)
                 OR EXISTS (
                     SELECT FROM bucket_changes
                      WHERE kind = 'wheel' AND %(sha256)s <> ''
                        AND subject COLLATE "C" BETWEEN %(sha256)s || '/' AND %(sha256)s || '0')
             """,
-            {"key": key, "part": part, "project": project, "build": build, "sha256": sha256},
+            {"key": key, "page": page, "project": project, "build": build, "sha256": sha256},
         )
     )
 
