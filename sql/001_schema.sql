@@ -1753,6 +1753,24 @@ CREATE TRIGGER page_queue_deleted_counts AFTER DELETE ON page_queue
 -- A conversion creates these triggers when there are rows.
 SELECT correct_row_counts();
 
+-- --- Wheels of the upstream ---
+
+-- Wake the service that mirrors wheels (master.upstream_mirror).
+CREATE FUNCTION notify_wheels_to_mirror() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM changed WHERE NOT refused AND next_check_at <= now()) THEN
+        NOTIFY wheels_to_mirror;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER wheels_to_mirror_inserted AFTER INSERT ON wheels_to_mirror
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_wheels_to_mirror();
+CREATE TRIGGER wheels_to_mirror_updated AFTER UPDATE ON wheels_to_mirror
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_wheels_to_mirror();
+
 -- --- Object storage ---
 
 -- Record that wheels may differ from those in the bucket, if there is one: three arrays of the same

@@ -705,6 +705,8 @@ CREATE TABLE wheels_to_mirror (
     CONSTRAINT wheels_to_mirror_project_version_filename_fkey FOREIGN KEY (project, version, filename) REFERENCES upstream_wheels(project, version, filename) ON DELETE CASCADE
 )
 CREATE INDEX wheels_to_mirror_next_check ON wheels_to_mirror USING btree (next_check_at) WHERE (NOT refused)
+CREATE TRIGGER wheels_to_mirror_inserted AFTER INSERT ON wheels_to_mirror REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION notify_wheels_to_mirror()
+CREATE TRIGGER wheels_to_mirror_updated AFTER UPDATE ON wheels_to_mirror REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION notify_wheels_to_mirror()
 
 VIEW counted_rows (table_name, category, state, number, size_bytes)
 VIEW covering_files (project, version, target, filename, tag_rank, build_tag, build_id, without_compiler, is_mirrored)
@@ -740,6 +742,7 @@ FUNCTION job_priority(project projects, release releases) RETURNS smallint
 FUNCTION job_state(claimed_by text, parked boolean, retry_at timestamp with time zone, hold_reason text) RETURNS text
 FUNCTION lock_projects(names text[]) RETURNS SETOF text
 FUNCTION merge_sdist(old releases, new releases, OUT filename text, OUT url text, OUT sha256 text, OUT size bigint, OUT digest text) RETURNS record
+FUNCTION notify_wheels_to_mirror() RETURNS trigger
 FUNCTION prune_line_fingerprints(before date) RETURNS void
 FUNCTION rebuild_file_of_replaced_sdist() RETURNS trigger
 FUNCTION rebuild_replaced_sdist() RETURNS trigger

@@ -73,6 +73,17 @@ async def due_wheels(db: Database, limit: int) -> list[WheelToMirror]:
     return [from_row(WheelToMirror, row) for row in rows]
 
 
+async def next_due_s(db: Database) -> float | None:
+    """In how many seconds the next wheel is to be looked at, negative if it is due; None: never."""
+    due_s = await db.value(
+        """
+        SELECT extract(epoch FROM min(next_check_at) - now())::float8
+          FROM wheels_to_mirror WHERE NOT refused
+        """
+    )
+    return None if due_s is None else float(due_s)
+
+
 async def postpone_unneeded(db: Database, wheels: Sequence[WheelToMirror]) -> None:
     """Look at these again in a day: by then a target may have been added, or a file lost."""
     await db.execute(

@@ -6,6 +6,7 @@ builders, keep their names and bytes, and get no statement of how they were buil
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -28,7 +29,11 @@ from piwheels.scheduler.wheel_publisher import WheelPublisher
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 10.0
+#: A notification says that a wheel is due at once; others are when their time has come.
+_MAX_INTERVAL_S = 300.0
+_MIN_INTERVAL_S = 1.0
+#: How often the disks are looked at while they are too full.
+_SPACE_INTERVAL_S = 10.0
 _BATCH_ROWS = 100
 _MAX_CONCURRENT = 2
 #: An attempt that takes longer ends, and the next one goes on from there.
@@ -42,11 +47,15 @@ _LEFTOVERS_INTERVAL_S = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class MirrorLimits:
-    """max_wheel_bytes, min_free_bytes: as the settings `upstream.mirror_*` say."""
+    """max_wheel_bytes, min_free_bytes: as the settings `upstream.mirror_*` say.
+
+    min_interval_s, max_interval_s: how long to wait between two looks, if nothing is notified.
+    """
 
     max_wheel_bytes: int
     min_free_bytes: int
-    interval_s: float = _INTERVAL_S
+    min_interval_s: float = _MIN_INTERVAL_S
+    max_interval_s: float = _MAX_INTERVAL_S
     first_delay_s: float = _FIRST_DELAY_S
 
 
@@ -67,16 +76,36 @@ class UpstreamMirror:
     record: Callable[[str], Awaitable[None]]
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT))
     _is_waiting: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Mirror what is listed, until canceled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._mirror_all())
+
+    async def _listen(self) -> None:
+        async for _ in self.db.notifications("wheels_to_mirror"):
+            self._wake.set()
+
+    async def _mirror_all(self) -> None:
         checked_at = -_LEFTOVERS_INTERVAL_S
         while True:
             if time.monotonic() - checked_at >= _LEFTOVERS_INTERVAL_S:
                 await self._remove_leftovers()
                 checked_at = time.monotonic()
+            self._wake.clear()
             if not await self.mirror_due():
-                await asyncio.sleep(self.limits.interval_s)
+                await self._wait_for_due()
+
+    async def _wait_for_due(self) -> None:
+        """Wait until a wheel is due: by its time, or because one was listed."""
+        due_s = await mirrored_wheels.next_due_s(self.db)
+        wait_s = self.limits.max_interval_s if due_s is None else due_s
+        least_s = _SPACE_INTERVAL_S if self._is_waiting else self.limits.min_interval_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(max(wait_s, least_s), self.limits.max_interval_s)):
+                await self._wake.wait()
 
     async def mirror_due(self) -> bool:
         """Look at the wheels that are due; returns whether more may be."""

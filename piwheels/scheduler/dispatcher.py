@@ -90,6 +90,8 @@ _error_log = RateLimitedLog(log)
 _MAX_PRESENCE_EVENTS_PER_HOUR = 300
 _HOUR_S = 3600.0
 _TICK_INTERVAL_S = 1.0
+#: So long after jobs were offered to idle builders, they are offered again at the earliest.
+_JOBS_INTERVAL_S = 0.25
 _REQUEUE_INTERVAL_S = 5.0
 #: How often the web root is checked: while it accepts files, and while it does not.
 _WEB_ROOT_CHECK_INTERVAL_S, _WEB_ROOT_RETRY_INTERVAL_S = 30.0, 5.0
@@ -344,8 +346,24 @@ class Dispatcher:
             self._note("the web root accepts files again: jobs are assigned")
 
     async def _on_jobs_queued(self) -> None:
-        async for _ in self.db.notifications("jobs"):
-            await self._apply(JobsAvailable())
+        """Have idle builders claim when jobs were queued: at once, and then a few times a second.
+
+        Each small transaction that queues jobs sends a notification, 50 a second when the jobs of
+        all releases are computed anew, and each claim of an idle builder is a query.
+        """
+        queued = asyncio.Event()
+
+        async def listen() -> None:
+            async for _ in self.db.notifications("jobs"):
+                queued.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listen())
+            while True:
+                await queued.wait()
+                queued.clear()
+                await self._apply(JobsAvailable())
+                await asyncio.sleep(_JOBS_INTERVAL_S)
 
     async def _on_upload_results(self) -> None:
         while True:

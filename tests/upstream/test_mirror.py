@@ -1,5 +1,6 @@
 """Wheels of the upstream are published here as they are (policy `mirror`)."""
 
+import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from piwheels.upstream.sync import set_wheel_policy
 from piwheels.webroot import Webroot
 from tests.db.scenario import RULES
 from tests.fake_index import FakeIndex
+from tests.timeouts import WAIT_S
 from tests.upstream.conftest import QUICK_POLL, SyncHarness
 from tests.wheel.factories import make_wheel
 
@@ -30,7 +32,7 @@ PURE = "demo-1.0-py3-none-any.whl"
 NATIVE = "demo-1.0-cp311-abi3-manylinux_2_17_aarch64.whl"
 ATTESTATIONS = "https://upstream.example/integrity/demo/1.0/provenance"
 LIMITS = MirrorLimits(
-    max_wheel_bytes=1 << 20, min_free_bytes=0, interval_s=0.02, first_delay_s=0.01
+    max_wheel_bytes=1 << 20, min_free_bytes=0, min_interval_s=0.02, first_delay_s=0.01
 )
 
 
@@ -156,6 +158,35 @@ async def test_attestations_of_the_upstream_are_linked_for_mirrored_wheels_alone
     page = (await index_queries.index_pages(mirror.farm.db, ["demo"]))["demo"]
     rendered = render_project(page)
     assert b"provenance" not in rendered.html + rendered.json
+
+
+async def test_a_wheel_that_is_listed_while_the_service_waits_is_mirrored_at_once(
+    mirror: MirrorHarness, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    hour = replace(LIMITS, min_interval_s=3600.0, max_interval_s=3600.0)
+
+    async def mirrored(*names: str) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while set(await mirror.names()) != set(names):  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+
+    async with SimpleIndex(upstream.simple) as index:
+        running = asyncio.create_task(mirror._service(index, hour).run())
+        await mirrored(PURE)
+        async with mirror.checked():
+            add_wheel(upstream, tmp_path, "cp311-abi3-manylinux_2_17_aarch64")
+        await mirrored(PURE, NATIVE)
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_the_service_waits_until_the_next_wheel_is_due(mirror: MirrorHarness) -> None:
+    db = mirror.farm.db
+    assert (await mirrored_wheels.next_due_s(db) or 0.0) <= 0.0
+    await db.execute("UPDATE wheels_to_mirror SET next_check_at = now() + interval '1 minute'")
+    assert 50.0 < (await mirrored_wheels.next_due_s(db) or 0.0) <= 60.0
+    await db.execute("UPDATE wheels_to_mirror SET refused = true")
+    assert await mirrored_wheels.next_due_s(db) is None
 
 
 @pytest.mark.parametrize("change", ["yanked", "removed", "replaced"])
