@@ -90,6 +90,7 @@ class LogSpool:
         """Move a log into the web root; where there was none, an empty one."""
         path, kept = self._path(build), self._webroot.log_path(build)
         with self._ignoring_disk_errors(build):
+            self._webroot.check_writer()
             text = path.read_bytes() if path.exists() else b""
             if text or not kept.exists():
                 replace_file(kept, compress_log(text, self._known_arrivals(build)))

@@ -331,7 +331,9 @@ class Dispatcher:
         publisher = self.upload_server.publisher
         folders = (publisher.webroot.root, self.upload_server.spool_dir)
         while True:
-            fault = await asyncio.to_thread(find_fault, folders, self._required_bytes)
+            fault = await asyncio.to_thread(
+                find_fault, publisher.webroot.check_writer, folders, self._required_bytes
+            )
             await self._set_web_root_fault(fault)
             await asyncio.sleep(_WEB_ROOT_RETRY_INTERVAL_S if fault else _WEB_ROOT_CHECK_INTERVAL_S)
 

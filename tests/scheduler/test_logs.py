@@ -9,6 +9,7 @@ import pytest
 from piwheels.builder import connection_state_machine
 from piwheels.scheduler import dispatcher
 from piwheels.scheduler.build_logs import LogSpool
+from piwheels.scheduler.webroot_check import find_fault
 from piwheels.webroot import Webroot
 
 
@@ -54,6 +55,26 @@ def test_a_finished_log_is_compressed_in_the_web_root(logs: LogSpool, tmp_path: 
     assert logs.read_archived(7) == b"first\n"
     (kept,) = (tmp_path / "www").rglob("*.txt.gz")
     assert gzip.decompress(kept.read_bytes()) == b"first\n"
+
+
+def test_a_log_stays_in_the_spool_while_the_web_root_is_not_mounted(tmp_path: Path) -> None:
+    webroot = Webroot(tmp_path / "www")
+    webroot.root.mkdir()
+    webroot.tree_epoch.claim(1, 0.0)
+    logs = LogSpool(tmp_path / "logs", webroot)
+    logs.append(7, 0, b"first\n")
+    folders = [webroot.root, tmp_path / "logs"]
+    assert find_fault(webroot.check_writer, folders) == ""
+    webroot.root.rename(tmp_path / "unmounted")
+    webroot.root.mkdir()
+    logs.archive(7)
+    assert list(webroot.root.iterdir()) == []
+    assert "is its file system mounted" in find_fault(webroot.check_writer, folders)
+    webroot.root.rmdir()
+    (tmp_path / "unmounted").rename(webroot.root)
+    logs.archive_orphans(set())  # as a master does when it starts
+    assert logs.read_archived(7) == b"first\n"
+    webroot.tree_epoch.release()
 
 
 def test_logs_of_unknown_builds_are_not_followed_forever(logs: LogSpool) -> None:
