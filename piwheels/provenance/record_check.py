@@ -35,7 +35,7 @@ def find_disagreement(payload: bytes, recorded: bytes, facts: BuildFacts) -> str
     try:
         return _disagreement(payload, recorded, facts)
     except RecursionError:
-        return "it is nested too deeply"
+        return "its fields are nested too deeply to be compared"
 
 
 def _disagreement(payload: bytes, recorded: bytes, facts: BuildFacts) -> str:
@@ -49,8 +49,7 @@ def _disagreement(payload: bytes, recorded: bytes, facts: BuildFacts) -> str:
     ours, theirs = dict(_leaves(said)), dict(_leaves(known))
     for path in sorted(ours.keys() | theirs.keys()):
         if ours.get(path) != theirs.get(path):
-            had, has = _shown(ours.get(path)), _shown(theirs.get(path))
-            return f"it has {had} as {truncate_line('.'.join(path), _MAX_TEXT)}, the record {has}"
+            return _difference(".".join(path), ours.get(path), theirs.get(path))
     return ""
 
 
@@ -81,7 +80,7 @@ def _time_problem(metadata: Any, facts: BuildFacts) -> str:
     for name, at in (("startedOn", facts.started_at), ("finishedOn", facts.finished_at)):
         stated = msgspec.convert(metadata.get(name), type=datetime | None)
         if stated is None or abs(stated - at) > _TIME_TOLERANCE:
-            return f"it has {_shown(metadata.get(name))} as {name}, the record {at:%Y-%m-%d %H:%M}"
+            return _difference(name, metadata.get(name), at)
     return ""
 
 
@@ -102,6 +101,11 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         return
     for name, inner in value.items():
         yield from _leaves(inner, (*path, name))
+
+
+def _difference(name: str, said: Any, known: Any) -> str:
+    field = truncate_line(name, _MAX_TEXT)
+    return f"it has {_shown(said)} as {field}, and the record {_shown(known)}"
 
 
 def _shown(value: Any) -> str:

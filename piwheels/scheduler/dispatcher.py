@@ -351,7 +351,7 @@ class Dispatcher:
         """Have idle builders claim when jobs were queued: at once, and then a few times a second.
 
         Each small transaction that queues jobs sends a notification, 50 a second when the jobs of
-        all releases are computed anew, and each claim of an idle builder is a query.
+        all releases are computed again, and each claim of an idle builder is a query.
         """
         queued = asyncio.Event()
 
