@@ -116,7 +116,7 @@ async def limit_waiting(db: Database, limit: int) -> int | None:
                 WHERE found_again OR number > 1)
         """  # noqa: S608 - made of constants
     )
-    await _store_position(db, "index", "")
+    await _store_position(db, FirstCopy.INDEX, "")
     await db.execute("UPDATE followed_bucket SET is_comparison = true")
     return int(await db.value("SELECT count(*) FROM bucket_changes"))
 
