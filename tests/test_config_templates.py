@@ -76,6 +76,18 @@ def render_site(server: str, root: Path, access_log: Path, **options: str) -> st
 # --- systemd ---
 
 
+def assert_systemd_accepts(*units: Path) -> None:
+    """Without a warning; those about the machine's own units do not count."""
+    done = subprocess.run(
+        [find_program("systemd-analyze"), "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
+    assert (done.returncode, message) == (0, [])
+
+
 @requires_program("systemd-analyze")
 @pytest.mark.parametrize("folder", ["farm", "a farm of mine", "hof-für-räder"])
 @pytest.mark.parametrize("role", ROLES)
@@ -83,15 +95,7 @@ def test_systemd_accepts_a_unit_without_warnings(tmp_path: Path, role: str, fold
     unit = tmp_path / f"piwheels-{role}.service"
     loaded = load_test_config(tmp_path / folder)
     unit.write_text(render_units(loaded, user="root", roles=[role]))
-    done = subprocess.run(
-        [find_program("systemd-analyze"), "verify", "--man=no", unit],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # It also tells of the machine's own units.
-    message = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
-    assert (done.returncode, message) == (0, [])
+    assert_systemd_accepts(unit)
 
 
 @requires_program("systemd-analyze")
@@ -105,14 +109,7 @@ def test_systemd_accepts_the_units_of_a_daily_backup(tmp_path: Path, folder: str
     for name, content in (("service", service), ("timer", render(BACKUP_TIMER))):
         (tmp_path / f"piwheels-backup.{name}").write_text(content)
     units = [tmp_path / f"piwheels-backup.{name}" for name in ("service", "timer")]
-    done = subprocess.run(
-        [find_program("systemd-analyze"), "verify", "--man=no", *units],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
-    assert (done.returncode, message) == (0, [])
+    assert_systemd_accepts(*units)
 
 
 def test_a_unit_starts_this_piw_with_the_current_configuration(tmp_path: Path) -> None:
@@ -322,14 +319,7 @@ def test_systemd_accepts_the_units_that_scale_pools(tmp_path: Path) -> None:
     units = [tmp_path / f"piwheels-scale.{name}" for name in ("service", "timer")]
     for unit in units:
         unit.write_text(parts[unit.suffix[1:]])
-    done = subprocess.run(
-        [find_program("systemd-analyze"), "verify", "--man=no", *units],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    message = [line for line in (done.stdout + done.stderr).splitlines() if "piwheels" in line]
-    assert (done.returncode, message) == (0, [])
+    assert_systemd_accepts(*units)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,20 @@ from piwheels.cli.options import (
 )
 from piwheels.debian_paths import ACCESS_LOGS, EDGE_ACCESS_LOG, NGINX_CACHE
 
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _path_option(name: str, default: Path, help_text: str, *, metavar: str = "FILE") -> _Decorator:
+    """A path that is written into a configuration: it need not exist here."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path),
+        metavar=metavar,
+        default=default,
+        show_default=True,
+        help=help_text,
+    )
+
 
 @cli.group("config")
 def config() -> None:
@@ -129,21 +143,11 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
     type=click.Choice(["master", "accesslog", "builder", "backup", "backup-timer"]),
     help="Print only this daemon's unit; or that of a daily `piw db backup`, and of its timer.",
 )
-@click.option(
-    "--access-log",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=ACCESS_LOGS["nginx"],
-    show_default=True,
-    help="The web server's log, for the unit that reads it.",
+@_path_option(
+    "--access-log", ACCESS_LOGS["nginx"], "The web server's log, for the unit that reads it."
 )
-@click.option(
-    "--backup-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    default=Path("/var/backups/piwheels"),
-    show_default=True,
-    help="Where daily backups are kept.",
+@_path_option(
+    "--backup-dir", Path("/var/backups/piwheels"), "Where daily backups are kept.", metavar="DIR"
 )
 @click.option(
     "--keep",
@@ -247,21 +251,15 @@ _idle_option = click.option(
     type=click.Choice(["script", "service", "timer"]),
     help="Print only the script that runs a builder, or a unit of the scaler.",
 )
-@click.option(
+@_path_option(
     "--script",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=Path("/etc/piwheels/slurm-builder.sh"),
-    show_default=True,
-    help="Where the script is kept, beside the scaler.",
+    Path("/etc/piwheels/slurm-builder.sh"),
+    "Where the script is kept, beside the scaler.",
 )
-@click.option(
+@_path_option(
     "--builder-config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=Path("/etc/piwheels/piwheels.toml"),
-    show_default=True,
-    help="The builders' configuration on the nodes.",
+    Path("/etc/piwheels/piwheels.toml"),
+    "The builders' configuration on the nodes.",
 )
 @click.option(
     "--time", "time_limit", default="12h", show_default=True, help="Time limit of a builder."
@@ -288,19 +286,12 @@ def config_slurm(config_file: Path | None, only: str | None, **options: Any) -> 
     click.echo("\n\n".join(text for name, text in parts.items() if only in {None, name}))
 
 
-def _server_options(access_log: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _server_options(access_log: Path) -> _Decorator:
     """The options of every web server: its name, port, TLS and access log."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
-            click.option(
-                "--access-log",
-                type=click.Path(path_type=Path),
-                metavar="FILE",
-                default=access_log,
-                show_default=True,
-                help="The access log to write.",
-            ),
+            _path_option("--access-log", access_log, "The access log to write."),
             tls_options,
             click.option(
                 "--port",
@@ -320,23 +311,10 @@ def _server_options(access_log: Path) -> Callable[[Callable[..., Any]], Callable
     return add
 
 
-def _cache_option(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The folder in which nginx keeps answers of another server."""
-    return click.option(
-        name,
-        type=click.Path(path_type=Path),
-        metavar="FOLDER",
-        default=NGINX_CACHE,
-        show_default=True,
-        help=help_text,
-    )
-
-
 def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a proxy in front of a bucket."""
-    command = _cache_option("--cache-dir", "Where nginx keeps what it read from the bucket.")(
-        command
-    )
+    cache_help = "Where nginx keeps what it read from the bucket."
+    command = _path_option("--cache-dir", NGINX_CACHE, cache_help, metavar="FOLDER")(command)
     return click.option(
         "--bucket",
         "bucket_url",
@@ -388,22 +366,8 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     type=click.Choice(["script", "service", "timer", "edge", "rsyncd"]),
     help="Print only the script or a unit of the copy, the edge, or rsync's module on the farm.",
 )
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    default=Path("/srv/piwheels"),
-    show_default=True,
-    help="Where the copy is.",
-)
-@click.option(
-    "--script",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=Path("/usr/local/sbin/piwheels-mirror"),
-    show_default=True,
-    help="Where the script is kept.",
-)
+@_path_option("--root", Path("/srv/piwheels"), "Where the copy is.", metavar="FOLDER")
+@_path_option("--script", Path("/usr/local/sbin/piwheels-mirror"), "Where the script is kept.")
 @click.option("--user", default="piwheels", show_default=True, help="The account that copies.")
 @click.option(
     "--limit",
@@ -413,7 +377,7 @@ def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idl
     help="Maximum rate in kilobytes per second.  [default: no limit]",
 )
 @_server_options(EDGE_ACCESS_LOG)
-@_cache_option("--cache", "Where the edge keeps what was asked for.")
+@_path_option("--cache", NGINX_CACHE, "Where the edge keeps what was asked for.", metavar="FOLDER")
 @click.option(
     "--cache-size", "size", default="50g", show_default=True, help="How much it keeps: 500m, 50g."
 )
