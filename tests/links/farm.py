@@ -158,6 +158,7 @@ def linked_farm(
             {
                 "database.dsn": dsn,
                 "webroot.root": "www",
+                "webroot.project_list_interval_s": 1.0,
                 "master.control_bind": f"ipc://{folder / 'control'}",
                 "master.control_tcp_bind": f"tcp://*:{CONTROL_PORT}",
                 "master.builder_bind": f"tcp://*:{BUILDER_PORT}",

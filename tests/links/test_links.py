@@ -11,11 +11,15 @@ from piwheels.db.database import Database
 from tests.links.farm import LinkedFarm, queue_build, wait_for
 from tests.links.network import sockets_of
 from tests.links.packet_link import Impairment
+from tests.sample import sampled
 
 BAD = Impairment(delay_s=0.3, jitter_s=0.1, loss=0.05, duplicate=0.01, reorder=0.05)
 WORSE = Impairment(
     delay_s=0.3, jitter_s=0.1, loss=0.2, duplicate=0.02, reorder=0.05, rate_bytes_s=50_000
 )
+#: The worse link has all that the bad one has.
+LINKS = sampled({"worse": WORSE}, full={"bad": BAD, "worse": WORSE})
+every_link = pytest.mark.parametrize("how", LINKS.values(), ids=LINKS.keys())
 _MB = 1_000_000
 _SLOW_S = 900.0
 
@@ -64,7 +68,7 @@ async def test_a_build_over_a_bad_link_arrives_whole(farm: LinkedFarm, database:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [BAD, WORSE], ids=["bad", "worse"])
+@every_link
 async def test_a_very_bad_link_delays_a_build_and_loses_nothing(
     farm: LinkedFarm, database: Database, how: Impairment
 ) -> None:
@@ -84,9 +88,11 @@ async def test_a_long_log_on_a_slow_link_does_not_look_like_a_dead_connection(
 ) -> None:
     link = farm.network.add_link("builder")
     link.set(Impairment(delay_s=0.05, rate_bytes_s=50_000))
-    await queue_build(database, 100_000, 4 * _MB)
+    # Longer than both ends wait for a word of the other.
+    size = sampled(5 * _MB // 2, full=4 * _MB)
+    await queue_build(database, 100_000, size)
     builder = farm.add_builder(link)
-    print(f"a log of 4 MB in {await wait_for_end(database):.0f} s")
+    print(f"a log of {size / _MB} MB in {await wait_for_end(database):.0f} s")
     assert await ended(database) == ["built"]
     assert builder.log.read_text().count("connected to the master") == 1
 
@@ -98,7 +104,7 @@ async def test_a_cut_in_a_large_upload_costs_little_and_a_killed_end_no_more(
     farm = patient_farm
     link = farm.network.add_link("builder")
     link.set(Impairment(delay_s=0.005))
-    size = 500 * _MB
+    size = sampled(100, full=500) * _MB
     project = await queue_build(database, size)
     builder = farm.add_builder(link)
     began = time.monotonic()
@@ -114,21 +120,22 @@ async def test_a_cut_in_a_large_upload_costs_little_and_a_killed_end_no_more(
     builder.restart(signal.SIGKILL)
     await wait_for_end(database)
     counts = link.counts()
-    print(f"500 MB with four cuts in {time.monotonic() - began:.0f} s, {counts}")
+    print(f"{size // _MB} MB with four cuts in {time.monotonic() - began:.0f} s, {counts}")
     assert await ended(database) == ["built"]
     farm.check_wheel(project)
-    assert counts.bytes_carried < 1.3 * size, "it went on where it was"
+    again = sampled(0.5, full=0.3) * size
+    assert counts.bytes_carried < size + again, "it went on where it was"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("while_building", [False, True], ids=["idle", "uploading"])
+@pytest.mark.parametrize("while_building", sampled([True], full=[False, True]))
 async def test_a_builder_that_vanishes_is_lost_in_time_and_leaves_nothing(
     farm: LinkedFarm, database: Database, while_building: bool
 ) -> None:
     link = farm.network.add_link("builder")
     link.set(Impairment(delay_s=0.01, rate_bytes_s=300_000))
     if while_building:
-        await queue_build(database, 20 * _MB)
+        await queue_build(database, sampled(6, full=20) * _MB)
     farm.add_builder(link)
     if while_building:
         await wait_for_upload(farm, _MB)
@@ -167,7 +174,7 @@ async def test_a_connection_that_dies_while_nobody_says_anything_is_replaced(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [BAD, WORSE], ids=["bad", "worse"])
+@every_link
 async def test_commands_over_a_bad_link_are_answered_or_say_so_and_are_never_doubled(
     farm: LinkedFarm, database: Database, how: Impairment
 ) -> None:
