@@ -70,7 +70,7 @@ def test_a_web_root_that_rejects_files_for_a_while_loses_no_wheel(
     farm: Farm, upstream: FakeIndex, fault: str
 ) -> None:
     tree = farm.folder / "www"
-    add_release(upstream, "alpha", "time.sleep(20)")
+    add_release(upstream, "alpha", "time.sleep(12)")
     with small_disk(tree, "8m"):
         farm.start("alpha", "--no-tui")
         farm.wait_until_ready()

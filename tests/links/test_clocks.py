@@ -116,7 +116,7 @@ async def test_a_builder_whose_clock_is_set_keeps_its_build_and_is_reported(
     link = farm.network.add_link("builder")
     link.set(Impairment(delay_s=0.01, rate_bytes_s=100_000))
     builder = farm.add_builder(link, environment=clock.environment())
-    project = await queue_build(database, sampled(1_500_000, full=2_000_000))
+    project = await queue_build(database, sampled(1_000_000, full=2_000_000))
     await wait_for_upload(farm, 300_000)
     began = time.monotonic()
     clock.set(_DAY)
