@@ -35,7 +35,7 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
-from piwheels.master.epoch_watch import EpochWatch
+from piwheels.master.epoch_watch import FULL_ERRNOS, EpochWatch
 from piwheels.master.loop_delay import LoopDelay
 from piwheels.master.popularity import Popularity
 from piwheels.master.recipe_watch import RecipeWatch
@@ -82,6 +82,7 @@ from piwheels.system.open_files import raise_open_file_limit
 from piwheels.system.sdnotify import sd_notify, slow_start, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync
 from piwheels.webroot import TreeTakenError, Webroot, make_dir
+from piwheels.webroot.tree_farm import FARM_FILE
 from piwheels.website.page_data import Site
 from piwheels.website.site_publisher import SitePublisher
 from piwheels.wheel.tags import PackagingRules
@@ -237,11 +238,20 @@ class _Master:
             await own_webroot.require_own(self._dispatcher_db, root)
             await self._epoch_watch.claim_tree(_TREE_WAIT_S)
             if self._epoch_watch.is_claimed:
-                await own_webroot.mark_own(self._dispatcher_db, root)
+                await self._mark_tree()
         except TreeTakenError:
             raise
         except OSError as error:
             raise ConfigError(f"{root}: {error.strerror}") from None
+
+    async def _mark_tree(self) -> None:
+        """Have the web root say whose it is; on a full disk at the next start."""
+        try:
+            await own_webroot.mark_own(self._dispatcher_db, self._webroot.root)
+        except OSError as error:
+            if error.errno not in FULL_ERRNOS:
+                raise
+            log.warning("%s is written at the next start: %s", FARM_FILE, error.strerror)
 
     async def _open_retention(self, stack: AsyncExitStack) -> None:
         """Create what deletes old data."""

@@ -17,7 +17,8 @@ from piwheels.webroot.tree_epoch import TreeEpoch, TreeTakenError
 
 log = logging.getLogger(__name__)
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: What a full disk says.
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _INTERVAL_S = 1.0
 #: Every so many checks, the other hosts of the DSN are looked at.
@@ -53,7 +54,7 @@ class EpochWatch:
         try:
             await asyncio.to_thread(self.tree.claim, self._epoch, wait_s)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL_ERRNOS:
                 raise
             self._warn(error)
         else:

@@ -1,6 +1,7 @@
 """The folder that a farm takes for its web root: a new one once, and its own from then on."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -96,5 +97,19 @@ async def test_the_web_root_of_an_earlier_version_has_to_have_its_wheels(
         await start_master(dsn, root)
     root.rmdir()
     elsewhere.rename(root)
+    await start_master(dsn, root)
+    assert read_farm(root) is not None
+
+
+async def test_a_master_starts_on_a_full_disk_and_marks_its_web_root_later(
+    dsn: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("piwheels.webroot.tree_farm.replace_file", fail)
+        await start_master(dsn, root)
+    assert read_farm(root) is None
     await start_master(dsn, root)
     assert read_farm(root) is not None
