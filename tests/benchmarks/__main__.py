@@ -27,6 +27,7 @@ from tests.benchmarks.large_farm import FULL_PROJECTS, FarmSize, make_farm
 from tests.benchmarks.listing_fill import FULL_RELEASES, fill
 from tests.benchmarks.memory_limit import MemoryLimit
 from tests.benchmarks.page_rates import measure_rates
+from tests.benchmarks.peers import measure_peers
 from tests.benchmarks.polling import poll_rounds
 
 _SMALL_PROJECTS = 100
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument("--polled", type=int, default=1000, help="projects; 10000 are the goal's")
     parser.add_argument(
         "--folder", type=Path, help="of the databases, which are deleted at the end"
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="install other package indexes, and measure them too"
     )
     options = parser.parse_args()
     with (
@@ -71,7 +75,8 @@ async def _measure(folder: Path, options: argparse.Namespace) -> list[Rate]:
     async with PrivatePostgres(folder, durable=False) as postgres:
         rates = await _measure_farms(postgres.dsn, folder, options)
         print("\n".join(goal_table(rates)), flush=True)
-        return rates + await _other_databases(postgres.dsn, folder, options)
+        rates += await _other_databases(postgres.dsn, folder, options)
+    return rates + measure_peers(folder / "peers") if options.peers else rates
 
 
 async def _measure_farms(dsn: str, folder: Path, options: argparse.Namespace) -> list[Rate]:

@@ -61,7 +61,7 @@ def serving(
         return
     port = free_port()
     command, environ = _command(name, root, work, port=port, url=url, tls=tls)
-    with _running(name, command, environ, work, port):
+    with running(name, command, environ, work, port):
         yield f"https://localhost:{port}/" if tls else f"http://127.0.0.1:{port}/"
 
 
@@ -110,7 +110,7 @@ def proxy(name: str, bucket_url: str, work: Path, url: str = "") -> Iterator[str
             cache_dir=work / "cache",
         )
         command, environ = {"nginx": _nginx, "caddy": _caddy}[kind](site, work)
-    with _running(name, command, environ, work, port):
+    with running(name, command, environ, work, port):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -133,7 +133,7 @@ def nginx_serving(site: Callable[[int], str], work: Path) -> Iterator[str]:
     """Run nginx with the configuration of a site for a port; gives its address."""
     port = free_port()
     command, environ = _nginx(site(port), work)
-    with _running("nginx", command, environ, work, port):
+    with running("nginx", command, environ, work, port):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -177,9 +177,10 @@ def get_raw(address: str, path: str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     name: str, command: list[str], environ: dict[str, str], work: Path, port: int
 ) -> Iterator[None]:
+    """Run a server while it listens on a port; its output is in a file of the folder `work`."""
     log = (work / f"{name}.out").open("wb")
     process = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=work
