@@ -16,6 +16,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from piwheels.audit.run import run_audit
+from piwheels.audit.session import AuditOptions
+from piwheels.audit.statements import StatementCheck
 from piwheels.cli import cli
 from piwheels.config.sections import MasterSection
 from piwheels.db import bucket_changes, catalog, job_queue, key_values, target_queries
@@ -25,9 +28,11 @@ from piwheels.master.statement_fill import PAUSE_S, StatementFill
 from piwheels.master.statement_renewal import KNOWN_KEYS, StatementRenewal
 from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
 from piwheels.provenance import dsse
+from piwheels.provenance.errors import NotVerifiedError
 from piwheels.provenance.public_keys import parse_public_keys
 from piwheels.provenance.signing_keys import SigningKeys
-from piwheels.provenance.statement import BuildFacts
+from piwheels.provenance.statement import BuildFacts, Subject
+from piwheels.provenance.verification import verify
 from piwheels.provenance.writer import StatementWriter
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
@@ -547,3 +552,31 @@ async def test_a_standby_with_an_older_copy_knows_newer_keys_from_the_database(
     site.writer.begin(parse_public_keys(text.encode(), "the database").values())
     assert site.keys.revoked() == frozenset()
     assert newer in {key.keyid for key in site.keys.load()[0].keys}
+
+
+async def test_a_build_that_ended_while_the_clock_was_ahead_is_verified_after_a_rotation(
+    site: SignedSite, tmp_path: Path
+) -> None:
+    """An audit writes its statement again: by its time, another key was in use."""
+    file = await site.publish_signed(build=None)
+    await site.db.execute("UPDATE builds SET ended_at = ended_at + interval '1 day'")
+    await site.fill()
+    wheel = Subject(name=file.filename, sha256=file.sha256)
+
+    def key_of_statement() -> str:
+        data = site.statement(file).read_bytes()
+        published = site.writer.publish_keys()[0].keys
+        return verify(data, {key.keyid: key for key in published}, wheel).key.keyid
+
+    assert key_of_statement()
+    newer = site.keys.rotate().keyid
+    with pytest.raises(NotVerifiedError, match=r"was replaced at .*, before the build ended"):
+        key_of_statement()
+    await run_audit(
+        site.db,
+        site.webroot,
+        tmp_path / "state",
+        AuditOptions(projects=("demo",), fix=True, grace_s=0.0),
+        statements=StatementCheck.of(site.writer),
+    )
+    assert key_of_statement() == newer
