@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from piwheels.db.database import Database
 from piwheels.db.job_queue import set_job_memory
 from piwheels.db.rows import from_row, to_parameters
-from piwheels.model import Build, ProjectNeeds, RetryDecision
+from piwheels.model import Build, ProjectNeeds, RetryDecision, is_long_build
 
 
 async def learn_needs(db: Database, build: Build, decision: RetryDecision) -> None:
@@ -32,12 +32,18 @@ async def learn_needs(db: Database, build: Build, decision: RetryDecision) -> No
     if learned == known:
         return
     await _store_needs(db, build.project, learned)
+    if _of_jobs(learned) != _of_jobs(known):
+        await _update_jobs(db, build.project)
     if learned.min_memory_bytes != known.min_memory_bytes:
         await set_job_memory(db, build.project, learned.min_memory_bytes)
 
 
+def _of_jobs(needs: ProjectNeeds) -> tuple[bool, int]:
+    """What jobs have of it, besides the memory."""
+    return is_long_build(needs.expected_build_s), needs.min_disk_bytes
+
+
 async def _store_needs(db: Database, project: str, needs: ProjectNeeds) -> None:
-    facts = to_parameters(needs) | {"project": project}
     await db.execute(
         """
         UPDATE projects
@@ -45,8 +51,11 @@ async def _store_needs(db: Database, project: str, needs: ProjectNeeds) -> None:
                expected_build_s = %(expected_build_s)s
          WHERE project = %(project)s
         """,
-        facts,
+        to_parameters(needs) | {"project": project},
     )
+
+
+async def _update_jobs(db: Database, project: str) -> None:
     await db.execute(
         """
         UPDATE jobs j SET is_long = p.is_long, min_disk_bytes = p.min_disk_bytes
@@ -54,5 +63,5 @@ async def _store_needs(db: Database, project: str, needs: ProjectNeeds) -> None:
          WHERE j.project = %(project)s AND p.project = j.project
            AND (j.is_long, j.min_disk_bytes) IS DISTINCT FROM (p.is_long, p.min_disk_bytes)
         """,
-        facts,
+        {"project": project},
     )
