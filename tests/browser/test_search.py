@@ -270,6 +270,6 @@ async def test_words_of_summaries_and_other_spellings_find_projects(
 ) -> None:
     await type_in(visit.page, text)
     await expect(visit.page.get_by_role("option", name=name, exact=True)).to_be_visible()
-    await expect(visit.page.get_by_role("status")).to_contain_text("by their description")
+    await expect(visit.page.get_by_role("status")).to_contain_text("description or spelling")
     await visit.page.keyboard.press("Enter")
     await visit.page.wait_for_url(f"**/project/{name}/")
