@@ -275,36 +275,65 @@ def builder_demand(config_file: Path | None, as_json: bool) -> None:
 
 
 @builder.command("scale")
-@click.argument("script", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument(
+    "script", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False
+)
+@click.option(
+    "--kubernetes",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Start Jobs of Kubernetes by kubectl: DIR has the Job of each pool as POOL.yaml.",
+)
 @click.option("--pool", "pools", multiple=True, metavar="NAME", help="Only this pool; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--connect",
+    "address",
+    metavar="ADDRESS",
+    help="The master on another machine: tcp://HOST:PORT, with builder.master_key.",
+)
+@click.option(
+    "--key",
+    "key_name",
+    default="scaler",
+    show_default=True,
+    metavar="NAME",
+    help="With --connect: the key in builder.key_dir, created by `piw key generate NAME`.",
+)
 @config_option
 @json_option
 def builder_scale(
-    script: Path,
+    script: Path | None,
+    kubernetes: Path | None,
     pools: tuple[str, ...],
+    address: str | None,
+    key_name: str,
     dry_run: bool,
     config_file: Path | None,
     as_json: bool,
 ) -> None:
     """Start builders on demand, as many as the queue needs now.
 
-    A timer runs this every half minute, for the pools of piwheels.toml ([pool.NAME]). SCRIPT is
-    what `piw config slurm` prints; Slurm starts it for each builder. Builders end by themselves
-    when they are idle. Where a pool has more than max_builders, those that have not started are
-    canceled, and others are drained. Requires the role operate where a pool has to be drained, else
-    watch; see `piw key authorize --help`.
+    A timer runs this, for the pools of piwheels.toml ([pool.NAME]). SCRIPT is what `piw config
+    slurm` prints; Slurm starts it for each builder. For Kubernetes, `piw config kubernetes` prints
+    all that is needed. Builders end by themselves when they are idle. Where a pool has more than
+    max_builders, those that have not started are canceled, and others are drained. Requires the
+    role operate where a pool has to be drained, else watch; see `piw key authorize --help`.
 
     \b
     Examples:
       piw builder scale /etc/piwheels/slurm-builder.sh --dry-run
       piw builder scale /etc/piwheels/slurm-builder.sh --pool arm64 --json
+      piw builder scale --kubernetes /etc/piwheels-jobs --connect tcp://farm.example.org:5554
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import scale
 
-    run_and_exit(
-        scale.scale(load_config(config_file), script, pools, dry_run=dry_run, as_json=as_json)
-    )
+    if (script is None) == (kubernetes is None):
+        raise click.UsageError("name either SCRIPT, for Slurm, or --kubernetes DIR")
+    config = load_config(config_file)
+    system = scale.batch_system(script, kubernetes)
+    client = scale.client(config, address, key_name)
+    run_and_exit(scale.scale(config, system, client, pools, dry_run=dry_run, as_json=as_json))
 
 
 @builder.command("invitations")

@@ -324,31 +324,47 @@ def _bucket_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@config.command("kubernetes")
+@config.command("kubernetes", short_help="Print builders on Kubernetes, and their scaler.")
 @config_option
-@click.option("--image", required=True, metavar="IMAGE", help="The container image of builders.")
+@click.option("--image", required=True, metavar="IMAGE", help="The container image of all pods.")
+@click.option(
+    "--namespace", default="piwheels", show_default=True, help="The namespace of all objects."
+)
 @click.option("--time", "time_limit", default="12h", show_default=True, help="Time limit of a Job.")
 @_idle_option
-def config_kubernetes(config_file: Path | None, image: str, time_limit: str, idle: str) -> None:
-    """Print Jobs that run builders on demand on Kubernetes.
+@click.option(
+    "--connect",
+    "control",
+    default="",
+    metavar="ADDRESS",
+    help="The master's control socket, tcp://HOST:PORT. [default: builder.master, port 5554]",
+)
+@click.option("--job", "pool", metavar="POOL", help="Print only the Job of this pool.")
+def config_kubernetes(
+    config_file: Path | None, time_limit: str, idle: str, pool: str | None, **options: Any
+) -> None:
+    """Print builders on demand on Kubernetes, and the scaler that starts them.
 
-    There is one for each pool. The pools are the sections [pool.NAME] of piwheels.toml.
-    docs/builders-on-demand.md says what the image has, and what the sandbox of builds needs of the
-    cluster.
+    A CronJob runs `piw builder scale`, which creates a Job for each builder. The pools are the
+    sections [pool.NAME] of piwheels.toml. docs/builders-on-demand.md says what the image has, and
+    what the sandbox of builds needs of the cluster. With --job the Job of a pool is printed, for a
+    scaler that runs elsewhere.
 
     \b
-    Example:
+    Examples:
       piw config kubernetes --image registry.example.org/piwheels-builder:1 > builders.yaml
+      piw config kubernetes --image registry.example.org/piwheels-builder:1 --job arm64
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.config_templates.batch_systems import render_kubernetes
+    from piwheels.config_templates import batch_systems
 
-    text = render_kubernetes(
-        load_config(config_file),
-        image=image,
-        time_limit_s=given_duration(time_limit),
-        idle_s=given_duration(idle),
+    given = batch_systems.KubernetesOptions(
+        time_limit_s=given_duration(time_limit), idle_s=given_duration(idle), **options
     )
-    click.echo(text)
+    loaded = load_config(config_file)
+    if pool is None:
+        click.echo(batch_systems.render_kubernetes(loaded, given))
+    else:
+        click.echo(batch_systems.render_kubernetes_job(loaded, given, pool))
 
 
 @config.command("mirror", short_help="Print a script that mirrors a site, or an edge.")

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.cli import cli
 from piwheels.config import PoolSection
 from piwheels.model import QueueDemand
 from piwheels.protocol.messages import BuilderState, BuilderView
@@ -156,9 +154,3 @@ def test_a_command_of_a_batch_system_that_fails_says_why(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BatchSystemError, match="scancel is not installed here"):
         system.cancel("arm", ["17_3"])
-
-
-def test_what_slurm_starts_has_to_be_named() -> None:
-    done = CliRunner().invoke(cli, ["builder", "scale", "--dry-run"])
-    assert done.exit_code == 2
-    assert "Missing argument 'SCRIPT'" in done.stderr

@@ -12,6 +12,7 @@ from piwheels.errors import UsageError
 from piwheels.formatting import pluralize
 from piwheels.output import print_table
 from piwheels.protocol.client import ControlClient
+from piwheels.protocol.keys import KeyStore, validate_public_key
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -21,14 +22,15 @@ from piwheels.protocol.messages import (
 )
 from piwheels.sanitize import strip_controls
 from piwheels.scaling.batch_system import BatchSystem
+from piwheels.scaling.kubernetes import Kubernetes
 from piwheels.scaling.rule import Plan, builders_of, jobs_by_pool, plan, require_pools
 from piwheels.scaling.slurm import Slurm
 
 
 async def demand(config: Config, *, as_json: bool) -> int:
     """Print how many jobs wait for builders, by target and memory."""
-    async with connect(config) as client:
-        reply = await client.request(ListDemand(), DemandReply)
+    async with connect(config) as master:
+        reply = await master.request(ListDemand(), DemandReply)
     if as_json:
         print_json(reply)
         return 0
@@ -45,8 +47,37 @@ async def demand(config: Config, *, as_json: bool) -> int:
     return 0
 
 
+def batch_system(script: Path | None, jobs: Path | None) -> BatchSystem:
+    """Slurm with a script, or Kubernetes with the folder of its Jobs."""
+    return Slurm(script.absolute()) if script is not None else Kubernetes(jobs or Path())
+
+
+def client(config: Config, address: str | None, key_name: str) -> ControlClient:
+    """A client of the master: on this machine, or over TCP with a key.
+
+    Raises:
+        ConfigError: the key, or that of the master, is missing.
+        UsageError: the address is none of TCP.
+    """
+    if address is None:
+        return connect(config)
+    if not address.startswith("tcp://"):
+        raise UsageError(f"--connect: {address!r} is not tcp://HOST:PORT")
+    return ControlClient(
+        address,
+        key=KeyStore(config.builder.key_dir).require(key_name),
+        server_key=validate_public_key(config.builder.master_key, "builder.master_key"),
+    )
+
+
 async def scale(
-    config: Config, script: Path, names: Sequence[str], *, dry_run: bool, as_json: bool
+    config: Config,
+    system: BatchSystem,
+    connection: ControlClient,
+    names: Sequence[str],
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Start, cancel and drain builders of pools, as the queue needs; print what was done.
 
@@ -54,9 +85,8 @@ async def scale(
         PiwheelsError: there is no such pool, or the master or a batch system does not answer.
     """
     chosen = _chosen(config.pool, names)
-    system: BatchSystem = Slurm(script.absolute())
-    async with connect(config) as client:
-        reply = await client.request(ListDemand(), DemandReply)
+    async with connection as master:
+        reply = await master.request(ListDemand(), DemandReply)
         waiting = jobs_by_pool(config.pool, reply.demand)
         plans = []
         for name, pool in chosen.items():
@@ -64,7 +94,7 @@ async def scale(
             builders = builders_of(name, reply.builders)
             made = plan(name, pool, waiting[name], jobs, builders, blocked=reply.waits)
             if not dry_run:
-                await _carry_out(made, pool, system, client)
+                await _carry_out(made, pool, system, master)
             plans.append(made)
     if as_json:
         print_json(plans)
@@ -82,7 +112,7 @@ def _chosen(pools: Mapping[str, PoolSection], names: Iterable[str]) -> dict[str,
 
 
 async def _carry_out(
-    made: Plan, pool: PoolSection, system: BatchSystem, client: ControlClient
+    made: Plan, pool: PoolSection, system: BatchSystem, master: ControlClient
 ) -> None:
     if made.start:
         await asyncio.to_thread(system.start, made.pool, pool, made.start)
@@ -90,7 +120,7 @@ async def _carry_out(
         await asyncio.to_thread(system.cancel, made.pool, made.cancel)
     if made.drain:
         body = CommandBuilders(command=BuilderCommand.DRAIN, builders=made.drain)
-        await client.request(body, CommandSucceeded)
+        await master.request(body, CommandSucceeded)
 
 
 def _print(plans: Iterable[Plan], *, dry_run: bool) -> None:
