@@ -49,10 +49,9 @@ class Kubernetes:
         file = self.folder / f"{pool}.yaml"
         try:
             job = Template(file.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        except (OSError, UnicodeDecodeError):
             raise BatchSystemError(
-                f"{file}: {reason}; `piw config kubernetes` prints the Job of each pool"
+                f"{file} cannot be read: `piw config kubernetes` prints the Job of each pool"
             ) from None
         documents = [job.safe_substitute(SLOT=slot) for slot in slots]
         run([*_KUBECTL, "create", "--filename=-", "--output=name"], "\n---\n".join(documents))
