@@ -16,7 +16,7 @@ from piwheels.errors import ConfigError
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 #: A pool's name is a part of labels, and of names in Slurm and Kubernetes.
 _POOL_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,22}[a-z0-9])?")
-_Section = TypeVar("_Section")
+_Section = TypeVar("_Section", bound=msgspec.Struct)
 
 
 def named_sections_text(file: Path) -> str:
@@ -61,9 +61,21 @@ def read_pools(file: Path) -> dict[str, PoolSection]:
 
 def _read(file: Path, table_name: str, kind: type[_Section]) -> Iterator[tuple[str, _Section]]:
     tables = parse_toml(file).get(table_name, {})
-    for name, table in tables.items() if isinstance(tables, dict) else ():
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{file}: {table_name} is no section: write [{table_name}.NAME]")
+    keys = kind.__struct_encode_fields__
+    for name, table in tables.items():
         if not isinstance(table, dict):
-            raise ConfigError(f"{file}: [{table_name}.{name}] is no section of a {table_name}")
+            raise ConfigError(
+                f"{file}: {table_name}.{name} is no section: write [{table_name}.NAME], and "
+                f"{name} below it"
+            )
+        for key in table:
+            if key not in keys:
+                raise ConfigError(
+                    f"{file}: unknown key {table_name}.{name}.{key}; [{table_name}.NAME] has "
+                    f"{', '.join(sorted(keys))}"
+                )
         try:
             yield name, msgspec.convert(table, kind, dec_hook=path_hook)
         except (msgspec.ValidationError, TypeError) as error:

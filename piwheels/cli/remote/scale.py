@@ -107,7 +107,7 @@ def _chosen(pools: Mapping[str, PoolSection], names: Iterable[str]) -> dict[str,
     require_pools(pools)
     for name in names:
         if name not in pools:
-            raise UsageError(f"there is no pool {name}: there are {', '.join(pools)}")
+            raise UsageError(f"there is no pool {name}; the pools are {', '.join(pools)}")
     return {name: pool for name, pool in pools.items() if not names or name in names}
 
 
