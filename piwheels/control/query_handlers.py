@@ -312,6 +312,7 @@ class QueryHandlers:
             targets_with_compiler=self.dispatcher.targets.with_compiler,
             memory_bytes=self.dispatcher.targets.memory_bytes,
             known_memory_bytes=self.dispatcher.targets.known_memory_bytes,
+            least_disk_bytes=self.dispatcher.targets.least_disk_bytes,
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),
         )

@@ -145,6 +145,7 @@ _TARGET_STATUS_SQL = """
            CASE WHEN j.parked THEN j.required_packages ELSE '{}' END AS awaited_packages,
            coalesce(j.attempts, 0) AS attempts,
            coalesce(j.memory_over_bytes, 0) AS memory_over_bytes,
+           coalesce(j.min_disk_bytes, 0) AS min_disk_bytes,
            b.build_id AS last_build_id, b.outcome AS last_outcome, b.reason AS last_reason,
            b.outcome <> 'built' AND NOT b.will_retry AND NOT (b.without_compiler AND t.has_compiler)
                AS last_final,

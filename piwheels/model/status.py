@@ -115,6 +115,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     )
     needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
     memory_over_bytes: int = 0  # a builder needs more memory than this for the queued job
+    min_disk_bytes: int = 0  # and as much free disk
     last_cause: FailureCause | None = None  # why the last build failed
     awaited_packages: tuple[str, ...] = ()  # that no builder has; the job waits for one that does
 

@@ -223,7 +223,18 @@ def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacl
         )
     if context.paused:
         return _Obstacle(State.PAUSED, ", but the farm is paused", "`piw resume` continues")
-    return _memory_obstacle(target, context)
+    obstacle = _memory_obstacle(target, context)
+    return obstacle._replace(text=f"{obstacle.text}{_disk_text(target, context)}")
+
+
+def _disk_text(target: TargetStatusRow, context: StatusContext) -> str:
+    """That not every builder gets a job; the one with the most free disk always does."""
+    needed, least = target.min_disk_bytes, context.least_disk_bytes.get(target.target)
+    if least is None or needed <= least:
+        return ""
+    return (
+        f", for a builder with {format_size(needed)} of free disk, or with the most that there is"
+    )
 
 
 def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacle:

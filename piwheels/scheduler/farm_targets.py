@@ -81,6 +81,16 @@ class FarmTargets:
         """Likewise, of builders that were lost or take no jobs, too."""
         return {name: self.farm.max_memory_bytes(name) for name in self.served}
 
+    @property
+    def least_disk_bytes(self) -> dict[str, int]:
+        """By target, the least free disk of a builder that takes jobs."""
+        there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
+        return {
+            name: min(each.free_disk_bytes for each in serving)
+            for name in self.served
+            if (serving := [each for each in there if name in each.targets])
+        }
+
     async def add(self, target: Target) -> bool:
         """Build for this target from now on; returns whether it is a new one.
 

@@ -46,6 +46,7 @@ class Farm:
         self.served = {CP39, CP311}
         self.paused = False
         self.memory: tuple[int, int] = (0, 0)  # of builders that take jobs, and of all
+        self.least_disk_bytes = 1 << 30
 
     async def release(self, version: str = "1.0", **facts: object) -> None:
         await catalog.add_project(self.db, "demo", "Demo")
@@ -72,6 +73,7 @@ class Farm:
             served_targets=frozenset(self.served),
             memory_bytes=dict.fromkeys(self.served, self.memory[0]),
             known_memory_bytes=dict.fromkeys(self.served, self.memory[1]),
+            least_disk_bytes=dict.fromkeys(self.served, self.least_disk_bytes),
             paused=self.paused,
             now=datetime.now(UTC),
         )
@@ -143,6 +145,15 @@ async def test_a_job_that_needs_memory(
     await job_queue.set_job_memory(farm.db, "demo", 4 << 30)
     farm.memory = (memory_gib[0] << 30, memory_gib[1] << 30)
     await farm.assert_status(state, words)
+
+
+async def test_a_job_that_needs_more_disk_than_some_builders_have(farm: Farm) -> None:
+    await farm.release()
+    await farm.db.execute("UPDATE jobs SET min_disk_bytes = %(s)s", {"s": 3 << 30})
+    await farm.assert_status("queued", "for a builder with 3.0 GiB of free disk")
+    farm.least_disk_bytes = 3 << 30
+    (answer,) = await farm.explain()
+    assert "disk" not in answer.as_text
 
 
 async def test_a_job_that_ran_out_of_memory_needs_more_than_there_was(farm: Farm) -> None:
