@@ -25,18 +25,19 @@ from piwheels.db.exported_accesses import (
     AccessTotals,
     ExportedDay,
     copy_day,
-    exportable_bytes,
     exportable_months,
     exported_days,
     finish_month,
     forget_exported,
+    forget_waiting,
+    record_waiting,
     release_export_lock,
     take_export_lock,
     totals_by_day,
 )
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.formatting import format_size
-from piwheels.object_storage.errors import ChangedMeanwhileError
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +70,18 @@ async def export_accesses(db: Database, files: AccessFiles, before: date) -> int
         ConfigError: DuckDB is missing, or a file cannot be written.
         RejectedError: another process exports.
     """
+    await _check_lock(db)
     try:
-        await _check_lock(db)
-        return sum(
-            [await _export_month(db, files, it) for it in await exportable_months(db, before)]
-        )
-    except ChangedMeanwhileError as error:
-        raise RejectedError(f"{error}: does another farm use {files.target}?") from None
+        months = await exportable_months(db, before)
+        moved = sum([await _export_month(db, files, month) for month in months])
+    except (BucketError, ChangedMeanwhileError, ConfigError) as error:
+        waiting = await record_waiting(db, str(error), before)
+        log.warning("%s of single accesses wait in the database", format_size(waiting.bytes))
+        raise
     finally:
         await release_export_lock(db)
+    await forget_waiting(db)
+    return moved
 
 
 async def _export_month(db: Database, files: AccessFiles, month: date) -> int:
@@ -97,12 +101,6 @@ async def _export_month(db: Database, files: AccessFiles, month: date) -> int:
 async def _check_lock(db: Database) -> None:
     if not await take_export_lock(db):
         raise RejectedError("another process moves accesses now: try again when it has ended")
-
-
-async def describe_waiting(db: Database, before: date) -> str:
-    """What stays in the database while nothing can be moved."""
-    size = await exportable_bytes(db, before)
-    return f"{format_size(size)} of single accesses wait in the database"
 
 
 async def delete_expired_files(db: Database, files: AccessFiles, before: date) -> None:

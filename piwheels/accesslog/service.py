@@ -27,7 +27,6 @@ from piwheels.accesslog.logfile import LogFile
 from piwheels.accesslog.parquet_export import (
     delete_expired_files,
     delete_expired_objects,
-    describe_waiting,
     export_accesses,
 )
 from piwheels.accesslog.reader import LogReader, today, verify
@@ -42,7 +41,7 @@ from piwheels.db.database import Database, DatabaseUnavailableError
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.formatting import pluralize
 from piwheels.log_setup import configure_logging
-from piwheels.object_storage.errors import BucketError
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
 
 log = logging.getLogger(__name__)
 
@@ -337,8 +336,8 @@ class _IngestService:
         before = self._newest_day - timedelta(days)
         try:
             await export_accesses(database, self._files, before)
-        except (BucketError, ConfigError, RejectedError) as error:
-            log.warning("%s; %s", error, await describe_waiting(database, before))
+        except (BucketError, ChangedMeanwhileError, ConfigError, RejectedError) as error:
+            log.warning("%s", error)
 
     async def _delete_expired(self, database: Database) -> None:
         """Delete expired access records, address keys and fingerprints."""

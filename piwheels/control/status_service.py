@@ -33,6 +33,7 @@ from piwheels.db import (
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time
 from piwheels.db.downloads import live_downloads
+from piwheels.db.exported_accesses import waiting_accesses
 from piwheels.errors import NotNowError
 from piwheels.model import (
     AuditEvent,
@@ -45,6 +46,7 @@ from piwheels.model import (
     LiveDownloads,
     QueueStatus,
     TargetResults,
+    WaitingAccesses,
     projection,
 )
 from piwheels.protocol.messages import (
@@ -93,6 +95,7 @@ class Counts:
     stale_pages: int
     oldest_page_at: datetime | None
     bucket: BucketProgress | None
+    waiting_accesses: WaitingAccesses | None
 
 
 @dataclass(slots=True)
@@ -202,6 +205,7 @@ class StatusService:
             stale_pages=await page_queue.pending_page_count(db),
             oldest_page_at=await page_queue.oldest_index_page(db),
             bucket=await bucket_changes.bucket_progress(db),
+            waiting_accesses=await waiting_accesses(db),
         )
 
     async def _read_build_history(self) -> BuildHistory:

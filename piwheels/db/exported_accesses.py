@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+import msgspec
+
+from piwheels.db import key_values
 from piwheels.db.access_log_positions import LOCK_TOTALS
 from piwheels.db.database import Database, transactional
+from piwheels.db.database_clock import database_time
+from piwheels.model import WaitingAccesses
 from piwheels.model.base import Struct
 
 _DOWNLOAD = 1
 _EXPORT_LOCK = 7095
+_WAITING = "accesslog/waiting"
 #: One row for each access, with names instead of the database's keys.
 _ACCESSES = """
     SELECT a.at AT TIME ZONE 'UTC' AS accessed_at, a.client_hash, a.request_kind AS kind,
@@ -153,6 +159,30 @@ async def exportable_bytes(db: Database, before: date) -> int:
         for month in months
     ]
     return sum(map(int, sizes))
+
+
+async def record_waiting(db: Database, problem: str, before: date) -> WaitingAccesses:
+    """Record that accesses from before this day could not be moved, for the farm's status."""
+    former = await waiting_accesses(db)
+    now = await database_time(db)
+    found = WaitingAccesses(
+        problem=problem,
+        since=former.since if former else now,
+        bytes=await exportable_bytes(db, before),
+    )
+    await key_values.set_value(db, _WAITING, msgspec.json.encode(found).decode())
+    return found
+
+
+async def forget_waiting(db: Database) -> None:
+    """Record that nothing waits: all was moved."""
+    await key_values.set_value(db, _WAITING, None)
+
+
+async def waiting_accesses(db: Database) -> WaitingAccesses | None:
+    """What could not be moved the last time; None for nothing."""
+    text = await key_values.get_value(db, _WAITING)
+    return None if text is None else msgspec.json.decode(text, type=WaitingAccesses)
 
 
 async def take_export_lock(db: Database) -> bool:

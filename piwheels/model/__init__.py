@@ -123,3 +123,4 @@ from piwheels.model.targets import TargetPart as TargetPart
 from piwheels.model.targets import WheelCompatibility as WheelCompatibility
 from piwheels.model.targets import match_targets as match_targets
 from piwheels.model.targets import short_target_name as short_target_name
+from piwheels.model.waiting_accesses import WaitingAccesses as WaitingAccesses

@@ -16,13 +16,17 @@ from piwheels.accesslog import parquet_export
 from piwheels.accesslog.access_files import AccessFiles, access_files
 from piwheels.accesslog.parquet_export import (
     delete_expired_objects,
-    describe_waiting,
     export_accesses,
 )
 from piwheels.config import Config, PublishSection
 from piwheels.config.sections import AccessLogSection
 from piwheels.db.database import Database
-from piwheels.db.exported_accesses import exported_days, release_export_lock, take_export_lock
+from piwheels.db.exported_accesses import (
+    exported_days,
+    release_export_lock,
+    take_export_lock,
+    waiting_accesses,
+)
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.object_storage.errors import BucketError
 from tests.accesslog.conftest import Read
@@ -111,8 +115,12 @@ async def test_a_month_stays_while_the_bucket_is_away(
         await export_accesses(database, files, JANUARY)
     assert await rows(database) == total
     assert not await exported_days(database)
-    waiting = await describe_waiting(database, JANUARY)
-    assert waiting.endswith("B of single accesses wait in the database")
+    waiting = await waiting_accesses(database)
+    assert waiting is not None
+    assert waiting.problem == "the object storage cannot be reached"
+    assert waiting.bytes > 8192
+    assert await export_accesses(database, AccessFiles(files.directory), JANUARY) > 0
+    assert await waiting_accesses(database) is None
 
 
 def _without_retries(settings: PublishSection) -> obstore.store.S3Store:

@@ -18,6 +18,7 @@ from piwheels.model import (
     LiveDownloads,
     QueueStatus,
     RefusedKey,
+    WaitingAccesses,
     short_target_name,
 )
 from piwheels.output import print_table
@@ -261,6 +262,15 @@ def _print_totals(reply: StatusReply) -> None:
     if reply.bucket is not None:
         text = _bucket_text(reply.bucket, reply.bucket_problem, datetime.now(UTC))
         click.echo(f"bucket:    {strip_controls(text)}")
+    if reply.waiting_accesses is not None:
+        text = _waiting_text(reply.waiting_accesses, datetime.now(UTC))
+        click.echo(f"accesses:  {strip_controls(text)}")
+
+
+def _waiting_text(waiting: WaitingAccesses, now: datetime) -> str:
+    """The single accesses that stay in the database."""
+    age = format_duration((now - waiting.since).total_seconds())
+    return f"{format_size(waiting.bytes)} wait for {age} to be moved to files; {waiting.problem}"
 
 
 def _bucket_text(bucket: BucketProgress, problem: str, now: datetime) -> str:

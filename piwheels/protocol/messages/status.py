@@ -12,6 +12,7 @@ from piwheels.model import (
     LiveDownloads,
     QueueStatus,
     RefusedKey,
+    WaitingAccesses,
 )
 from piwheels.protocol.control_roles import ControlRole
 from piwheels.protocol.message_base import BoundedFloat, Message
@@ -127,6 +128,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     oldest_page_at: datetime | None = None  # since when one of the index has waited
     bucket: BucketProgress | None = None  # the copy of the web root; None without publish.target
     bucket_problem: str = ""  # why nothing can be copied now; "" if it can
+    waiting_accesses: WaitingAccesses | None = None  # that could not be moved to files
     #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
     counts_age_s: BoundedFloat = 0.0
     database_bytes: int
