@@ -1,11 +1,13 @@
 """A status is current in what the master has in memory, and has the age of the rest."""
 
 import asyncio
+from datetime import date
 
 import pytest
 from msgspec.structs import replace
 
 from piwheels.cli.remote.status import _print_totals
+from piwheels.db.exported_accesses import record_waiting
 from piwheels.protocol import messages as m
 from tests.control.conftest import Master
 from tests.timeouts import WAIT_S
@@ -55,3 +57,14 @@ async def test_rarely_counted_totals_are_shown_with_their_age(
     assert "counted" not in capsys.readouterr().out
     _print_totals(replace(status, totals_age_s=300.0))
     assert "; counted 5m ago" in capsys.readouterr().out
+
+
+async def test_accesses_that_cannot_be_moved_are_shown_with_the_reason(
+    master: Master, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await record_waiting(master.db, "the object storage cannot be reached", date(2026, 1, 1))
+    await master.ask(m.Pause(), m.CommandSucceeded)  # after a command all is counted again
+    status = await master.ask(m.Status(), m.StatusReply)
+    assert status.waiting_accesses is not None
+    _print_totals(status)
+    assert "to be moved to files; the object storage cannot be" in capsys.readouterr().out
