@@ -2,7 +2,7 @@
 
 PostgreSQL's own disk is not cut: what it has committed counts as stored. To cut it in the same
 recording, the recorder would have to know `pwritev`, `truncate` and `posix_fallocate`, and to leave
-out what PostgreSQL writes by stdio and makes anew after a crash; torn writes would have to keep
+out what PostgreSQL writes by stdio and makes again after a crash; torn writes would have to keep
 sectors of 512 bytes whole, as `pg_control` needs; and names would have to be kept as on ext4, because
 PostgreSQL does not sync the directories of its tables.
 """
