@@ -370,8 +370,9 @@ CREATE INDEX files_hash_prefix ON files (left(sha256, 2));
 -- Which files in the web root are not, or not yet, in the index?
 --
 -- A file is inserted here with `installing` before it is moved into the web root, and its row is
--- deleted when it is published; nothing deletes the file meanwhile. Rows that a crash left behind
--- are released at the next start of the master (db/file_deletions.py).
+-- deleted when it is published; nothing deletes the file meanwhile. Rows of builds whose results came
+-- too late are released then, those that a crash left behind at the next start of the master
+-- (db/file_deletions.py).
 CREATE TABLE file_deletions (
     filename   text PRIMARY KEY,
     sha256     text NOT NULL,

@@ -6,6 +6,7 @@ import msgspec
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
+from piwheels.db.file_deletions import abandon_unpublished
 from piwheels.db.job_queue import recompute_release_jobs
 from piwheels.db.project_needs import learn_needs
 from piwheels.db.rows import from_row, to_parameters
@@ -76,7 +77,10 @@ async def complete_job(
     )
     if not held:
         await recompute_release_jobs(db, build.project, build.version)
-        return await already_completed(db, build)
+        if await already_completed(db, build):
+            return True
+        await abandon_unpublished(db, build.project, build.version, files)
+        return False
     await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
     await learn_needs(db, build, disposition)
     return True

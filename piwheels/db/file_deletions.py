@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from piwheels.db.database import Database
-from piwheels.model import Struct
+from piwheels.model import Struct, WheelFile
 
 
 class FileDeletion(Struct, frozen=True, kw_only=True):
@@ -54,6 +54,27 @@ async def abandon_installs(db: Database) -> None:
     """Have files deleted that were installed and never published; no install may be in progress."""
     await db.execute(
         "UPDATE file_deletions SET removed_at = now(), installing = false WHERE installing"
+    )
+
+
+async def abandon_unpublished(
+    db: Database, project: str, version: str, files: Sequence[WheelFile]
+) -> None:
+    """Have files deleted that were installed for a build whose result is not stored.
+
+    While another builder has a job of the release, whose file may be the same one, they stay until
+    the next start of the master.
+    """
+    await db.execute(
+        """
+        UPDATE file_deletions SET removed_at = now(), installing = false
+         WHERE installing AND filename = ANY (%(names)s)
+           AND NOT EXISTS (
+               SELECT FROM jobs j
+                WHERE j.project = %(project)s AND j.version = %(version)s
+                  AND j.claimed_by IS NOT NULL)
+        """,
+        {"project": project, "version": version, "names": [file.filename for file in files]},
     )
 
 
