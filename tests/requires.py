@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,8 @@ PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 _IN_CI = bool(os.environ.get("CI"))
 _VENV_BIN = Path(sys.executable).parent
+#: Of version 1, the first that has the server validate strictly.
+_KUBECTL_MINOR = 25
 _PATH = f"{_VENV_BIN}:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -24,6 +28,17 @@ def requires_program(tool: str) -> pytest.MarkDecorator:
     """Mark a test that runs a program; where it is missing, only CI runs the test, and fails."""
     missing = shutil.which(tool, path=_PATH) is None
     return pytest.mark.skipif(missing and not _IN_CI, reason=f"{tool} is not installed")
+
+
+def requires_kubectl() -> pytest.MarkDecorator:
+    """Mark a test that runs a kubectl which knows strict validation; that of Debian 12 does not."""
+    said = ""
+    if shutil.which("kubectl"):
+        version = ("kubectl", "version", "--client")
+        said = subprocess.run(version, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v1\.(\d+)", said)
+    missing = found is None or int(found.group(1)) < _KUBECTL_MINOR
+    return pytest.mark.skipif(missing, reason=f"kubectl 1.{_KUBECTL_MINOR} is not installed")
 
 
 def requires_module(name: str) -> pytest.MarkDecorator:

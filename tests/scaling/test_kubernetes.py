@@ -20,7 +20,7 @@ from piwheels.errors import PiwheelsError
 from piwheels.scaling.batch_system import BatchSystemError
 from piwheels.scaling.kubernetes import Kubernetes
 from piwheels.scaling.rule import BatchJob
-from tests.requires import requires_program
+from tests.requires import requires_kubectl
 from tests.scaling.kubernetes_api import KubernetesApi, kubernetes_api, validate
 
 _FARM = Config(
@@ -161,7 +161,7 @@ def system(tmp_path: Path) -> Kubernetes:
     return Kubernetes(tmp_path)
 
 
-@requires_program("kubectl")
+@requires_kubectl()
 def test_kubectl_starts_the_slots_of_a_pool_and_lists_those_that_have_not_ended(
     api: KubernetesApi, system: Kubernetes
 ) -> None:
@@ -181,7 +181,7 @@ def test_kubectl_starts_the_slots_of_a_pool_and_lists_those_that_have_not_ended(
     assert [job.slot for job in system.jobs("arm64")] == [1]
 
 
-@requires_program("kubectl")
+@requires_kubectl()
 def test_a_job_that_has_started_meanwhile_is_not_canceled(
     api: KubernetesApi, system: Kubernetes
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_job_that_has_started_meanwhile_is_not_canceled(
     assert [(job.slot, job.is_pending) for job in system.jobs("arm64")] == [(2, False)]
 
 
-@requires_program("kubectl")
+@requires_kubectl()
 def test_a_job_that_the_server_refuses_is_one_line(
     api: KubernetesApi, system: Kubernetes, tmp_path: Path
 ) -> None:

@@ -17,13 +17,13 @@ import yaml
 from piwheels.protocol.keys import KeyStore
 from tests.endtoend.conftest import Farm, add_release, farm, tools, upstream, wait_until
 from tests.fake_index import FakeIndex
-from tests.requires import requires_program
+from tests.requires import requires_kubectl
 from tests.scaling.kubernetes_api import KubernetesApi, kubernetes_api
 from tests.timeouts import WAIT_S
 
 __all__ = ["farm", "tools", "upstream"]
 
-pytestmark = [pytest.mark.slow, requires_program("kubectl")]
+pytestmark = [pytest.mark.slow, requires_kubectl()]
 
 
 @dataclass
