@@ -16,9 +16,9 @@ async def learn_needs(db: Database, build: Build, decision: RetryDecision) -> No
     row = await db.row(
         """
         SELECT min_memory_bytes, min_disk_bytes, expected_build_s,
-               EXISTS (SELECT FROM key_values
-                        WHERE key = 'recipe/written/' || p.project
-                          AND value::jsonb ->> 'memory_class' IS NOT NULL) AS has_memory_class
+               -- Cast outside: a plan may read every value first, and others are no JSON.
+               (SELECT value FROM key_values WHERE key = 'recipe/written/' || p.project)::jsonb
+                 ->> 'memory_class' IS NOT NULL AS has_memory_class
           FROM projects p WHERE project = %(project)s
         """,
         {"project": build.project},

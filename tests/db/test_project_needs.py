@@ -98,3 +98,15 @@ async def test_a_claim_gets_only_jobs_of_its_length(farm: Database) -> None:
     found = await job_queue.claim(farm, "pi", [CP39], length=JobLength.SHORT)
     assert found is not None
     assert found.project != "p5"
+
+
+async def test_other_values_than_recipes_are_no_json(farm: Database) -> None:
+    await farm.execute("INSERT INTO key_values VALUES ('other', '92e65cb0-1')")
+    for kind in ("indexscan", "bitmapscan", "indexonlyscan"):  # as where the table is small
+        await farm.execute(f"SET enable_{kind} = off")
+    job = await job_queue.claim(farm, "learner", [CP39])
+    assert job is not None
+    build = replace(make_build(job, "learner"), duration_s=100 * LONG_BUILD_S)
+    await _learn_once(farm, build)
+    expected = "SELECT expected_build_s FROM projects WHERE project = %(project)s"
+    assert await farm.value(expected, {"project": build.project}) > LONG_BUILD_S
