@@ -8,7 +8,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from piwheels.model import BuilderCapability, JobLength, JobPriority
+from piwheels.model import BuilderCapability, JobLength, JobPriority, OtherBuilder, TargetLimits
 from piwheels.model.job_priority import search_order
 
 
@@ -24,41 +24,46 @@ class WaitingJob:
     avoid_builder: str = ""
     memory_over_bytes: int = 0
     min_disk_bytes: int = 0
+    is_tried: bool = False
     is_long: bool = False
     min_speed: float = 0.0
     required_packages: frozenset[str] = field(default_factory=frozenset)
 
     def suits(self, builder: str, capability: BuilderCapability) -> bool:
-        """Whether a builder meets what the job requires."""
+        """Whether a builder gets it: it meets everything, or no other builder does."""
+        limits = capability.limits.get(self.target, TargetLimits())
+        if self.is_held or not self._has_packages(capability):
+            return False
+        if not self._has_memory(capability.memory_bytes, limits):
+            return False
+        if builder != self.avoid_builder and self._has_rest(
+            capability.disk_bytes, capability.speed, limits
+        ):
+            return True
+        return not any(self._is_for_other(other, limits) for other in capability.others)
+
+    def _has_packages(self, capability: BuilderCapability) -> bool:
+        available = set(capability.available_packages)
+        return self.target in capability.layer_targets or self.required_packages <= available
+
+    def _is_for_other(self, other: OtherBuilder, limits: TargetLimits) -> bool:
         return (
-            not self.is_held
-            and (builder != self.avoid_builder or self._is_alone(capability))
-            and self._has_memory(capability)
-            and self._has_disk(capability)
-            and (self.min_speed <= capability.speed or self.min_speed > capability.best_speed)
-            and (
-                self.target in capability.layer_targets
-                or self.required_packages <= set(capability.available_packages)
-            )
+            other.target == self.target
+            and other.label != self.avoid_builder
+            and (not self.required_packages or other.adds_packages)
+            and self._has_memory(other.memory_bytes, limits)
+            and self._has_rest(other.disk_bytes, other.speed, limits)
         )
 
-    def _is_alone(self, capability: BuilderCapability) -> bool:
-        alone = capability.exclusive_targets
-        return alone is None or self.target in alone
+    def _has_memory(self, memory_bytes: int, limits: TargetLimits) -> bool:
+        """Whether that is more than it needs, or as much as the largest builder has."""
+        over = self.memory_over_bytes
+        return over == 0 or memory_bytes > over or memory_bytes >= limits.largest_memory_bytes
 
-    def _has_memory(self, capability: BuilderCapability) -> bool:
-        """Whether the builder has as much, or no other builder has more and none has enough."""
-        largest = capability.largest_memory_bytes
-        return (
-            self.memory_over_bytes == 0
-            or self.memory_over_bytes < capability.memory_bytes
-            or (self.memory_over_bytes >= largest and capability.memory_bytes >= largest)
-        )
-
-    def _has_disk(self, capability: BuilderCapability) -> bool:
-        """Likewise, of free disk space."""
-        free, largest = capability.disk_bytes, capability.largest_disk_bytes
-        return self.min_disk_bytes <= free or free >= largest < self.min_disk_bytes
+    def _has_rest(self, disk_bytes: int, speed: float, limits: TargetLimits) -> bool:
+        """A job that was not tried needs no more disk than two builders have."""
+        most = limits.largest_disk_bytes if self.is_tried else limits.second_disk_bytes
+        return disk_bytes >= min(self.min_disk_bytes, most) and speed >= self.min_speed
 
     def has_length(self, length: JobLength) -> bool:
         """Whether a claim looks for such a job."""

@@ -240,7 +240,9 @@ class QueryHandlers:
     async def _demand(self) -> DemandReply:
         """The jobs that wait for builders, and the builders that were started on demand."""
         farm = self.dispatcher.state_machine
-        found = await queue_demand.queue_demand(self.db, sorted(farm.seen_targets))
+        found = await queue_demand.queue_demand(
+            self.db, sorted(farm.seen_targets), farm.on_demand_disk_bytes
+        )
         views = self.dispatcher.builder_views()
         return DemandReply(
             demand=tuple(found),
@@ -312,7 +314,7 @@ class QueryHandlers:
             targets_with_compiler=self.dispatcher.targets.with_compiler,
             memory_bytes=self.dispatcher.targets.memory_bytes,
             known_memory_bytes=self.dispatcher.targets.known_memory_bytes,
-            least_disk_bytes=self.dispatcher.targets.least_disk_bytes,
+            free_disk=self.dispatcher.targets.free_disk,
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),
         )

@@ -7,9 +7,10 @@ from typing import Any, LiteralString
 
 import msgspec
 
+from piwheels.db.builder_suitability import SERVED, SUITS_JOB, suitability_parameters
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
-from piwheels.db.rows import from_row, to_parameters
+from piwheels.db.rows import from_row
 from piwheels.model import (
     BuilderCapability,
     Job,
@@ -23,20 +24,6 @@ from piwheels.recipes import combine
 
 log = logging.getLogger(__name__)
 
-#: Whether a builder meets the requirements that the last failure of a job revealed.
-_BUILDER_SUITS = """(
-    hold_reason IS NULL
-    AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL
-         OR jobs.target = ANY (%(exclusive_targets)s))
-    AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
-         OR (memory_over_bytes >= %(largest_memory_bytes)s
-             AND %(memory_bytes)s >= %(largest_memory_bytes)s))
-    AND (min_disk_bytes <= %(disk_bytes)s
-         OR (min_disk_bytes > %(largest_disk_bytes)s AND %(disk_bytes)s >= %(largest_disk_bytes)s))
-    AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
-    AND (required_packages = '{}' OR jobs.target = ANY (%(layer_targets)s::text[])
-         OR required_packages <@ %(available_packages)s::text[])
-)"""
 #: The columns of a Job that come from the table releases (r). A build goes without a recipe that
 #: was learned long ago, to see whether its packages are still needed.
 RELEASE_COLUMNS: LiteralString = """
@@ -63,14 +50,14 @@ def _claim_sql(which: str) -> str:
     return f"""
     WITH candidate AS MATERIALIZED (
         SELECT first.project, first.version, first.target
-          FROM unnest(%(targets)s::text[]) AS served (target)
+          FROM {SERVED}
          CROSS JOIN LATERAL (
              SELECT project, version, jobs.target, priority_class, priority_time
                FROM jobs
               WHERE jobs.target = served.target
                 AND priority_class BETWEEN %(first)s AND %(last)s
                 AND {which}
-                AND {_BUILDER_SUITS}
+                AND {SUITS_JOB}
               ORDER BY priority_class, priority_time
               LIMIT 1
                 FOR UPDATE SKIP LOCKED
@@ -145,18 +132,19 @@ async def claim(
         last: jobs of lower classes are left.
         length: others are left.
     """
-    facts = to_parameters(capability) | {"builder": builder, "last": int(last)}
     bound = (
         await _targets_with_compiler(db, targets_without_compiler)
         if targets_without_compiler
         else set()
     )
     free = [name for name in targets if name not in bound]
+    facts = suitability_parameters(builder, free, capability)
+    facts_of_pure = suitability_parameters(builder, sorted(bound), capability)
     for begins_at in dict.fromkeys((first, JobPriority.NAMED)):
-        facts["first"] = int(begins_at)
-        row = await db.row(_CLAIMS[length], facts | {"targets": free})
+        classes = {"first": int(begins_at), "last": int(last)}
+        row = await db.row(_CLAIMS[length], facts | classes)
         if row is None and bound:
-            row = await db.row(_CLAIMS_OF_PURE[length], facts | {"targets": sorted(bound)})
+            row = await db.row(_CLAIMS_OF_PURE[length], facts_of_pure | classes)
         if row is not None:
             return _job_of_row(row)
     return None

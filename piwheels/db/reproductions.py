@@ -11,6 +11,12 @@ from typing import Any, LiteralString
 
 import msgspec
 
+from piwheels.db.builder_suitability import (
+    HAS_OTHER,
+    SERVED,
+    SUITS_REPRODUCTION,
+    suitability_parameters,
+)
 from piwheels.db.database import Database, transactional
 from piwheels.db.job_queue import RELEASE_COLUMNS, ClaimedJob, recipe_of_row
 from piwheels.db.rows import from_row, to_parameters
@@ -140,17 +146,14 @@ _CLAIM: LiteralString = f"""
         SELECT x.reproduction_id
           FROM {_SOURCES}
           JOIN projects p ON p.project = f.project
+          JOIN {SERVED} ON served.target = x.target
          WHERE x.ended_at IS NULL AND x.claimed_by IS NULL AND r.sdist_url IS NOT NULL
-           AND x.target = ANY (%(targets)s)
            AND (x.target <> ALL (%(targets_without_compiler)s) OR p.is_pure OR b.without_compiler)
            AND (x.asked_by <> '' OR NOT %(asked_only)s)
            AND (b.builder <> %(builder)s
-                OR x.asked_at < now() - CASE
-                       WHEN %(exclusive_targets)s::text[] IS NULL
-                            OR x.target = ANY (%(exclusive_targets)s) THEN %(absent_wait)s
-                       ELSE %(other_wait)s END)
-           AND (%(memory_bytes)s >= least(p.min_memory_bytes, %(largest_memory_bytes)s))
-           AND (%(disk_bytes)s >= least(p.min_disk_bytes, %(largest_disk_bytes)s))
+                OR x.asked_at < now() - CASE WHEN {HAS_OTHER} THEN %(other_wait)s
+                                             ELSE %(absent_wait)s END)
+           AND {SUITS_REPRODUCTION}
          ORDER BY x.asked_by = '', x.asked_at, x.reproduction_id
          LIMIT 1
            FOR UPDATE OF x SKIP LOCKED
@@ -198,10 +201,8 @@ async def claim(
         return None
     claimed = await db.value(
         _CLAIM,
-        to_parameters(capability)
+        suitability_parameters(builder, targets, capability)
         | {
-            "builder": builder,
-            "targets": list(targets),
             "targets_without_compiler": list(targets_without_compiler),
             "asked_only": asked_only,
             "other_wait": OTHER_BUILDER_WAIT,

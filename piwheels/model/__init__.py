@@ -26,10 +26,13 @@ from piwheels.model.builds import BuildSummary as BuildSummary
 from piwheels.model.builds import FailureCause as FailureCause
 from piwheels.model.builds import FailureClass as FailureClass
 from piwheels.model.builds import FailureEvidence as FailureEvidence
+from piwheels.model.builds import FreeDisk as FreeDisk
 from piwheels.model.builds import Job as Job
+from piwheels.model.builds import OtherBuilder as OtherBuilder
 from piwheels.model.builds import Outcome as Outcome
 from piwheels.model.builds import PastFailure as PastFailure
 from piwheels.model.builds import RetryDecision as RetryDecision
+from piwheels.model.builds import TargetLimits as TargetLimits
 from piwheels.model.events import AuditEvent as AuditEvent
 from piwheels.model.failures import FailureGroup as FailureGroup
 from piwheels.model.failures import FailureReport as FailureReport

@@ -181,24 +181,53 @@ class RetryDecision(Struct, frozen=True, kw_only=True):
     awaited_project: str = ""  # the job is due earlier if this project gets a release
 
 
+class OtherBuilder(Struct, frozen=True, kw_only=True):
+    """A connected builder that takes jobs for a target; one that serves several is there for each.
+
+    With `adds_packages` it can add any Debian package. 0 means unknown.
+    """
+
+    label: str
+    target: str
+    memory_bytes: int = 0  # what a build may use
+    disk_bytes: int = 0  # likewise
+    speed: float = 0.0
+    adds_packages: bool = False
+
+
+class TargetLimits(Struct, frozen=True, kw_only=True):
+    """The most, and the second most, that builders of a target have, in bytes; 0 is unknown."""
+
+    largest_memory_bytes: int = 0  # of all builders, connected or not
+    second_memory_bytes: int = 0  # of those that take jobs
+    largest_disk_bytes: int = 0  # likewise
+    second_disk_bytes: int = 0  # likewise
+
+
+class FreeDisk(Struct, frozen=True, kw_only=True):
+    """Of the builders that take jobs for a target and tell it: what their next build can write."""
+
+    least_bytes: int
+    second_bytes: int  # the second most; 0 where fewer than two tell it
+    most_bytes: int
+
+
 class BuilderCapability(Struct, frozen=True, kw_only=True):
     """What a builder can do, compared with the other connected builders.
 
-    `speed` is how many times per second it does a fixed piece of work. `exclusive_targets` are
-    those that no other builder serves; None is all. For `layer_targets` it can add any package;
-    `available_packages` are those of the packages that jobs require which its system has. 0 means
-    unknown.
+    `speed` is how many times per second it does a fixed piece of work. For `layer_targets` it can
+    add any package; `available_packages` are those of the packages that jobs require which its
+    system has. `others` serve one of its targets; of those that three others equal in everything,
+    some can be left out. `limits` are by target. 0 means unknown.
     """
 
     memory_bytes: int = 0  # what a build may use
     disk_bytes: int = 0  # likewise
     speed: float = 0.0
-    exclusive_targets: tuple[str, ...] | None = None
     layer_targets: tuple[str, ...] = ()
     available_packages: tuple[str, ...] = ()
-    largest_memory_bytes: int = 0  # of all builders
-    largest_disk_bytes: int = 0  # of those that are connected
-    best_speed: float = 0.0  # of all builders
+    others: tuple[OtherBuilder, ...] = ()
+    limits: dict[str, TargetLimits] = msgspec.field(default_factory=dict)
 
 
 class Build(Struct, frozen=True, kw_only=True):

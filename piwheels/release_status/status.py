@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from piwheels.model import FailureCause, ProjectStatusRow, ReleaseStatusRow, State, Struct
+from piwheels.model import FailureCause, FreeDisk, ProjectStatusRow, ReleaseStatusRow, State, Struct
 
 
 class ReleaseStatus(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class StatusContext(Struct, frozen=True, kw_only=True):
     targets_with_compiler: targets for which a connected builder has a C compiler; None is unknown.
     memory_bytes: by target, the most memory that a builder which takes jobs gives to a build.
     known_memory_bytes: likewise, of builders that were lost or take no jobs, too; empty is unknown.
-    least_disk_bytes: by target, the least free disk of a builder that takes jobs; empty is unknown.
+    free_disk: by target, of builders that take jobs; empty is unknown.
     paused: whether the farm assigns no jobs.
     now: the time that durations are counted from; without it, times are absolute, for a text
         that is read later.
@@ -66,7 +66,7 @@ class StatusContext(Struct, frozen=True, kw_only=True):
     targets_with_compiler: frozenset[str] | None = None
     memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
     known_memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
-    least_disk_bytes: dict[str, int] = msgspec.field(default_factory=dict)
+    free_disk: dict[str, FreeDisk] = msgspec.field(default_factory=dict)
     paused: bool = False
     now: datetime | None = None
 

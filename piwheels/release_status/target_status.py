@@ -228,12 +228,18 @@ def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstacl
 
 
 def _disk_text(target: TargetStatusRow, context: StatusContext) -> str:
-    """That not every builder gets a job; the one with the most free disk always does."""
-    needed, least = target.min_disk_bytes, context.least_disk_bytes.get(target.target)
-    if least is None or needed <= least:
+    """That builders with little free disk do not get a job that others can take."""
+    disk = context.free_disk.get(target.target)
+    if disk is None:
         return ""
+    most = disk.most_bytes if target.attempts else disk.second_bytes
+    wanted = min(target.min_disk_bytes, most)
+    if wanted <= disk.least_bytes:
+        return ""
+    less = f" (its project used {format_size(target.min_disk_bytes)})"
     return (
-        f", for a builder with {format_size(needed)} of free disk, or with the most that there is"
+        f", for a builder with {format_size(wanted)} of free disk"
+        f"{less if wanted < target.min_disk_bytes else ''}, or for any if none of those can take it"
     )
 
 

@@ -1,33 +1,96 @@
 """What a builder can do, compared with the other builders. No I/O and no clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from piwheels.model import BuilderCapability
+from piwheels.model import BuilderCapability, FreeDisk, OtherBuilder, TargetLimits
 from piwheels.scheduler.builder_record import Session
 
+#: A builder is left out if so many have as much of everything: one of them can be the one that
+#: claims, and one the one to avoid.
+_MAX_BETTER = 3
 
-def capability(session: Session, sessions: Iterable[Session], max_memory: int) -> BuilderCapability:
+
+def capability(
+    session: Session, sessions: Iterable[Session], largest_memory: Mapping[str, int]
+) -> BuilderCapability:
     """A builder's limits and speed among the connected ones.
 
-    `max_memory` is the largest memory limit, in bytes, of the builders that serve its targets.
+    `largest_memory` is, by target, the largest memory limit of all builders, in bytes.
     """
-    connected = list(sessions)
-    others = {name: other_builders(session.label, name, connected) for name in session.targets}
-    speeds = (other.hello.speed for group in others.values() for other in group)
+    serving: dict[str, list[OtherBuilder]] = {name: [] for name in session.targets}
+    for each in sessions:
+        _add(each, serving)
+    others, limits = [], {}
+    for name, builders in serving.items():
+        others += [each for each in undominated(builders) if each.label != session.label]
+        if not any(each.label == session.label for each in builders):
+            builders.append(_as_other(session, name))
+        limits[name] = _limits(builders, largest_memory.get(name, 0))
     return BuilderCapability(
         memory_bytes=session.hello.memory_limit_bytes,
         disk_bytes=session.free_disk_bytes,
         speed=session.hello.speed,
-        exclusive_targets=tuple(name for name, group in others.items() if not group),
         layer_targets=session.hello.layer_targets,
-        largest_memory_bytes=max_memory,
-        largest_disk_bytes=max(
-            session.free_disk_bytes,
-            *(other.free_disk_bytes for group in others.values() for other in group),
-            0,
-        ),
-        best_speed=max(session.hello.speed, *speeds, 0.0),
+        others=tuple(others),
+        limits=limits,
     )
+
+
+def _add(session: Session, serving: Mapping[str, list[OtherBuilder]]) -> None:
+    if session.accepts_jobs and not session.disk_full_reason():
+        for target in session.hello.targets:
+            builders = serving.get(target.name)
+            if builders is not None and target.name not in session.hello.targets_without_compiler:
+                builders.append(_as_other(session, target.name))
+
+
+def _as_other(session: Session, target: str) -> OtherBuilder:
+    return OtherBuilder(
+        label=session.label,
+        target=target,
+        memory_bytes=session.hello.memory_limit_bytes,
+        disk_bytes=session.known_disk_bytes,
+        speed=session.hello.speed,
+        adds_packages=target in session.hello.layer_targets,
+    )
+
+
+def _limits(builders: Iterable[OtherBuilder], largest_memory: int) -> TargetLimits:
+    memory, disk = [0, 0], [0, 0]
+    for each in builders:
+        memory.append(each.memory_bytes)
+        disk.append(each.disk_bytes)
+    return TargetLimits(
+        largest_memory_bytes=largest_memory,
+        second_memory_bytes=sorted(memory)[-2],
+        largest_disk_bytes=max(disk),
+        second_disk_bytes=sorted(disk)[-2],
+    )
+
+
+def undominated(builders: Iterable[OtherBuilder]) -> list[OtherBuilder]:
+    """Builders of a target without those that three others equal or exceed in everything.
+
+    The ones with the most memory come first.
+    """
+    kept: list[tuple[int, int, float, bool]] = []
+    found = []
+    for each in sorted(builders, key=_strength, reverse=True):
+        _, disk, speed, adds = strength = _strength(each)
+        better = 0
+        for _, other_disk, other_speed, other_adds in kept:  # with as much memory, by the order
+            if other_disk >= disk and other_speed >= speed and other_adds >= adds:
+                better += 1
+                if better == _MAX_BETTER:
+                    break
+        else:
+            kept.append(strength)
+            found.append(each)
+    return found
+
+
+def _strength(builder: OtherBuilder) -> tuple[int, int, float, bool]:
+    return builder.memory_bytes, builder.disk_bytes, builder.speed, builder.adds_packages
 
 
 def other_builders(label: str, target: str, sessions: Iterable[Session]) -> list[Session]:
@@ -43,8 +106,30 @@ def other_builders(label: str, target: str, sessions: Iterable[Session]) -> list
     ]
 
 
-def max_memory_bytes(targets: Iterable[str], sessions: Iterable[Session]) -> int:
-    """The largest memory limit of the builders that serve one of these targets."""
-    wanted = set(targets)
-    serving = (session for session in sessions if wanted & set(session.targets))
-    return max((session.hello.memory_limit_bytes for session in serving), default=0)
+def free_disk(targets: Iterable[str], sessions: Iterable[Session]) -> dict[str, FreeDisk]:
+    """Of builders that take jobs, by target; without targets where no free disk is known."""
+    serving: dict[str, list[OtherBuilder]] = {name: [] for name in targets}
+    for session in sessions:
+        _add(session, serving)
+    found = {}
+    for name, builders in serving.items():
+        if known := [each.disk_bytes for each in builders if each.disk_bytes]:
+            limits = _limits(builders, 0)
+            found[name] = FreeDisk(
+                least_bytes=min(known),
+                second_bytes=limits.second_disk_bytes,
+                most_bytes=limits.largest_disk_bytes,
+            )
+    return found
+
+
+def memory_by_target(sessions: Iterable[Session]) -> dict[str, int]:
+    """The largest memory limit by target, in bytes, of builders with a C compiler if there are."""
+    equipped: dict[str, int] = {}
+    bare: dict[str, int] = {}
+    for session in sessions:
+        hello = session.hello
+        for target in hello.targets:
+            found = bare if target.name in hello.targets_without_compiler else equipped
+            found[target.name] = max(found.get(target.name, 0), hello.memory_limit_bytes)
+    return bare | equipped

@@ -201,9 +201,15 @@ class Session:
     @property
     def free_disk_bytes(self) -> int:
         """What its next build can write; as much as there can be where that is unknown."""
+        return self.known_disk_bytes if self.host.disk_total else _UNKNOWN_DISK_BYTES
+
+    @property
+    def known_disk_bytes(self) -> int:
+        """Likewise, but 0 where that is unknown."""
         if not self.host.disk_total:
-            return _UNKNOWN_DISK_BYTES
-        return max(self.host.disk_free - self.hello.disk_reserve_bytes, 0)
+            return 0
+        free = max(self.host.disk_free - self.hello.disk_reserve_bytes, 0)
+        return min(free, _UNKNOWN_DISK_BYTES)
 
     def has_long_build(self, now: float) -> bool:
         """Whether its build takes long, as far as is known."""

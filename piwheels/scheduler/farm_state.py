@@ -1,7 +1,7 @@
 """What is known about all builders, and what follows from it. No I/O and no clock."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -99,8 +99,8 @@ class FarmState:
         session = self.sessions.get(label)
         if session is None:
             return BuilderCapability()
-        max_memory = self.max_memory_bytes(*session.targets)
-        found = builder_capabilities.capability(session, self.sessions.values(), max_memory)
+        largest_memory = self.largest_memory_bytes(session.targets)
+        found = builder_capabilities.capability(session, self.sessions.values(), largest_memory)
         available = tuple(sorted(self.required_packages & session.installed_packages))
         return replace(found, available_packages=available)
 
@@ -125,26 +125,54 @@ class FarmState:
         session = self.sessions.get(label)
         return session is not None and session.installed_packages.issuperset(packages)
 
-    def max_memory_bytes(self, *targets: str) -> int:
-        """The largest memory limit of the builders that serve one of these targets, lost or not.
+    def max_memory_bytes(self, target: str) -> int:
+        """The largest memory limit, in bytes, of the builders that serve a target, lost or not.
 
         Those that can be started on demand count as well: by their pools where these are known.
         """
+        return self.largest_memory_bytes((target,))[target]
+
+    def largest_memory_bytes(self, targets: Iterable[str]) -> dict[str, int]:
+        """Likewise, by target."""
         lost = (gone.session for gone in self.lost.values())
-        in_pools = [
+        known = builder_capabilities.memory_by_target((*self.sessions.values(), *lost))
+        started = builder_capabilities.memory_by_target(self.on_demand.values())
+        return {
+            name: max(known.get(name, 0), *(self._memory_in_pools(name) or [started.get(name, 0)]))
+            for name in targets
+        }
+
+    def _memory_in_pools(self, target: str) -> list[int]:
+        return [
             memory
             for patterns, memory in self.pools
-            if any(fnmatchcase(target, pattern) for target in targets for pattern in patterns)
+            if any(fnmatchcase(target, pattern) for pattern in patterns)
         ]
-        started: Collection[Session] = () if in_pools else self.on_demand.values()
-        known = (*self.sessions.values(), *lost, *started)
-        return max(builder_capabilities.max_memory_bytes(targets, known), *in_pools, 0)
 
     @property
     def seen_targets(self) -> frozenset[str]:
         """The targets of all builders that are connected, or can be started again."""
         sessions = (*self.sessions.values(), *self.on_demand.values())
         return frozenset(name for session in sessions for name in session.targets)
+
+    @property
+    def on_demand_disk_bytes(self) -> dict[str, int]:
+        """The most disk of a job that is left to a builder that was started on demand, by target.
+
+        Without targets where each job can be, or where no free disk of such a builder is known.
+        """
+        seen = (*self.sessions.values(), *self.on_demand.values())
+        started = [each for each in seen if each.hello.on_demand]
+        most: dict[str, int] = {}
+        for session in started:
+            for name in session.targets:
+                most[name] = max(most.get(name, 0), session.free_disk_bytes)
+        there = builder_capabilities.free_disk(most, self.sessions.values())
+        return {
+            name: disk
+            for name, disk in most.items()
+            if name in there and disk < there[name].second_bytes
+        }
 
     def remember_on_demand(self, session: Session) -> None:
         """A builder that was started on demand is gone: remember what such a one can do."""

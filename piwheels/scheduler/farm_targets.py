@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from piwheels.db import target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import CompatibilityRules, Target
+from piwheels.model import CompatibilityRules, FreeDisk, Target
 from piwheels.protocol.messages import MAX_TARGETS
-from piwheels.scheduler.builder_capabilities import max_memory_bytes
+from piwheels.scheduler.builder_capabilities import free_disk, memory_by_target
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.wheel.tags import check_target
@@ -74,22 +74,17 @@ class FarmTargets:
     def memory_bytes(self) -> dict[str, int]:
         """By target, the most memory that a builder which takes jobs gives to a build."""
         there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
-        return {name: max_memory_bytes((name,), there) for name in self.served}
+        return dict.fromkeys(self.served, 0) | memory_by_target(there)
 
     @property
     def known_memory_bytes(self) -> dict[str, int]:
         """Likewise, of builders that were lost or take no jobs, too."""
-        return {name: self.farm.max_memory_bytes(name) for name in self.served}
+        return self.farm.largest_memory_bytes(self.served)
 
     @property
-    def least_disk_bytes(self) -> dict[str, int]:
-        """By target, the least free disk of a builder that takes jobs."""
-        there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
-        return {
-            name: min(each.free_disk_bytes for each in serving)
-            for name in self.served
-            if (serving := [each for each in there if name in each.targets])
-        }
+    def free_disk(self) -> dict[str, FreeDisk]:
+        """By target, the free disk of the builders that take jobs and tell it."""
+        return free_disk(self.served, self.farm.sessions.values())
 
     async def add(self, target: Target) -> bool:
         """Build for this target from now on; returns whether it is a new one.

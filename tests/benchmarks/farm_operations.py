@@ -158,7 +158,7 @@ def _dispatcher() -> Any:
         with_compiler=frozenset(TARGET_NAMES),
         memory_bytes={},
         known_memory_bytes={},
-        least_disk_bytes={},
+        free_disk={},
     )
     return SimpleNamespace(
         targets=targets,

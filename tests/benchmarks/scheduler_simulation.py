@@ -30,6 +30,7 @@ from piwheels.model import (
     FailureEvidence,
     JobLength,
     JobPriority,
+    TargetLimits,
     first_priority,
     is_long_build,
 )
@@ -88,9 +89,7 @@ def make_builders(chance: random.Random, count: int) -> list[SimBuilder]:
         SimBuilder(
             f"pi{number}",
             chance.choice((_TARGETS[:1], _TARGETS[1:2], _TARGETS[2:], _TARGETS[1:])),
-            BuilderCapability(
-                memory_bytes=size * _GIB, largest_memory_bytes=largest, exclusive_targets=()
-            ),
+            _with_memory(size * _GIB, largest),
         )
         for number, size in enumerate(sizes)
     ]
@@ -98,10 +97,13 @@ def make_builders(chance: random.Random, count: int) -> list[SimBuilder]:
 
 def make_small_farm(count: int = 3) -> list[SimBuilder]:
     """Equal builders that serve all targets."""
-    capability = BuilderCapability(
-        memory_bytes=8 * _GIB, largest_memory_bytes=8 * _GIB, exclusive_targets=()
-    )
+    capability = _with_memory(8 * _GIB, 8 * _GIB)
     return [SimBuilder(f"pi{number}", _TARGETS, capability) for number in range(count)]
+
+
+def _with_memory(memory_bytes: int, largest_bytes: int) -> BuilderCapability:
+    limits = TargetLimits(largest_memory_bytes=largest_bytes)
+    return BuilderCapability(memory_bytes=memory_bytes, limits=dict.fromkeys(_TARGETS, limits))
 
 
 def make_builds(
@@ -342,7 +344,9 @@ class Simulation:
                 attempt=attempt,
                 earlier=(),
                 other_builders=True,
-                largest_memory_bytes=builder.capability.largest_memory_bytes,
+                largest_memory_bytes=builder.capability.limits[
+                    build.job.target
+                ].largest_memory_bytes,
             ),
             retry_policy.RetryOptions(),
         )

@@ -5,9 +5,9 @@ import statistics
 import pytest
 
 from piwheels.db import job_queue
+from piwheels.db.builder_suitability import suitability_parameters
 from piwheels.db.database import Database
 from piwheels.db.row_counts import row_count_errors
-from piwheels.db.rows import to_parameters
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import BuilderCapability
 from tests.benchmarks.farm_operations import WRITES, FarmOperations
@@ -25,11 +25,9 @@ async def _claim_plan(db: Database) -> str:
     rows = await db.rows(
         "EXPLAIN " + job_queue.CLAIM_SQL,
         {
-            "builder": "builder",
-            "targets": TARGET_NAMES,
+            **suitability_parameters("builder", TARGET_NAMES, BuilderCapability()),
             "first": 0,
             "last": 3,
-            **to_parameters(BuilderCapability()),
         },
     )
     return "\n".join(row["QUERY PLAN"] for row in rows)

@@ -1,7 +1,6 @@
 """Which class of priority jobs have, and that claims follow the rule of the classes."""
 
 import random
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +9,10 @@ from msgspec.structs import replace
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.db.popular_projects import MIN_DOWNLOADS, update_popular_projects
-from piwheels.model import BuilderCapability, JobLength, JobPriority
+from piwheels.model import BuilderCapability, JobLength, JobPriority, OtherBuilder, TargetLimits
 from tests.claim_rule import JobQueue, WaitingJob
 from tests.db.scenario import RULES, TARGETS, make_release
+from tests.db.waiting_jobs import store_jobs
 
 NAMES = [target.name for target in TARGETS]
 _GIB = 1 << 30
@@ -112,6 +112,7 @@ def _random_job(chance: random.Random, name: str) -> WaitingJob:
         avoid_builder=chance.choice(("", "", "pi")),
         memory_over_bytes=chance.choice((0, 0, _GIB - 1, 4 * _GIB - 1)),
         min_disk_bytes=chance.choice((0, 0, _GIB, 4 * _GIB)),
+        is_tried=chance.random() < 0.5,
         is_long=chance.random() < 0.3,
         min_speed=chance.choice((0.0, 0.0, 5.0)),
         required_packages=frozenset(chance.sample(("libffi-dev", "cmake"), chance.randrange(2))),
@@ -119,55 +120,35 @@ def _random_job(chance: random.Random, name: str) -> WaitingJob:
 
 
 def _random_capability(chance: random.Random) -> BuilderCapability:
-    memory = chance.choice((0, _GIB, 4 * _GIB, 8 * _GIB))
-    disk = chance.choice((0, _GIB - 1, _GIB, 8 * _GIB))
     return BuilderCapability(
-        memory_bytes=memory,
-        disk_bytes=disk,
+        memory_bytes=chance.choice((0, _GIB, 4 * _GIB, 8 * _GIB)),
+        disk_bytes=chance.choice((0, _GIB - 1, _GIB, 8 * _GIB)),
         speed=chance.choice((1.0, 9.0)),
-        exclusive_targets=chance.choice((None, (), (NAMES[0],))),
         layer_targets=chance.choice(((), (NAMES[1],))),
         available_packages=chance.choice(((), ("cmake",), ("cmake", "libffi-dev"))),
-        largest_memory_bytes=max(memory, chance.choice((_GIB, 4 * _GIB))),
-        largest_disk_bytes=max(disk, chance.choice((_GIB, 4 * _GIB))),
-        best_speed=9.0,
+        others=tuple(_random_other(chance) for _ in range(chance.randrange(4))),
+        limits={name: _random_limits(chance) for name in NAMES},
     )
 
 
-async def _store(db: Database, jobs: Sequence[WaitingJob]) -> None:
-    """Queue jobs, each of a project of its own; without the triggers, which would queue others."""
-    await db.execute("SET session_replication_role = replica")
-    for job in jobs:
-        await db.execute(
-            """
-            WITH project AS (
-                INSERT INTO projects (project, display_name) VALUES (%(name)s, %(name)s)
-            ), release AS (
-                INSERT INTO releases (project, version, released_at, requires_python,
-                                      sdist_filename, sdist_url)
-                VALUES (%(name)s, '1.0', now(), '', 'x.tar.gz', 'http://upstream/x.tar.gz')
-            )
-            INSERT INTO jobs (project, version, target, priority_class, priority_time, hold_reason,
-                              avoid_builder, memory_over_bytes, min_disk_bytes, is_long, min_speed,
-                              required_packages)
-            VALUES (%(name)s, '1.0', %(target)s, %(priority)s, to_timestamp(%(time)s), %(hold)s,
-                    %(avoid)s, %(memory)s, %(disk)s, %(long)s, %(speed)s, %(packages)s)
-            """,
-            {
-                "name": job.name,
-                "target": job.target,
-                "priority": int(job.priority),
-                "time": job.priority_time,
-                "hold": "an operator decides" if job.is_held else None,
-                "avoid": job.avoid_builder,
-                "memory": job.memory_over_bytes,
-                "disk": job.min_disk_bytes,
-                "long": job.is_long,
-                "speed": job.min_speed,
-                "packages": list(job.required_packages),
-            },
-        )
-    await db.execute("SET session_replication_role = origin")
+def _random_other(chance: random.Random) -> OtherBuilder:
+    return OtherBuilder(
+        label=chance.choice(("pi", "other", "third")),
+        target=chance.choice(NAMES),
+        memory_bytes=chance.choice((0, _GIB, 4 * _GIB)),
+        disk_bytes=chance.choice((0, _GIB, 8 * _GIB)),
+        speed=chance.choice((1.0, 9.0)),
+        adds_packages=chance.random() < 0.5,
+    )
+
+
+def _random_limits(chance: random.Random) -> TargetLimits:
+    sizes = sorted(chance.choices((0, _GIB - 1, _GIB, 4 * _GIB, 8 * _GIB), k=2))
+    return TargetLimits(
+        largest_memory_bytes=chance.choice((0, _GIB, 4 * _GIB)),
+        largest_disk_bytes=sizes[1],
+        second_disk_bytes=sizes[0],
+    )
 
 
 async def _walk(db: Database, seed: int, steps: int) -> int:
@@ -176,7 +157,7 @@ async def _walk(db: Database, seed: int, steps: int) -> int:
     for step in range(steps):
         if chance.random() < 0.35:
             jobs = [_random_job(chance, f"p{seed}-{step}-{n}") for n in range(chance.randrange(4))]
-            await _store(db, jobs)
+            await store_jobs(db, jobs)
             for each in jobs:
                 waiting.add(each)
             continue

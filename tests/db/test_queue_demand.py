@@ -40,6 +40,11 @@ async def test_jobs_that_a_builder_could_take_now_are_counted_by_memory(database
         return [QueueDemand(target=TARGET, memory_mb=it, waiting=jobs) for it, jobs in found]
 
     assert await queue_demand(database, [TARGET]) == rows((0, 2), (1024, 1), (4096, 1))
+    await change("a", f"min_disk_bytes = {2 * GIB}")
+    assert await queue_demand(database, [TARGET], {TARGET: GIB}) == rows((0, 2), (4096, 1))
+    assert await queue_demand(database, [TARGET], {TARGET: 2 * GIB, "other": 0}) == rows(
+        (0, 2), (1024, 1), (4096, 1)
+    )
     unseen = await queue_demand(database, [])
     assert unseen == rows((0, 3), (1024, 1), (4096, 1)), "builders may have the package"
     await target_queries.skip_target(database, TARGET, "not now")

@@ -15,6 +15,7 @@ from piwheels.db.upstream_wheels import set_project_policy
 from piwheels.model import (
     FailureClass,
     FailureEvidence,
+    FreeDisk,
     Job,
     Outcome,
     ProjectStatus,
@@ -46,7 +47,7 @@ class Farm:
         self.served = {CP39, CP311}
         self.paused = False
         self.memory: tuple[int, int] = (0, 0)  # of builders that take jobs, and of all
-        self.least_disk_bytes = 1 << 30
+        self.disk_gib = (1, 4, 8)  # the least, the second most, the most that builders have
 
     async def release(self, version: str = "1.0", **facts: object) -> None:
         await catalog.add_project(self.db, "demo", "Demo")
@@ -64,6 +65,10 @@ class Farm:
         ended = make_build(await self.claim(), "pi4-kitchen", outcome)
         assert await complete_job_with_retry_after(self.db, ended, [], RULES, later)
 
+    def _free_disk(self) -> FreeDisk:
+        least, second, most = (gib << 30 for gib in self.disk_gib)
+        return FreeDisk(least_bytes=least, second_bytes=second, most_bytes=most)
+
     async def explain(
         self, target: str | None = CP39, version: str | None = None
     ) -> tuple[ReleaseStatus, ...]:
@@ -73,7 +78,7 @@ class Farm:
             served_targets=frozenset(self.served),
             memory_bytes=dict.fromkeys(self.served, self.memory[0]),
             known_memory_bytes=dict.fromkeys(self.served, self.memory[1]),
-            least_disk_bytes=dict.fromkeys(self.served, self.least_disk_bytes),
+            free_disk=dict.fromkeys(self.served, self._free_disk()),
             paused=self.paused,
             now=datetime.now(UTC),
         )
@@ -150,8 +155,15 @@ async def test_a_job_that_needs_memory(
 async def test_a_job_that_needs_more_disk_than_some_builders_have(farm: Farm) -> None:
     await farm.release()
     await farm.db.execute("UPDATE jobs SET min_disk_bytes = %(s)s", {"s": 3 << 30})
-    await farm.assert_status("queued", "for a builder with 3.0 GiB of free disk")
-    farm.least_disk_bytes = 3 << 30
+    await farm.assert_status(
+        "queued", "for a builder with 3.0 GiB of free disk, or for any if none of those can take it"
+    )
+    farm.disk_gib = (1, 2, 8)
+    two_have = "for a builder with 2.0 GiB of free disk (its project used 3.0 GiB), or for any"
+    await farm.assert_status("queued", two_have)
+    await farm.db.execute("UPDATE jobs SET attempts = 1")
+    await farm.assert_status("queued", "for a builder with 3.0 GiB of free disk, or for any")
+    farm.disk_gib = (3, 4, 8)
     (answer,) = await farm.explain()
     assert "disk" not in answer.as_text
 

@@ -79,20 +79,21 @@ async def test_a_single_builder_takes_what_is_next(
 async def test_what_a_build_wrote_decides_where_the_next_ones_go(sim: SimFarm) -> None:
     for label, builder in sim.builders.items():
         builder.peak_disk_bytes = 5 * GIB
-        builder.disk_free = (8 if label == "c" else 3) * GIB
+        builder.disk_free = (3 if label == "a" else 8) * GIB
     await _build_once(sim, "wide", duration_s=BUILD_S)
     assert await sim.db.value("SELECT min_disk_bytes FROM projects") == 5 * GIB
     await add_releases(sim, "wide", version="2.0")
     await add_releases(sim, "narrow")
     await sim.run(10.0)
     running = _running(sim)
-    assert running["c"] == "wide", "only this one has as much"
+    assert "wide" in {running.get("b"), running.get("c")}, "these have as much"
     assert "narrow" in running.values(), "others are not delayed"
-    sim.builders["c"].disk_free = 4 * GIB
+    for label in "bc":
+        sim.builders[label].disk_free = 4 * GIB
     await add_releases(sim, "wide", version="3.0")
     await sim.run_until_built(10 * BUILD_S)
     query = "SELECT builder FROM builds WHERE version = '3.0'"
-    assert await sim.db.value(query) == "c", "where nobody has as much, the one with most"
+    assert await sim.db.value(query) in "bc", "where nobody has as much, those with most"
 
 
 async def test_the_limit_of_long_builds_is_the_same_in_sql(database: Database) -> None:
