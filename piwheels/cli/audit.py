@@ -136,10 +136,13 @@ def _statement_check(config: "Config") -> "StatementCheck | None":
         from piwheels.audit.statements import StatementCheck
         from piwheels.provenance.signing_keys import SigningKeys
         from piwheels.provenance.writer import StatementWriter
+        from piwheels.scheduler.known_keys import KeyRecorder
 
         keys = SigningKeys(config.master.key_dir)
         url = f"{config.webroot.url.rstrip('/')}/"
-        return StatementCheck.of(StatementWriter(keys, Webroot(config.webroot.root), url))
+        record_keys = KeyRecorder(config.database.dsn)
+        root = Webroot(config.webroot.root)
+        return StatementCheck.of(StatementWriter(keys, root, url, record_keys))
     except (ImportError, PiwheelsError) as error:
         click.echo(
             f"piw: note: signatures of statements are not verified ({error}): run this as the "

@@ -27,6 +27,25 @@ async def get_named(db: Database, keys: Sequence[str]) -> dict[str, str]:
     return {row["key"]: row["value"] for row in rows}
 
 
+async def lock_value(db: Database, key: str, first: str) -> str:
+    """The value of a key that no other transaction changes until this one ends.
+
+    Args:
+        db: the connection, in a transaction.
+        key: the key.
+        first: its value if it has none.
+    """
+    value = await db.value(
+        """
+        INSERT INTO key_values AS own (key, value) VALUES (%(key)s, %(first)s)
+            ON CONFLICT (key) DO UPDATE SET value = own.value
+            RETURNING value
+        """,
+        {"key": key, "first": first},
+    )
+    return str(value)
+
+
 async def set_value(db: Database, key: str, value: str | None) -> None:
     """Store a value; None deletes it."""
     if value is None:

@@ -8,6 +8,9 @@ from piwheels.db.database import Database, transactional
 from piwheels.db.rows import from_row
 from piwheels.model import Sdist, Struct
 
+#: The public keys of this farm, as they are published, for masters with older copies of them.
+KNOWN_KEYS = "provenance/public-keys"
+
 
 class RecordedWheel(Struct, frozen=True, kw_only=True):
     """A published wheel that a builder made, and its build.

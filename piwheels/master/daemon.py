@@ -28,6 +28,7 @@ from piwheels.control.wheel_import import WheelImporter
 from piwheels.db import key_values, own_webroot
 from piwheels.db.database import Database, OtherMasterError, is_running
 from piwheels.db.restored import refuse_unfinished
+from piwheels.db.statements import KNOWN_KEYS
 from piwheels.errors import ConfigError, first_error
 from piwheels.formatting import pluralize
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
@@ -45,7 +46,7 @@ from piwheels.master.row_count_folding import RowCountFolding
 from piwheels.master.series_recorder import SeriesRecorder
 from piwheels.master.standby import Standby
 from piwheels.master.statement_fill import StatementFill
-from piwheels.master.statement_renewal import KNOWN_KEYS, StatementRenewal
+from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.master.upstream_mirror import MirrorLimits, UpstreamMirror
 from piwheels.model import UpstreamWheelPolicy, projection
 from piwheels.protocol.control_roles import ControlRole
@@ -284,8 +285,8 @@ class _Master:
         """Create the services that builders connect to."""
         config = self._config.master
         receive_db = await self._connect(stack, "receive")
-        vouched = await key_values.get_value(receive_db, KNOWN_KEYS)
-        writer = _statement_writer(self._config, self._webroot, vouched or "")
+        recorded = await key_values.get_value(receive_db, KNOWN_KEYS)
+        writer = await asyncio.to_thread(_statement_writer, self._config, self._webroot, recorded)
         self._statement_fill = StatementFill(receive_db, self._webroot, writer)
         self._statement_renewal = StatementRenewal(
             receive_db, self._webroot, writer, EventPublisher(receive_db, self._event_bus).record
@@ -539,22 +540,22 @@ class _Master:
 
 
 def _statement_writer(
-    config: Config, webroot: Webroot, vouched: str = ""
+    config: Config, webroot: Webroot, recorded: str | None = None
 ) -> "StatementWriter | None":
     """What signs how wheels were built; None, with a warning, where a package for it is missing.
 
     Args:
         config: the settings.
         webroot: where keys and statements are published.
-        vouched: the public keys that the database knows, as they are published; "" for none.
+        recorded: the public keys that the database knows (KNOWN_KEYS); None if it never did.
 
     Raises:
         ConfigError: the keys cannot be read or written, or the package is missing and required.
     """
     try:
-        from piwheels.provenance.public_keys import parse_public_keys  # noqa: PLC0415
         from piwheels.provenance.signing_keys import SigningKeys  # noqa: PLC0415
         from piwheels.provenance.writer import StatementWriter  # noqa: PLC0415
+        from piwheels.scheduler.known_keys import KeyRecorder, recorded_keys  # noqa: PLC0415
     except ImportError as error:
         if config.master.require_provenance:
             raise ConfigError(
@@ -565,10 +566,10 @@ def _statement_writer(
         log.warning("wheels are published without signed provenance: %s", error)
         return None
     farm_url = f"{config.webroot.url.rstrip('/')}/"
-    writer = StatementWriter(SigningKeys(config.master.key_dir), webroot, farm_url)
+    record_keys = KeyRecorder(config.database.dsn)
+    writer = StatementWriter(SigningKeys(config.master.key_dir), webroot, farm_url, record_keys)
     try:
-        known = parse_public_keys(vouched.encode(), "the database") if vouched else {}
-        writer.begin(known.values())
+        writer.begin(recorded_keys(recorded))
     except OSError as error:
         raise ConfigError(f"{webroot.provenance_keys_path()}: {error.strerror}") from None
     return writer

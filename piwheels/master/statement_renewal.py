@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 _INTERVAL_S = 30.0
 #: The revoked keys whose statements were all signed again, with spaces between them.
 _DONE = "provenance/renewed-after"
-#: The public keys of this farm, for masters with older copies of `signing-keys.json`.
-KNOWN_KEYS = "provenance/public-keys"
 #: So many statements that are not signed again get an event each.
 _MAX_EVENTS = 20
 
@@ -66,7 +64,7 @@ class StatementRenewal:
             ConfigError: the keys cannot be read.
             OSError: a statement cannot be written.
         """
-        await self._record_keys(writer)
+        await asyncio.to_thread(self._record_keys, writer)
         revoked = await asyncio.to_thread(writer.keys.revoked)
         done = frozenset((await key_values.get_value(self.db, _DONE) or "").split())
         if revoked <= done:
@@ -91,12 +89,10 @@ class StatementRenewal:
         log.info("signed %s of a revoked key again", pluralize(count, "statement"))
         return count
 
-    async def _record_keys(self, writer: "StatementWriter") -> None:
-        """Have the database know the keys that a rotation made."""
-        public, _ = await asyncio.to_thread(writer.keys.load)
-        text = public.encode().decode()
-        if await key_values.get_value(self.db, KNOWN_KEYS) != text:
-            await key_values.set_value(self.db, KNOWN_KEYS, text)
+    def _record_keys(self, writer: "StatementWriter") -> None:
+        """Have the database know the keys that a rotation made, also while nothing is signed."""
+        public, _ = writer.keys.load()
+        writer.record_keys(public)
 
     async def _record_refused(self, refused: "list[tuple[Subject, str]]") -> None:
         for wheel, problem in refused:

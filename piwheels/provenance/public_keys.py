@@ -71,6 +71,18 @@ def parse_public_keys(data: bytes, source: str) -> dict[str, PublicKey]:
     return keys
 
 
+def limit_key(key: PublicKey, other: PublicKey) -> PublicKey:
+    """A key that ended when the first of two lists says so, and is revoked if one of them does."""
+    ends = [it.valid_until for it in (key, other) if it.valid_until is not None]
+    revoked = key if key.revoked_at else other
+    return msgspec.structs.replace(
+        key,
+        valid_until=min(ends, default=None),
+        revoked_at=revoked.revoked_at,
+        revoked_reason=revoked.revoked_reason,
+    )
+
+
 def _single_key(data: bytes) -> PublicKey | None:
     try:
         raw = bytes.fromhex(data[: _HEX_DIGITS + 2].decode().strip())

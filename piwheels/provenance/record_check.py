@@ -18,14 +18,17 @@ from piwheels.sanitize import truncate_line
 _TIME_TOLERANCE = timedelta(days=1)
 _MAX_TEXT = 120
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
+#: The address of the farm, which may change, and the builder. The address is printable ASCII.
+_BUILDER_ID = re.compile(r"https?://[!-\"$-~]{1,2000}(#builder=.*)")
 
 
 def find_disagreement(payload: bytes, recorded: bytes, facts: BuildFacts) -> str:
     """What a statement says otherwise than the record of its build, in words; "" if nothing.
 
-    Everything in it is compared, except what no record has: the version of the master, whether the
-    statement was taken from the record, and which of the layer's packages were added for this
-    build. Of these only the form is checked.
+    Everything in it is compared, except what no record has: the version of the master, the address
+    of the farm at that time (`webroot.url` may have changed since), whether the statement was taken
+    from the record, and which of the layer's packages were added for this build. Of these only the
+    form is checked.
 
     Args:
         payload: the statement in JSON, within the limits of `verify`.
@@ -48,9 +51,17 @@ def _disagreement(payload: bytes, recorded: bytes, facts: BuildFacts) -> str:
         _drop_unrecorded(document)
     ours, theirs = dict(_leaves(said)), dict(_leaves(known))
     for path in sorted(ours.keys() | theirs.keys()):
-        if ours.get(path) != theirs.get(path):
-            return _difference(".".join(path), ours.get(path), theirs.get(path))
+        if _encoded(ours, path) != _encoded(theirs, path):
+            name, what = ".".join(path), ours.get(path)
+            if path in ours and what is None:
+                return f"it has null as {truncate_line(name, _MAX_TEXT)}"
+            return _difference(name, what, theirs.get(path))
     return ""
+
+
+def _encoded(leaves: dict[tuple[str, ...], Any], path: tuple[str, ...]) -> bytes | None:
+    """A leaf in JSON, where true differs from 1; None if it is absent, which null is not."""
+    return msgspec.json.encode(leaves[path], order="deterministic") if path in leaves else None
 
 
 def _unrecorded_problem(statement: Any, facts: BuildFacts) -> str:
@@ -59,19 +70,16 @@ def _unrecorded_problem(statement: Any, facts: BuildFacts) -> str:
     internal = predicate["buildDefinition"].get("internalParameters", {})
     if internal.get("isFromRecord", True) is not True:
         return "isFromRecord is neither true nor absent"
-    packages = {
-        text.removeprefix("deb ").partition("=")[0]
-        for text in facts.build_inputs
-        if text.startswith("deb ")
-    }
+    recorded = {text.removeprefix("deb ") for text in facts.build_inputs if text.startswith("deb ")}
+    packages = recorded | {text.partition("=")[0] for text in recorded}
     added = internal.get("addedPackages", [])
     if not isinstance(added, list) or not all(isinstance(name, str) for name in added):
         return "addedPackages is no list of names"
-    if other := [name for name in added if name.partition("=")[0] not in packages]:
+    if other := [name for name in added if name not in packages]:
         return f"the record has no package {_shown(other[0])}, which it says was added"
-    version = predicate["runDetails"]["builder"].get("version", {})
-    texts = list(version.values()) if isinstance(version, dict) else [version]
-    if any(not isinstance(text, str) or not _VERSION.fullmatch(text) for text in texts):
+    version = predicate["runDetails"]["builder"].get("version")
+    text = version.get("piwheels") if isinstance(version, dict) and len(version) == 1 else None
+    if not isinstance(text, str) or not _VERSION.fullmatch(text):
         return "the version of the master is none"
     return _time_problem(predicate["runDetails"].get("metadata", {}), facts)
 
@@ -89,16 +97,20 @@ def _drop_unrecorded(statement: Any) -> None:
     predicate = statement["predicate"]
     for name in ("isFromRecord", "addedPackages"):
         predicate["buildDefinition"].get("internalParameters", {}).pop(name, None)
-    predicate["runDetails"]["builder"].pop("version", None)
+    builder = predicate["runDetails"]["builder"]
+    builder.pop("version", None)
+    if isinstance(found := builder.get("id"), str) and (parts := _BUILDER_ID.fullmatch(found)):
+        builder["id"] = parts[1]
     for name in ("startedOn", "finishedOn"):
         predicate["runDetails"].get("metadata", {}).pop(name, None)
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """What is in a document, by path: lists as a whole, and nothing of an empty object."""
+    """What is in a document, by path: lists as a whole, and objects as empty ones."""
     if not isinstance(value, dict):
         yield path, value
         return
+    yield path, {}
     for name, inner in value.items():
         yield from _leaves(inner, (*path, name))
 

@@ -16,7 +16,7 @@ import msgspec
 
 from piwheels.errors import MALFORMED, ConfigError, UsageError
 from piwheels.provenance import ed25519
-from piwheels.provenance.public_keys import PublicKey, PublicKeys
+from piwheels.provenance.public_keys import PublicKey, PublicKeys, limit_key
 from piwheels.webroot import as_owner, replace_file
 
 FILE_NAME = "signing-keys.json"
@@ -193,7 +193,7 @@ def _merged(ours: list[_StoredKey], others: list[_StoredKey], *, adopt: bool) ->
     known = {key.public.keyid for key in ours}
     keys = [
         msgspec.structs.replace(
-            key, public=_limited(key.public, limits.get(key.public.keyid, key.public))
+            key, public=limit_key(key.public, limits.get(key.public.keyid, key.public))
         )
         for key in ours
     ]
@@ -214,18 +214,6 @@ def _merged(ours: list[_StoredKey], others: list[_StoredKey], *, adopt: bool) ->
 
 def _is_in_use(key: PublicKey) -> bool:
     return key.valid_until is None and key.revoked_at is None
-
-
-def _limited(key: PublicKey, other: PublicKey) -> PublicKey:
-    """A key that ended when the first of two lists says so, and is revoked if one of them does."""
-    ends = [it.valid_until for it in (key, other) if it.valid_until is not None]
-    revoked = key if key.revoked_at else other
-    return msgspec.structs.replace(
-        key,
-        valid_until=min(ends, default=None),
-        revoked_at=revoked.revoked_at,
-        revoked_reason=revoked.revoked_reason,
-    )
 
 
 def _new_key() -> _StoredKey:

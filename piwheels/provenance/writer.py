@@ -3,7 +3,7 @@
 import errno
 import logging
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -40,13 +40,16 @@ class StatementWriter:
     """Signs with the farm's key; the only code that uses the private key.
 
     farm_url: the address of the web root, with a slash at its end.
+    record_keys: called before one of them signs, so that a failover does not make it unknown; an
+        OSError says that they are not recorded, and nothing is signed.
     """
 
     keys: SigningKeys
     webroot: Webroot
     farm_url: str
+    record_keys: Callable[[PublicKeys], None] = lambda _: None
 
-    def begin(self, vouched: Iterable[PublicKey]) -> None:
+    def begin(self, vouched: Iterable[PublicKey] | None) -> None:
         """Publish the keys at the start of a master, whose copy of them may be an old one.
 
         Keys that only the web root has prove nothing: whoever could write there may have added
@@ -54,14 +57,16 @@ class StatementWriter:
         the records of the builds, and signed again.
 
         Args:
-            vouched: keys that the database knows, from masters with a newer copy.
+            vouched: keys that the database knows, from masters with a newer copy; None if no
+                master has recorded any, as at the first start after an upgrade, where those of the
+                web root are taken as they are.
 
         Raises:
             ConfigError: the keys cannot be read.
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or the keys not be recorded.
         """
         self.keys.ensure()
-        self.keys.follow(vouched, adopt=True)
+        self.keys.follow(self._published() if vouched is None else vouched, adopt=True)
         known = {key.keyid for key in self.keys.load()[0].keys}
         unknown = [key for key in self._published() if key.keyid not in known][:_MAX_UNKNOWN]
         for key in unknown:
@@ -84,7 +89,7 @@ class StatementWriter:
 
         Raises:
             ConfigError: the keys cannot be read.
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or the keys not be recorded.
         """
         self.keys.ensure()
         if self.keys.follow(self._published(), adopt=False):
@@ -94,6 +99,7 @@ class StatementWriter:
                 self.webroot.provenance_keys_path(),
             )
         published, private = self.keys.load()
+        self.record_keys(published)
         self.webroot.write(self.webroot.provenance_keys_path(), published.encode())
         return published, private
 

@@ -244,6 +244,19 @@ def test_a_key_that_only_the_web_root_has_is_published_as_revoked(
     assert verify(written(writer), keys, WHEEL).key.keyid == own.keyid
 
 
+def test_keys_of_the_web_root_stay_good_where_none_was_ever_recorded(
+    writer: StatementWriter,
+) -> None:
+    """As at the first start after an upgrade, with a copy of the keys from before a rotation."""
+    writer.publish_keys()
+    copy = writer.keys.path.read_bytes()
+    newer = writer.keys.rotate().keyid
+    signed = written(writer)
+    writer.keys.path.write_bytes(copy)
+    writer.begin(None)
+    assert verify(signed, trusted(writer), WHEEL).key.keyid == newer
+
+
 def test_keys_that_cannot_be_read_stop_a_publication_and_not_for_good(
     writer: StatementWriter,
 ) -> None:

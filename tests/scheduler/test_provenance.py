@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,19 @@ from piwheels.audit.session import AuditOptions
 from piwheels.audit.statements import StatementCheck
 from piwheels.cli import cli
 from piwheels.config.sections import MasterSection
-from piwheels.db import bucket_changes, catalog, job_queue, key_values, target_queries
+from piwheels.db import bucket_changes, catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import ConfigError, UsageError
 from piwheels.master.statement_fill import PAUSE_S, StatementFill
-from piwheels.master.statement_renewal import KNOWN_KEYS, StatementRenewal
+from piwheels.master.statement_renewal import StatementRenewal
 from piwheels.model import IMPORT_MAKER, RESTORE_MAKER, WheelFile
 from piwheels.provenance import dsse
 from piwheels.provenance.errors import NotVerifiedError
-from piwheels.provenance.public_keys import parse_public_keys
 from piwheels.provenance.signing_keys import SigningKeys
 from piwheels.provenance.statement import BuildFacts, Subject
 from piwheels.provenance.verification import verify
 from piwheels.provenance.writer import StatementWriter
+from piwheels.scheduler.known_keys import KeyRecorder, known_keys
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
 from tests.clients.servers import serving
@@ -93,7 +94,9 @@ class SignedSite(SiteHarness):
     def __init__(self, db: Database, folder: Path, pool: ThreadPoolExecutor) -> None:
         super().__init__(db, folder / "www", pool)
         self.keys = SigningKeys(folder / "keys")
-        writer = StatementWriter(self.keys, self.webroot, "https://wheels.example/")
+        writer = StatementWriter(
+            self.keys, self.webroot, "https://wheels.example/", KeyRecorder(db.dsn)
+        )
         self.writer = writer
         self.wheels = WheelPublisher(db, self.webroot, writer)
         self.made = make_wheel(folder)
@@ -191,7 +194,7 @@ async def test_a_published_wheel_is_linked_with_its_statement_and_verified(
     pinned = tmp_path / "pinned.json"
     shutil.copy(site.webroot.provenance_keys_path(), pinned)
     site.keys.rotate()
-    site.writer.publish_keys()
+    await asyncio.to_thread(site.writer.publish_keys)
     code, told = piw_verify(f"{served}{path}", "--key", pinned)
     assert (code, told["key_from"]) == (0, "file"), "what was signed before stays valid"
 
@@ -373,7 +376,7 @@ async def test_a_revoked_key_is_trusted_no_more_and_the_master_signs_again(
          "--config", str(config)],
     )  # fmt: skip
     assert rotated.exit_code == 0, rotated.output
-    site.writer.publish_keys()
+    await asyncio.to_thread(site.writer.publish_keys)
     code, said = piw_verify(url)
     assert (code, said["problem"]) == (1, "revoked-key")
     assert f"the key {old} was revoked" in said["text"]
@@ -473,7 +476,19 @@ BUILD, RUN = "buildDefinition", "runDetails"
         (set_in(BUILD, "internalParameters", "addedPackages", value=["x"]), "no package x"),
         (set_in(BUILD, "internalParameters", "addedPackages", value=[1]), "no list of names"),
         (set_in(RUN, "builder", "id", value="https://other/#builder=x"), "runDetails.builder.id"),
+        (set_in(BUILD, "internalParameters", "addedPackages", value=["x=2"]), "no package x=2"),
+        (
+            set_in(BUILD, "internalParameters", "pip", value=None),
+            "null as predicate.buildDefinition",
+        ),
+        (set_in(BUILD, "internalParameters", "more", value={}), "internalParameters.more"),
+        (set_in(RUN, "builder", "id", value="ftp://wheels/#builder=builder"), "builder.id"),
+        (set_in(RUN, "builder", "id", value="https://a b/#builder=builder"), "builder.id"),
+        (set_in(RUN, "builder", "id", value="https://a#b/#builder=builder"), "builder.id"),
+        (set_in(RUN, "builder", "id", value=f"https://{'a' * 2001}#builder=builder"), "builder.id"),
         (set_in(RUN, "builder", "version", value={"piwheels": "a b"}), "the version of the master"),
+        (set_in(RUN, "builder", "version", value={"piwheels": "1", "x": "1"}), "the version of"),
+        (set_in(RUN, "builder", "version", value={}), "the version of the master"),
         (set_in(RUN, "metadata", "invocationId", value="1000"), "runDetails.metadata.invocationId"),
         (set_in(RUN, "metadata", "finishedOn", value="2001-01-01T00:00:00Z"), "finishedOn"),
         (set_in("more", value="text"), "more"),
@@ -509,6 +524,21 @@ async def test_a_statement_of_the_build_itself_agrees_with_the_record(site: Sign
     assert site.events == []
 
 
+async def test_statements_are_signed_again_after_the_address_of_the_farm_changed(
+    site: SignedSite,
+) -> None:
+    """As by the switch to TLS. Their texts stay, with the former address."""
+    file = await site.publish_recorded()
+    before = json.loads(site.statement(file).read_bytes())
+    site.writer = replace(site.writer, farm_url="https://wheels.example:8443/farm/")
+    site.keys.rotate("current", "stolen")
+    assert await site.renewal().renew(site.writer) == 1
+    assert site.events == []
+    after = json.loads(site.statement(file).read_bytes())
+    assert after["payload"] == before["payload"]
+    assert after["signatures"] != before["signatures"]
+
+
 async def test_a_statement_with_a_field_twice_is_not_signed_again(site: SignedSite) -> None:
     """Readers may take the first, and the comparison the last."""
     file = await site.publish_recorded()
@@ -532,7 +562,7 @@ async def test_statements_of_a_key_that_the_master_does_not_know_are_signed_agai
     file = await site.publish_recorded()
     assert newer in site.statement(file).read_text()
     site.keys.path.write_bytes(copy)
-    site.writer.begin([])
+    await asyncio.to_thread(site.writer.begin, [])
     assert site.keys.revoked() == {newer}
     assert await site.renewal().renew(site.writer) == 1
     assert site.keys.ensure().keyid in site.statement(file).read_text()
@@ -544,14 +574,56 @@ async def test_a_standby_with_an_older_copy_knows_newer_keys_from_the_database(
     site.keys.ensure()
     copy = site.keys.path.read_bytes()
     newer = site.keys.rotate().keyid
-    site.writer.publish_keys()
+    await asyncio.to_thread(site.writer.publish_keys)
     await site.renewal().renew(site.writer)
     site.keys.path.write_bytes(copy)
-    text = await key_values.get_value(site.db, KNOWN_KEYS)
-    assert text is not None
-    site.writer.begin(parse_public_keys(text.encode(), "the database").values())
+    await asyncio.to_thread(site.writer.begin, await known_keys(site.db))
     assert site.keys.revoked() == frozenset()
     assert newer in {key.keyid for key in site.keys.load()[0].keys}
+
+
+async def test_a_key_is_recorded_before_it_signs_and_survives_a_failover(
+    site: SignedSite,
+) -> None:
+    """Also one of a rotation while the statements of another key are being signed again."""
+    await asyncio.to_thread(site.writer.begin, None)
+    copy = site.keys.path.read_bytes()
+    newer = site.keys.rotate().keyid
+    file = await site.publish_recorded()
+    site.keys.path.write_bytes(copy)  # a standby takes over
+    await asyncio.to_thread(site.writer.begin, await known_keys(site.db))
+    assert site.keys.revoked() == frozenset()
+    wheel = Subject(name=file.filename, sha256=file.sha256)
+    trusted = {key.keyid: key for key in site.keys.load()[0].keys}
+    assert verify(site.statement(file).read_bytes(), trusted, wheel).key.keyid == newer
+
+
+async def test_nothing_is_signed_by_a_key_that_the_database_cannot_record(
+    site: SignedSite,
+) -> None:
+    file = await site.publish_recorded()
+    newer = site.keys.rotate("current", "stolen").keyid
+    site.writer = replace(site.writer, record_keys=KeyRecorder("host=127.0.0.1 port=1"))
+    before = site.webroot.provenance_keys_path().read_bytes()
+    with pytest.raises(OSError, match="the database does not record signing keys"):
+        await site.renewal().renew(site.writer)
+    assert newer.encode() not in site.statement(file).read_bytes()
+    assert site.webroot.provenance_keys_path().read_bytes() == before
+
+
+async def test_two_masters_record_their_keys_together_and_a_revocation_stays(
+    site: SignedSite, tmp_path: Path
+) -> None:
+    record, other = KeyRecorder(site.db.dsn), SigningKeys(tmp_path / "other")
+    old = site.keys.ensure()
+    other.ensure()
+    before = site.keys.load()[0]
+    site.keys.rotate("current", "stolen")
+    for public in (site.keys.load()[0], other.load()[0], before):
+        await asyncio.to_thread(record, public)
+    found = {key.keyid: key for key in await known_keys(site.db) or []}
+    assert len(found) == 3
+    assert [key for key in found.values() if key.revoked_at] == [found[old.keyid]]
 
 
 async def test_a_build_that_ended_while_the_clock_was_ahead_is_verified_after_a_rotation(
