@@ -637,7 +637,7 @@ async def test_a_build_that_ended_while_the_clock_was_ahead_is_verified_after_a_
 
     def key_of_statement() -> str:
         data = site.statement(file).read_bytes()
-        published = site.writer.publish_keys()[0].keys
+        published = site.keys.load()[0].keys
         return verify(data, {key.keyid: key for key in published}, wheel).key.keyid
 
     assert key_of_statement()
