@@ -35,7 +35,6 @@ async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderH
         yield builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
 
 
-@pytest.mark.slow
 @pytest.fixture
 def here() -> Interpreter:
     """The Python of the tests, as if it were 3.11: the days depend on that."""
@@ -61,6 +60,7 @@ def make_job(upstream: FakeIndex, tmp_path: Path) -> MakeJob:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("versions", "tries"),
     [
