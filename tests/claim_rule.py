@@ -5,6 +5,7 @@ and turns are those of the product (`model.job_priority`).
 """
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -75,6 +76,8 @@ class JobQueue:
     """The jobs that wait, by target and class, each in the order of their priority times."""
 
     _jobs: dict[tuple[str, JobPriority], list[WaitingJob]] = field(default_factory=dict)
+    #: How many long jobs wait, by target.
+    long_jobs: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return sum(map(len, self._jobs.values()))
@@ -83,6 +86,7 @@ class JobQueue:
         """Queue a job."""
         jobs = self._jobs.setdefault((job.target, job.priority), [])
         insort(jobs, job, key=lambda each: each.priority_time)
+        self.long_jobs[job.target] += job.is_long
 
     def take(
         self,
@@ -110,5 +114,6 @@ class JobQueue:
             if found:
                 job = min(found, key=lambda each: each.priority_time)
                 self._jobs[job.target, priority].remove(job)
+                self.long_jobs[job.target] -= job.is_long
                 return job
         return None

@@ -179,6 +179,20 @@ async def _targets_with_compiler(db: Database, names: Sequence[str]) -> set[str]
     return {row["target"] for row in rows}
 
 
+async def targets_with_long_jobs(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these targets of which long jobs can be claimed, by whichever builder."""
+    rows = await db.rows(
+        f"""
+        SELECT target FROM unnest(%(names)s::text[]) AS named (target)
+         WHERE EXISTS (SELECT FROM jobs
+                        WHERE jobs.target = named.target AND hold_reason IS NULL
+                          AND {_CLAIMABLE[JobLength.LONG]})
+        """,  # noqa: S608 - of constants alone
+        {"names": list(names)},
+    )
+    return {row["target"] for row in rows}
+
+
 async def claimed_jobs(db: Database) -> list[ClaimedJob]:
     """Every claimed job."""
     rows = await db.rows(

@@ -2,16 +2,31 @@
 
 Of memory and disk it is the most that one used: more counts at once, and less by a quarter for each
 build, so that one release that needs little does not send the next one where it fails. The duration
-is a moving average.
+is a moving average. What a builder says counts up to a limit.
 """
 
 from piwheels.model.base import Struct
-from piwheels.model.builds import Build, FailureClass, Outcome, RetryDecision
+from piwheels.model.builds import Build, FailureClass, FailureEvidence, Outcome, RetryDecision
+from piwheels.model.job_length import is_long_build
 
 #: The weight of the last build in the expected duration.
 _LAST_WEIGHT = 0.25
 #: An expected duration stays as it is if a build took as long, give or take this share.
 _SAME_DURATION = 0.1
+#: No project is taken to need more memory or disk.
+_MAX_BYTES = 1 << 40
+#: After these the release has not shown how long its builds take.
+_NOT_BY_RELEASE = frozenset(
+    {
+        FailureClass.INDEX_FAULT,
+        FailureClass.FILE_GONE,
+        FailureClass.DAMAGED_DOWNLOAD,
+        FailureClass.BUILDER_FAULT,
+        FailureClass.MASTER_FAULT,
+        FailureClass.LOST,
+        FailureClass.CANCELED,
+    }
+)
 
 
 class ProjectNeeds(Struct, frozen=True, kw_only=True):
@@ -45,19 +60,42 @@ class ProjectNeeds(Struct, frozen=True, kw_only=True):
         if build.outcome is Outcome.BUILT:
             return self.after_success(
                 ProjectNeeds(
-                    min_memory_bytes=build.peak_memory_bytes,
-                    min_disk_bytes=build.peak_disk_bytes,
+                    min_memory_bytes=min(build.peak_memory_bytes, _MAX_BYTES),
+                    min_disk_bytes=min(build.peak_disk_bytes, _MAX_BYTES),
                     expected_build_s=build.duration_s,
                 )
             )
-        over, kind = decision.memory_over_bytes, build.failure_class
+        over = decision.memory_over_bytes
         return self.after_failure(
             ProjectNeeds(
-                min_memory_bytes=over + 1 if over else 0,
-                min_disk_bytes=build.peak_disk_bytes if kind is FailureClass.DISK_FULL else 0,
-                expected_build_s=build.duration_s if kind is FailureClass.TIMED_OUT else 0.0,
+                min_memory_bytes=min(over + 1, _MAX_BYTES) if over else 0,
+                min_disk_bytes=min(_exceeded_disk(build), _MAX_BYTES),
+                expected_build_s=self._exceeded_duration(build),
             )
         )
+
+    def _exceeded_duration(self, build: Build) -> float:
+        """What a build takes at least that failed; 0 is unknown.
+
+        Where nothing is known, only a long one counts: a build that succeeds takes longer than one
+        that fails in its first minute.
+        """
+        by_release = build.failure_class not in _NOT_BY_RELEASE
+        counts = self.expected_build_s or is_long_build(build.duration_s)
+        return build.duration_s if by_release and counts else 0.0
+
+
+def _exceeded_disk(build: Build) -> int:
+    """What a build needs at least that ran out of disk: more than there was for it; 0: unknown."""
+    if build.failure_class is not FailureClass.DISK_FULL:
+        return 0
+    return max(build.peak_disk_bytes, _more_than_free(build.evidence))
+
+
+def _more_than_free(evidence: FailureEvidence) -> int:
+    if evidence.disk_free_bytes is None:
+        return 0
+    return max(evidence.disk_free_bytes - evidence.disk_reserve_bytes, 0) + 1
 
 
 def _lowered(known: int, used: int) -> int:

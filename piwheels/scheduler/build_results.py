@@ -64,6 +64,7 @@ def on_build_finished(
         unknown = BuildAcknowledged(build=finished.build, note=reasons.NOT_ITS_BUILD)
         return [SendMessage(session.label, unknown)]
     repeated, session.completing = session.completing, True
+    finished = _bounded(farm, session, finished)
     session.failure_reason = truncate_line(finished.reason, MAX_REASON_CHARS)
     if finished.outcome is Outcome.BUILT:
         return _request_upload(farm, session, job, finished, repeated=repeated)
@@ -72,6 +73,29 @@ def on_build_finished(
     failure = finished.failure_class or failure_class_of(finished.outcome)
     _record_fault(farm, session, job, finished, failure)
     return [CompleteBuild(session.label, job, replace(finished, reason=session.failure_reason))]
+
+
+def _bounded(farm: FarmState, session: Session, finished: BuildFinished) -> BuildFinished:
+    """A result without figures that cannot be: one builder's word does not decide for the others.
+
+    No build takes longer than since its builder got it, and none uses more than its builder has.
+    """
+    host, evidence = session.host, finished.evidence
+    memory = host.memory_total + host.swap_total if host.memory_total else 0
+    free = evidence.disk_free_bytes
+    free = None if free is None else _at_most(free, host.disk_total)
+    return replace(
+        finished,
+        duration_s=min(finished.duration_s, session.record.longest_s(finished.build, farm.now)),
+        peak_memory_bytes=_at_most(finished.peak_memory_bytes, memory),
+        peak_disk_bytes=_at_most(finished.peak_disk_bytes, host.disk_total),
+        evidence=replace(evidence, disk_free_bytes=free),
+    )
+
+
+def _at_most(number: int, limit: int) -> int:
+    """The number, or the limit if that is less and known (not 0)."""
+    return min(number, limit) if limit else number
 
 
 def _request_upload(

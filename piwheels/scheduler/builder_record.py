@@ -30,6 +30,8 @@ _CLOCK_SAMPLES = 6
 #: A larger difference is shown as this one, whatever a builder sends: 30 years.
 _MAX_CLOCK_OFFSET_S = 1e9
 _UNKNOWN_DISK_BYTES = 2**62
+#: No build is taken to have lasted longer; and by how much a builder's clock may be ahead.
+_MAX_BUILD_S, _CLOCK_TOLERANCE_S = 7 * 86400.0, 60.0
 _COMPILER_PACKAGES = frozenset({"build-essential", "gcc", "g++"})
 
 
@@ -60,6 +62,14 @@ class BuilderRecord:
     peer_ratio: float | None = None  # as in `BuilderView`
     #: A shutdown that the process with this instance may not have received.
     unconfirmed_shutdown: tuple[str, PendingShutdown] | None = None
+    given: tuple[int, float] | None = None  # the last build that it was given, and when
+
+    def longest_s(self, build: int, now: float) -> float:
+        """How long a build can have taken that ends now, whatever its builder says."""
+        number, given_at = self.given or (0, 0.0)
+        if number != build:  # it was given before the master started
+            return _MAX_BUILD_S
+        return min(max(now - given_at, 0.0) + _CLOCK_TOLERANCE_S, _MAX_BUILD_S)
 
     def count_build(self, now: float, *, built: bool) -> None:
         """Count a build that ended."""
@@ -168,6 +178,11 @@ class Session:
     def accepts_jobs(self) -> bool:
         """Whether it gets jobs: it is neither suspended nor about to end."""
         return self.record.suspension is None and self.shutdown is None
+
+    def can_take_jobs(self, now: float) -> bool:
+        """Whether nothing about this builder keeps jobs from it."""
+        waits = bool(self.disk_full_reason()) or now < self.record.backoff_until
+        return self.accepts_jobs and not waits
 
     def start_job(self, job: Job, started_at: float, phase: str, now: float) -> None:
         """It has this job now."""

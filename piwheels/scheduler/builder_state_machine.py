@@ -265,6 +265,8 @@ class BuilderStateMachine(FarmState):
         if orphan is None:
             return session, instructions
         since = now if orphan.claimed_at is None else orphan.claimed_at
+        if orphan.claimed_at is not None:
+            record.given = orphan.job.build_id, since
         session.start_job(orphan.job, since, "building", now)
         return session, [*instructions, EstimateDuration(label, orphan.job)]
 
@@ -344,6 +346,7 @@ class BuilderStateMachine(FarmState):
         if self.why_no_job(session):
             return [UnclaimJob(label, job.build_id), *self._offer_job(session)]
         self.outage.on_job_started(label)
+        session.record.given = job.build_id, now
         session.start_job(job, now, STARTING, now)
         return [
             send_job(label, job),

@@ -7,14 +7,13 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from piwheels.model import BuilderCapability
+from piwheels.model import BuilderCapability, ReproductionJob
 from piwheels.protocol.messages import BuilderCommand, BuilderView
 from piwheels.scheduler import builder_capabilities, reasons
 from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
 from piwheels.scheduler.ended_builders import ON_DEMAND_RETENTION_S, EndedBuilder
 from piwheels.scheduler.index_outage import IndexOutage
-from piwheels.scheduler.long_builds import ClaimStep, LongBuilds
-from piwheels.scheduler.state_machine_events import ClaimJob
+from piwheels.scheduler.long_builds import LongBuilds, LongLoad
 
 #: What builders say of themselves must not fill the memory.
 _MAX_ON_DEMAND = 1_000
@@ -104,16 +103,21 @@ class FarmState:
         available = tuple(sorted(self.required_packages & session.installed_packages))
         return replace(found, available_packages=available)
 
-    def claim_steps(self, claim: ClaimJob) -> tuple[ClaimStep, ...]:
-        """What a builder's claim looks for, one after the other."""
+    def long_load(self, label: str) -> LongLoad:
+        """What a builder's claim has to know of the long builds of the others."""
         builders: Counter[str] = Counter()
         long_elsewhere: Counter[str] = Counter()
+        building: set[str] = set()
         for session in self.sessions.values():
-            if session.accepts_jobs or session.job is not None:
+            job = session.job
+            if job is not None or session.can_take_jobs(self.now):
                 builders.update(session.targets)
-            if session.label != claim.label and session.has_long_build(self.now):
-                long_elsewhere.update(session.targets)
-        return self.long_builds.steps(claim.targets, builders, long_elsewhere, self.now)
+            if job is None or session.label == label or not session.has_long_build(self.now):
+                continue
+            long_elsewhere.update(session.targets)
+            if not isinstance(job, ReproductionJob):  # the queue has no job less for that
+                building.add(job.target)
+        return LongLoad(builders, long_elsewhere, building)
 
     def can_supply(self, target: str, packages: Collection[str]) -> bool:
         """Whether a builder that is connected, or can be started again, has or adds packages."""

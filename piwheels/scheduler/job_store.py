@@ -30,6 +30,7 @@ from piwheels.model import (
     ReproductionJob,
     RetryDecision,
     first_priority,
+    is_long_build,
     projection,
     reproduction_is_first,
 )
@@ -67,8 +68,8 @@ def _parse_pause(stored: str | None) -> FarmPause:
         return FarmPause()
 
 
-#: A job, and the step of the claim that found it; None for a reproduction.
-_Claimed = tuple[Job | None, ClaimStep | None]
+#: A job, and the step of the claim that found it; of a reproduction, the first one.
+_Claimed = tuple[Job, ClaimStep] | None
 
 
 @dataclass(slots=True)
@@ -83,7 +84,9 @@ class JobStore:
     pause: FarmPause = field(default_factory=FarmPause)
     reproduce_percent: float = 0.0
     reproductions: ReproductionStore = field(init=False)
-    #: How many jobs each builder got since the master started, by their length that it asked for.
+    #: How many jobs and reproductions each builder got since the master started.
+    _turns: Counter[str] = field(default_factory=Counter)
+    #: How many of its jobs' turns each builder used, by the length that it asked for.
     _claims: Counter[tuple[str, JobLength]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -150,26 +153,49 @@ class JobStore:
     async def claim(self, claim: ClaimJob) -> Job | None:
         """A job for a builder, if one is queued for its targets."""
         # As one, because the answer to an earlier attempt can have been lost with the connection.
-        steps = self.farm.claim_steps(claim)
-        job, taken = await self.db.in_transaction(lambda: self._claim_once(claim, steps))
-        self.farm.long_builds.note(steps, taken, self.farm.now)
-        if job is not None:
-            self._claims[claim.label, (taken or steps[0]).length] += 1
+        found = await self.db.in_transaction(lambda: self._claim_once(claim))
+        # The next claim gets the connection when this task waits, so that it sees this job.
+        if found is None:
+            return None
+        job, step = found
+        self._count_turn(claim.label, job, step.length)
         return job
 
-    async def _claim_once(self, claim: ClaimJob, steps: Sequence[ClaimStep]) -> _Claimed:
+    def _count_turn(self, label: str, job: Job, length: JobLength) -> None:
+        self._turns[label] += 1
+        if not isinstance(job, ReproductionJob):
+            self._claims[label, length] += 1
+            if is_long_build(job.expected_build_s):
+                self.farm.long_builds.note_taken(job.target)
+        elif first_priority(self._claims[label, length]) is JobPriority.NAMED:
+            # Reproductions take turns of jobs that operators named, and of no others.
+            self._claims[label, length] += 1
+
+    async def _claim_once(self, claim: ClaimJob) -> _Claimed:
         await job_queue.unclaim_all(self.db, claim.label)
         await reproductions.unclaim(self.db, claim.label)
+        steps = await self._claim_steps(claim)
         fitness = self.farm.fitness(claim.label)
-        turn = self._claims[claim.label, steps[0].length]
+        turn = self._turns[claim.label]
         if first_priority(turn) is JobPriority.NAMED and await self.reproductions.is_asked(claim):
             found = await self._claim_asked(claim, fitness, steps, turn)
-            if found[0] is not None:
+            if found is not None:
                 return found
         found = await self._claim_queued(claim, fitness, steps)
-        if found[0] is not None:
+        if found is not None:
             return found
-        return await self.reproductions.claim(claim, fitness, asked_only=False), None
+        job = await self.reproductions.claim(claim, fitness, asked_only=False)
+        return (job, steps[0]) if job is not None else None
+
+    async def _claim_steps(self, claim: ClaimJob) -> tuple[ClaimStep, ...]:
+        """What a claim looks for; within its transaction, so that builders decide one by one."""
+        load = self.farm.long_load(claim.label)
+        waiting = (
+            set()
+            if load.has_room(claim.targets)
+            else await job_queue.targets_with_long_jobs(self.db, claim.targets)
+        )
+        return self.farm.long_builds.steps(claim.targets, load, waiting, self.farm.now)
 
     async def _claim_asked(
         self,
@@ -186,9 +212,10 @@ class JobStore:
             # Short jobs that nobody named precede named ones that are long, if those are to wait.
             first = steps if len(steps) == 1 else steps[:-1]
             found = await self._claim_queued(claim, fitness, first, last=JobPriority.NAMED)
-            if found[0] is not None:
+            if found is not None:
                 return found
-        return await self.reproductions.claim(claim, fitness, asked_only=True), None
+        job = await self.reproductions.claim(claim, fitness, asked_only=True)
+        return (job, steps[0]) if job is not None else None
 
     async def _claim_queued(
         self,
@@ -210,7 +237,7 @@ class JobStore:
             )
             if job is not None:
                 return job, step
-        return None, None
+        return None
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was queued again, if nobody else has taken it."""

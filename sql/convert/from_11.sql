@@ -206,6 +206,17 @@ CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <>
 CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';
 ALTER TABLE queue_samples RENAME TO queue_length_samples;
 
+-- How long builds of a project take is the mean of its last ones that succeeded.
+UPDATE projects p SET expected_build_s = took.mean_s
+  FROM (SELECT project, avg(duration_s) AS mean_s
+          FROM (SELECT project, duration_s,
+                       row_number() OVER (PARTITION BY project ORDER BY ended_at DESC) AS number
+                  FROM builds WHERE outcome = 'built' AND duration_s > 0) AS built
+         WHERE number <= 4
+         GROUP BY project) AS took
+ WHERE p.project = took.project;
+UPDATE jobs SET is_long = true FROM projects p WHERE p.project = jobs.project AND p.is_long;
+
 ALTER TABLE page_changes RENAME TO page_invalidations;
 ALTER TABLE page_invalidations RENAME COLUMN part TO page_kind;
 ALTER TABLE page_invalidations RENAME COLUMN name TO page_key;

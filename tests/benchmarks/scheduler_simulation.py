@@ -34,7 +34,7 @@ from piwheels.model import (
     first_priority,
     is_long_build,
 )
-from piwheels.scheduler.long_builds import ClaimStep, LongBuilds
+from piwheels.scheduler.long_builds import ClaimStep, LongBuilds, LongLoad
 from tests.claim_rule import JobQueue, WaitingJob
 
 _TARGETS = ("cp311-bookworm-armv7l", "cp311-bookworm-aarch64", "cp313-trixie-aarch64")
@@ -228,7 +228,8 @@ class Simulation:
     _events: list[tuple[float, int, Callable[[float], None]]] = field(default_factory=list)
     _idle: dict[str, SimBuilder] = field(init=False)
     _serving: Counter[str] = field(init=False)  # builders by target
-    _long: dict[str, SimBuilder] = field(default_factory=dict)  # that have long builds
+    #: The builders that have long builds, and the targets of these.
+    _long: dict[str, tuple[SimBuilder, str]] = field(default_factory=dict)
     _long_builds: LongBuilds = field(default_factory=LongBuilds)
     _outcome: Outcome = field(init=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -277,15 +278,16 @@ class Simulation:
         fits = build.peak_bytes <= builder.capability.memory_bytes
         took_s = build.duration_s * (1.0 if fits else _OUT_OF_MEMORY_AT)
         self._at(now + took_s, partial(self._end, build, builder))
+        long = {builder.label: (builder, job.target)}
         if is_long_build(build.expected_s):
-            self._long[builder.label] = builder
+            self._long |= long
         elif is_long_build(build.expected_s, took_s):
-            self._at(now + LONG_BUILD_S, lambda _: self._long.update({builder.label: builder}))
+            self._at(now + LONG_BUILD_S, lambda _: self._long.update(long))
         return True
 
     def _claim(self, builder: SimBuilder, now: float) -> WaitingJob | None:
-        steps, taken, job = self._steps(builder, now), None, None
-        for taken in steps:
+        job = None
+        for taken in self._steps(builder, now):
             first = (
                 JobPriority.NAMED
                 if self.rule is Rule.IN_ORDER
@@ -296,15 +298,19 @@ class Simulation:
             )
             if job is not None:
                 self._claims[builder.label, taken.length] += 1
+                if job.is_long:
+                    self._long_builds.note_taken(job.target)
                 break
-        self._long_builds.note(steps, taken if job else None, now)
         return job
 
     def _steps(self, builder: SimBuilder, now: float) -> tuple[ClaimStep, ...]:
         if self.rule is not Rule.SCHEDULER:
             return (ClaimStep(builder.targets),)
-        elsewhere = Counter(name for each in self._long.values() for name in each.targets)
-        return self._long_builds.steps(builder.targets, self._serving, elsewhere, now)
+        long = self._long.values()
+        elsewhere = Counter(name for each, _ in long for name in each.targets)
+        load = LongLoad(self._serving, elsewhere, {target for _, target in long})
+        waiting = {name for name, count in self._queue.long_jobs.items() if count}
+        return self._long_builds.steps(builder.targets, load, waiting, now)
 
     def _end(self, build: SimBuild, builder: SimBuilder, now: float) -> None:
         self._long.pop(builder.label, None)

@@ -54,10 +54,27 @@ OLD_ROWS = """
 """
 
 
-async def _make_old_database(dsn: str) -> None:
+#: A project whose builds took 1000 s yesterday, 2000 s the day before, and so on; the second failed.
+OLD_BUILDS = """
+    INSERT INTO projects (project, display, finding) VALUES ('slow', 'Slow', 'current');
+    INSERT INTO releases (project, version, released_at, requires_python,
+                          sdist_filename, sdist_url, sdist_sha256)
+    VALUES ('slow', '1.0', now(), '', 'slow-1.0.tar.gz', 'http://upstream/', '');
+    INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
+                        started_at, ended_at, duration_s, attempt, inputs)
+    SELECT 1000 + number, 'slow', '1.0', 'cp311-bookworm-aarch64', 'pi1',
+           CASE WHEN number = 2 THEN 'failed' ELSE 'built' END, false, '', now(),
+           now() - make_interval(days => number), 1000.0 * number, 1, '{}'
+      FROM generate_series(1, 9) AS number;
+    INSERT INTO jobs (project, version, target)
+    VALUES ('slow', '1.0', 'cp311-bookworm-aarch64') ON CONFLICT DO NOTHING;
+"""
+
+
+async def _make_old_database(dsn: str, rows: str = OLD_ROWS) -> None:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         await connection.execute(OLD_SCHEMA.read_bytes())
-        await connection.execute(OLD_ROWS.encode())
+        await connection.execute(rows.encode())
 
 
 def test_the_schema_file_matches_the_migrations(dsn: str) -> None:
@@ -123,6 +140,19 @@ async def test_a_converted_database_keeps_its_rows(empty_dsn: str) -> None:
         assert (job.version, job.build_id) == ("2.0", 3)
         await file_deletions.abandon_installs(db)
         assert await db.value("SELECT installing FROM file_deletions") is False
+
+
+async def test_durations_are_learned_from_the_last_builds_that_succeeded(empty_dsn: str) -> None:
+    await _make_old_database(empty_dsn, OLD_ROWS + OLD_BUILDS)
+    await upgrade(empty_dsn)
+    async with await Database.connect(empty_dsn, role="test", exclusive=True) as db:
+        rows = await db.rows("SELECT project, expected_build_s, is_long FROM projects")
+        assert sorted(tuple(row.values()) for row in rows) == [
+            ("alpha", 1.0, False),
+            ("slow", (1000.0 + 3000.0 + 4000.0 + 5000.0) / 4, True),
+        ]
+        jobs = await db.rows("SELECT project, is_long FROM jobs")
+        assert {row["project"]: row["is_long"] for row in jobs}["slow"]
 
 
 async def test_an_older_development_version_is_rejected_with_a_solution(empty_dsn: str) -> None:

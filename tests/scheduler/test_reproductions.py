@@ -204,6 +204,26 @@ async def test_jobs_that_operators_named_go_first_in_all_claims_but_one_of_eight
     assert job.project == "demo", "before the rest of the queue"
 
 
+async def test_it_does_not_wait_while_all_jobs_are_long(sim: SimFarm) -> None:
+    sim.builders["b"].disconnected = True
+    await add_releases(sim, "slow", "quick")
+    await sim.db.execute("UPDATE projects SET expected_build_s = 9000 WHERE project = 'slow'")
+    await sim.db.execute("UPDATE jobs SET is_long = project = 'slow', priority_class = 0")
+    await add_releases(sim, "slow", version="2.0")
+    await sim.run(10.0)
+    assert sim.builders["a"].job is not None
+    assert sim.builders["a"].job.project == "slow", "so that the other prefers short ones"
+    jobs = sim.dispatcher.jobs
+    for _ in range(2):
+        job = await jobs.claim(ClaimJob("b", (TARGET.name,)))
+        assert job is not None
+        assert job.project == "quick"
+    await ask(sim)
+    await sim.db.execute("DELETE FROM jobs WHERE project = 'quick'")
+    taken = [await jobs.claim(ClaimJob("b", (TARGET.name,))) for _ in TURNS]
+    assert {job.project for job in taken if job} == {"slow", "demo"}
+
+
 async def test_a_share_of_builds_is_chosen_and_the_backlog_is_bounded(
     sim: SimFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
