@@ -612,6 +612,8 @@ CREATE TABLE exported_accesses (
     accesses    bigint NOT NULL,
     downloads   bigint NOT NULL,
     bytes       bigint NOT NULL,           -- of all accesses
+    -- Was it found by an export, as after a restore? Accesses that are read later may be in it.
+    adopted     boolean NOT NULL DEFAULT false,
     exported_at timestamptz NOT NULL DEFAULT now()
 );
 

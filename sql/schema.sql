@@ -189,6 +189,7 @@ CREATE TABLE exported_accesses (
     accesses bigint NOT NULL,
     downloads bigint NOT NULL,
     bytes bigint NOT NULL,
+    adopted boolean NOT NULL DEFAULT false,
     exported_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT exported_accesses_pkey PRIMARY KEY (file)
 )

@@ -32,7 +32,9 @@ class AccessFiles:
 
     def name_of(self, name: str) -> str:
         """What a new file is recorded as."""
-        return f"{self.target.rstrip('/')}/{name}" if self.target else name
+        if not self.target:
+            return name
+        return _SCHEME + "/".join([*filter(None, split_target(self.target, _SETTING)), name])
 
     def local_path(self, recorded: str) -> Path | None:
         """Where a file is on this machine; None for an object."""
@@ -47,6 +49,20 @@ class AccessFiles:
         bucket, key = _split(recorded)
         return self.bucket(bucket).facts(key)
 
+    def names(self) -> list[str]:
+        """All files of days and objects of the target's bucket, as they would be recorded.
+
+        Raises:
+            BucketError: the bucket cannot be asked.
+            OSError: the directory cannot be read.
+        """
+        local = [str(it.relative_to(self.directory)) for it in self.directory.glob("*/*.parquet")]
+        if not self.target:
+            return local
+        bucket, prefix = split_target(self.target, _SETTING)
+        keys = self.bucket(bucket).keys(f"{prefix}/" if prefix else "")
+        return local + [f"{_SCHEME}{bucket}/{key}" for key in keys]
+
     def sha256(self, recorded: str) -> str:
         """The hash of an object's bytes, which are read; "" without one.
 
@@ -57,11 +73,11 @@ class AccessFiles:
         return self.bucket(bucket).sha256(key)
 
     def upload(self, path: Path, recorded: str, attributes: Mapping[str, str]) -> None:
-        """Write a file into the bucket, and read it back.
+        """Create an object of a file in the bucket, and read it back.
 
         Raises:
             BucketError: the bucket does not have it then.
-            ChangedMeanwhileError: something else wrote the object meanwhile.
+            ChangedMeanwhileError: there is another object.
             OSError: the file cannot be read.
         """
         bucket, key = _split(recorded)

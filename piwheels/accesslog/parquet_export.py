@@ -1,17 +1,36 @@
 """Moves single accesses from the database to Parquet files, a month at a time, a file for each day.
 
 A month's partition is dropped in the transaction that records its files, after their counts and
-sums were compared with it, and files in a bucket were read back. Files that are not recorded do
-not count: an export that was killed begins again, and keeps the files that are whole.
+sums were compared with it, and files in a bucket were read back. A file's name has a part of the
+hash of its bytes, so none is replaced by another one. Files that are not recorded do not count: an
+export that was killed begins again, and takes the files that are whole, as it does after the
+restore of an older database.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import logging
+import os
+import secrets
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from piwheels.accesslog.access_files import AccessFiles, access_files, is_object
+from piwheels.accesslog.found_files import (
+    NotMovedError,
+    has_all,
+    is_intact,
+    object_attributes,
+    unrecorded_files,
+)
 from piwheels.accesslog.parquet_files import (
     make_durable,
     missing_reason,
@@ -35,11 +54,24 @@ from piwheels.db.exported_accesses import (
     take_export_lock,
     totals_by_day,
 )
-from piwheels.errors import ConfigError, RejectedError
+from piwheels.errors import ConfigError, PiwheelsError, RejectedError
 from piwheels.formatting import format_size
 from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
+from piwheels.object_storage.files import sha256_of
 
 log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_NAME_DIGITS = 16
+_OTHER_EXPORTS = "another process moves accesses now: try again when it has ended"
+
+
+class _AddedMeanwhileError(NotMovedError):
+    """The next export moves it."""
+
+    def __init__(self, month: date) -> None:
+        super().__init__(f"accesses of {month:%Y-%m} were added meanwhile: it is moved later")
 
 
 def run(config: Config, days: int) -> int:
@@ -68,39 +100,114 @@ async def export_accesses(db: Database, files: AccessFiles, before: date) -> int
     Raises:
         BucketError: the bucket does not take a file; what is not in it stays in the database.
         ConfigError: DuckDB is missing, or a file cannot be written.
+        NotMovedError: some months stay, for a reason that does not pass by itself.
         RejectedError: another process exports.
     """
-    await _check_lock(db)
-    try:
-        months = await exportable_months(db, before)
-        moved = sum([await _export_month(db, files, month) for month in months])
-    except (BucketError, ChangedMeanwhileError, ConfigError) as error:
-        waiting = await record_waiting(db, str(error), before)
-        log.warning("%s of single accesses wait in the database", format_size(waiting.bytes))
-        raise
-    finally:
-        await release_export_lock(db)
-    await forget_waiting(db)
+    with _locked_directory(files.directory):
+        await _check_lock(db)
+        try:
+            return await _export_months(db, files, before)
+        except (BucketError, ChangedMeanwhileError, ConfigError, NotMovedError) as error:
+            await _record_problem(db, error, before)
+            raise
+        finally:
+            await release_export_lock(db)
+
+
+async def _export_months(db: Database, files: AccessFiles, before: date) -> int:
+    ended = before.replace(day=1)
+    recorded = {day.file for day in await exported_days(db)}
+    found = await _in_thread(unrecorded_files, files, recorded, ended)
+    months = {day.replace(day=1) for day in found}
+    moved, problems = 0, list[NotMovedError]()
+    for month in sorted(months.union(await exportable_months(db, before))):
+        try:
+            moved += await _export_month(db, files, month, found)
+        except NotMovedError as error:
+            log.info("%s", error)
+            problems.append(error)
+    lasting = [it for it in problems if not isinstance(it, _AddedMeanwhileError)]
+    if lasting:
+        raise lasting[0]
+    if problems:
+        await _record_problem(db, problems[0], before)
+    else:
+        await forget_waiting(db)
     return moved
 
 
-async def _export_month(db: Database, files: AccessFiles, month: date) -> int:
-    exported = []
-    for totals in await totals_by_day(db, month):
+async def _record_problem(db: Database, error: PiwheelsError, before: date) -> None:
+    waiting = await record_waiting(db, str(error), before)
+    log.warning("%s of single accesses wait in the database", format_size(waiting.bytes))
+
+
+async def _export_month(
+    db: Database, files: AccessFiles, month: date, found: Mapping[date, Sequence[ExportedDay]]
+) -> int:
+    moved = await totals_by_day(db, month)
+    days: dict[date, AccessTotals | None] = {
+        day: None for day in found if day.replace(day=1) == month
+    }
+    days |= {totals.day: totals for totals in moved}
+    new, superseded = list[ExportedDay](), list[str]()
+    for day, totals in sorted(days.items(), key=lambda item: item[0]):
         await _check_lock(db)
-        exported.append(await _export_day(db, files, totals))
-    written = [file for file in exported if file is not None]
-    if len(written) == len(exported) and await finish_month(db, month, written):
+        written = await _export_day(db, files, day, totals, found.get(day, ()))
+        new += written.new
+        superseded += written.superseded
+    await _check_lock(db)
+    if not await finish_month(db, month, moved, new, superseded):
+        raise _AddedMeanwhileError(month)
+    for file in new:
+        if file.adopted:
+            log.info("%s was not recorded and counts from now on", file.file)
+    accesses = sum(totals.accesses for totals in moved)
+    if accesses:
         place = files.target or files.directory
         log.info("moved the accesses of %s to %s", f"{month:%Y-%m}", place)
-        return sum(file.accesses for file in written)
-    log.info("accesses of %s were added meanwhile: it is moved later", f"{month:%Y-%m}")
-    return 0
+    return accesses
+
+
+@contextlib.contextmanager
+def _locked_directory(directory: Path) -> Iterator[None]:
+    """Have this process alone write in a directory; what killed ones left in it is deleted.
+
+    The lock in the database ends with its connection, of which the writing one may not know yet.
+
+    Raises:
+        ConfigError: the directory cannot be written.
+        RejectedError: another process has it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "export.lock").open("a") as lock:  # NFS locks no directories
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in directory.glob("*.csv.tmp"), directory.glob("*.parquet.tmp"):
+                for path in left:
+                    path.unlink(missing_ok=True)
+            yield
+    except BlockingIOError:
+        raise RejectedError(_OTHER_EXPORTS) from None
+    except OSError as error:
+        raise ConfigError(f"{directory}: accesses cannot be written: {error}") from None
+
+
+async def _in_thread(work: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    """Run this in a thread; when cancelled, end after it, so that what it needs stays locked."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **named))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        task.cancelled() or task.exception()
+        raise
 
 
 async def _check_lock(db: Database) -> None:
     if not await take_export_lock(db):
-        raise RejectedError("another process moves accesses now: try again when it has ended")
+        raise RejectedError(_OTHER_EXPORTS)
 
 
 async def delete_expired_files(db: Database, files: AccessFiles, before: date) -> None:
@@ -130,79 +237,107 @@ async def _delete_expired(
             await forget_exported(db, day.file)
 
 
-async def _export_day(db: Database, files: AccessFiles, totals: AccessTotals) -> ExportedDay | None:
-    """Write a day's file, unless it is there and whole; None if accesses were added meanwhile."""
-    number = 1 + len(await exported_days(db, totals.day, totals.day))
-    name = f"{totals.day:%Y}/{totals.day}.{number}.parquet"
-    exported = ExportedDay(
-        file=files.name_of(name),
-        day=totals.day,
-        accesses=totals.accesses,
-        downloads=totals.downloads,
-        bytes=totals.bytes,
-    )
-    path = files.directory / name
+@dataclass(frozen=True, slots=True)
+class _WrittenDay:
+    new: list[ExportedDay]  # to be recorded
+    superseded: list[str]  # recorded, and in others
+
+
+async def _export_day(
+    db: Database,
+    files: AccessFiles,
+    day: date,
+    totals: AccessTotals | None,
+    found: Sequence[ExportedDay],
+) -> _WrittenDay:
+    """Write a day's file, unless one that was found has its accesses.
+
+    Of files that have the same accesses the one with the most counts. Found ones that have no more
+    than all recorded ones are what interrupted exports left, or a part of them.
+    """
+    recorded = await exported_days(db, day, day)
+    held = sum(file.accesses for file in recorded)
+    fuller = [it for it in found if it.accesses > held and await _in_thread(is_intact, files, it)]
+    compared = [*fuller, *(it for it in recorded if fuller or it.adopted)]
+    own = None if recorded or totals is None else _of_totals(fuller, totals)
+    staged: ExportedDay | None = None
     try:
-        if is_object(exported.file) and await asyncio.to_thread(_is_in_bucket, files, exported):
-            path.unlink(missing_ok=True)
-            return exported
-        if not await _write_day(db, files.directory, path, totals):
-            log.info("accesses of %s were added while it was written", totals.day)
-            return None
-        if is_object(exported.file):
-            await asyncio.to_thread(files.upload, path, exported.file, _attributes(exported))
-            path.unlink()
+        if totals is not None and own is None:
+            staged = await _write_day(db, files.directory, totals)
+            compared.append(staged)
+        counted = await _counted(files, compared)
+        new = [
+            replace(it, adopted=it is not own)
+            for it in counted
+            if it is not staged and it not in recorded
+        ]
+        if staged is not None and staged in counted:
+            new.append(await _in_thread(_place, files, staged))
     except OSError as error:
         raise ConfigError(
-            f"{files.directory}: accesses of {totals.day} cannot be written: {error}"
+            f"{files.directory}: accesses of {day} cannot be written: {error}"
         ) from None
-    return exported
+    finally:
+        if staged is not None:
+            (files.directory / staged.file).unlink(missing_ok=True)
+    superseded = [it.file for it in compared if it in recorded and it not in counted]
+    return _WrittenDay(new, superseded)
 
 
-def _is_in_bucket(files: AccessFiles, exported: ExportedDay) -> bool:
-    """Whether an export that was killed has written a day's object, and it is as it was."""
-    found = files.find(exported.file)
-    if found is None or not _attributes(exported).items() <= found.attributes.items():
-        return False
-    return files.sha256(exported.file) == found.sha256
+def _of_totals(found: Sequence[ExportedDay], totals: AccessTotals) -> ExportedDay | None:
+    """The file that an export wrote that was interrupted before it was recorded."""
+    same = [it for it in found if object_attributes(it) == object_attributes(totals)]
+    return same[0] if same else None
 
 
-def _attributes(totals: AccessTotals) -> dict[str, str]:
-    """By which a day's object is recognized: what it adds up to, which its file was found to."""
-    return {
-        "Content-Type": "application/vnd.apache.parquet",
-        "day": str(totals.day),
-        "accesses": str(totals.accesses),
-        "downloads": str(totals.downloads),
-        "bytes": str(totals.bytes),
-    }
+async def _counted(files: AccessFiles, compared: Sequence[ExportedDay]) -> list[ExportedDay]:
+    """Those of a day's files that have each access once."""
+    counted: list[ExportedDay] = []
+    for file in sorted(compared, key=lambda it: -it.accesses):
+        if not await _in_thread(has_all, files, counted, file):
+            counted.append(file)
+    return counted
 
 
-async def _write_day(db: Database, directory: Path, path: Path, totals: AccessTotals) -> bool:
-    """Write a day's file on this machine; returns whether it is whole.
+def _place(files: AccessFiles, staged: ExportedDay) -> ExportedDay:
+    """Move a file to where it stays, under a name that no other content has."""
+    path = files.directory / staged.file
+    name = f"{staged.day:%Y}/{staged.day}.{sha256_of(path)[:_NAME_DIGITS]}.parquet"
+    placed = replace(staged, file=files.name_of(name))
+    if is_object(placed.file):
+        files.upload(path, placed.file, object_attributes(placed))
+    else:
+        target = files.directory / name
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+        make_durable(target)
+    return placed
+
+
+async def _write_day(db: Database, directory: Path, totals: AccessTotals) -> ExportedDay:
+    """Write a day's file under a name of its own, and check it.
 
     Raises:
+        ConfigError: it cannot be read.
+        NotMovedError: it has other accesses than the database.
         OSError: it cannot be written.
     """
-    if await _is_whole(path, totals):
-        # Whoever wrote it may have been killed before it was on disk.
-        await asyncio.to_thread(make_durable, path)
-        return True
-    csv = directory / f"{totals.day}.csv.tmp"
-    directory.mkdir(parents=True, exist_ok=True)
+    name = f"{totals.day}.{os.getpid()}-{secrets.token_hex(4)}"
+    csv, path = directory / f"{name}.csv.tmp", directory / f"{name}.parquet.tmp"
     try:
         await copy_day(db, totals.day, csv)
-        await asyncio.to_thread(write_day, csv, path, directory)
+        await _in_thread(write_day, csv, path, directory)
     finally:
         csv.unlink(missing_ok=True)
-    return await _is_whole(path, totals)
-
-
-async def _is_whole(file: Path, totals: AccessTotals) -> bool:
-    if not file.exists():
-        return False
-    try:
-        return await asyncio.to_thread(read_totals, file, totals.day, file.parent) == totals
-    except ConfigError as error:
-        log.warning("%s; it is written again", error)
-        return False
+    written = await _in_thread(read_totals, path, totals.day, directory)
+    if written != totals:
+        path.unlink()
+        month = totals.day.replace(day=1)
+        if totals not in await totals_by_day(db, month):
+            raise _AddedMeanwhileError(month)
+        raise NotMovedError(
+            f"accesses of {totals.day} stay in the database: their file was written with "
+            f"{written.accesses:,} accesses and {written.bytes:,} bytes instead of "
+            f"{totals.accesses:,} and {totals.bytes:,}"
+        )
+    return ExportedDay(file=path.name, **msgspec.structs.asdict(totals))

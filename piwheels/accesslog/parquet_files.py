@@ -4,6 +4,8 @@ DuckDB is in the extra `stats`, and is imported where it is needed: 32-bit ARM h
 """
 
 import importlib.util
+import os
+import secrets
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -55,6 +57,16 @@ _ACCESSES = f"""
        FROM read_parquet(?)
       WHERE accessed_s >= ? AND accessed_s < ?)
 """  # noqa: S608 - of constants alone
+_COUNTED = f"""
+    SELECT hash(accessed_s, kind, status, {_BYTES}, filename, agent) AS access, count(*) AS accesses
+      FROM read_parquet(?)
+     GROUP BY access
+"""  # noqa: S608 - of constants alone
+_COMMON = f"""
+    SELECT coalesce(sum(least(one.accesses, other.accesses)), 0)
+      FROM ({_COUNTED}) AS one
+      JOIN ({_COUNTED}) AS other USING (access)
+"""  # noqa: S608 - of constants alone
 #: Sorted by client, so that what a client says is stored once; the hash becomes a number within
 #: the day, which counts clients as well and needs a third of the space. Clients that have as many
 #: accesses and say the same are neighbors, by their first times, and every other client's times go
@@ -94,22 +106,17 @@ def missing_reason() -> str:
 
 
 def write_day(csv: Path, target: Path, temporary_dir: Path) -> None:
-    """Write a day's accesses; the file is there whole or not at all.
+    """Write a day's accesses into a file that is not there yet.
 
     Raises:
         ConfigError: DuckDB is missing, or the file cannot be written.
     """
     with _connect(temporary_dir) as connection:
-        # Its name is the same each time: what a crash leaves is overwritten.
-        partial = target.with_suffix(".parquet.tmp")
-        target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(
             connection,
-            f"COPY ({_SORTED}) TO '{_quoted(partial)}' ({_FORMAT})",
+            f"COPY ({_SORTED}) TO '{_quoted(target)}' ({_FORMAT})",
             [str(csv)],
         )
-    partial.replace(target)
-    make_durable(target)
 
 
 def make_durable(file: Path) -> None:
@@ -133,6 +140,23 @@ def read_totals(file: Path, day: date, temporary_dir: Path) -> AccessTotals:
     return AccessTotals(day=day, accesses=accesses, downloads=downloads, bytes=size)
 
 
+def count_common(one: str, other: str, files: AccessFiles) -> int:
+    """How many accesses two files have in common; equal ones count as often as in both.
+
+    Clients are not compared, as each file numbers its own, nor projects, which may be renamed.
+
+    Args:
+        one: a file, as it is recorded.
+        other: the other one.
+        files: where they are.
+
+    Raises:
+        BucketError: the bucket cannot be asked, or lacks a file.
+        ConfigError: DuckDB is missing, or a file cannot be read.
+    """
+    return int(_ask_files(_COMMON, [one, other], (), files)[0][0])
+
+
 def count_accesses(
     recorded: Sequence[str], key: str, since: datetime, until: datetime, files: AccessFiles
 ) -> list[AccessCount]:
@@ -152,19 +176,30 @@ def count_accesses(
     if not recorded:
         return []
     times = [int(time.timestamp()) for time in (since, until)]
-    query = counting_query(key, _ACCESSES)
-    with _connect(files.directory) as connection:
-        objects = _register_objects(connection, recorded, files)
-        try:
-            rows = _fetch(connection, query, [[_url(it, files) for it in recorded], *times])
-        except ConfigError:
-            if objects is not None and objects.problem is not None:
-                raise objects.problem from None
-            raise
+    rows = _ask_files(counting_query(key, _ACCESSES), [recorded], times, files)
     return [
         AccessCount(key=str(name), accesses=accesses, downloads=downloads, bytes=size)
         for name, accesses, downloads, size in rows
     ]
+
+
+def _ask_files(
+    query: str,
+    names: Sequence[str | Sequence[str]],
+    parameters: Sequence[object],
+    files: AccessFiles,
+) -> list[tuple[Any, ...]]:
+    """Ask a query whose first parameters are files, or lists of them."""
+    lists = [[name] if isinstance(name, str) else name for name in names]
+    with _connect(files.directory) as connection:
+        objects = _register_objects(connection, [it for one in lists for it in one], files)
+        urls = [[_url(it, files) for it in one] for one in lists]
+        try:
+            return _fetch(connection, query, [*urls, *parameters])
+        except ConfigError:
+            if objects is not None and objects.problem is not None:
+                raise objects.problem from None
+            raise
 
 
 def _register_objects(
@@ -205,7 +240,10 @@ def _connect(temporary_dir: Path) -> "DuckDBPyConnection":
         config={
             "memory_limit": _MEMORY_LIMIT,
             "threads": 1,
-            "temp_directory": str(temporary_dir / "duckdb"),
+            # Of this connection alone, as its files have the same names each time.
+            "temp_directory": str(
+                temporary_dir / f"duckdb-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+            ),
             "autoinstall_known_extensions": False,  # nothing is downloaded
         }
     )

@@ -44,6 +44,7 @@ class ExportedDay(AccessTotals, frozen=True, kw_only=True):
     """A file with accesses of a day; later accesses of the same day are in a further file."""
 
     file: str  # relative to the directory of all, or s3://BUCKET/KEY
+    adopted: bool = False  # found by an export, as after a restore of an older database
 
 
 class AccessCount(Struct, frozen=True, kw_only=True):
@@ -73,12 +74,15 @@ async def exportable_months(db: Database, before: date) -> list[date]:
 
 async def totals_by_day(db: Database, month: date) -> list[AccessTotals]:
     """The days of a month that have accesses in the database."""
+    name = _partition(month)
+    if await db.value("SELECT to_regclass(%(name)s) IS NULL", {"name": name}):
+        return []
     rows = await db.rows(
         f"""
         SELECT (at AT TIME ZONE 'UTC')::date AS day, count(*) AS accesses,
                count(*) FILTER (WHERE request_kind = {_DOWNLOAD}) AS downloads,
                sum(bytes)::bigint AS bytes
-          FROM {_partition(month)}
+          FROM {name}
          GROUP BY day
          ORDER BY day
         """  # noqa: S608 - of a date
@@ -101,33 +105,40 @@ async def copy_day(db: Database, day: date, path: Path) -> None:
 
 
 @transactional
-async def finish_month(db: Database, month: date, files: Sequence[ExportedDay]) -> bool:
-    """Record a month's files and drop its partition, if they have all of its accesses.
+async def finish_month(
+    db: Database,
+    month: date,
+    moved: Sequence[AccessTotals],
+    files: Sequence[ExportedDay],
+    superseded: Sequence[str] = (),
+) -> bool:
+    """Record a month's files and drop its partition, if it has no other accesses than were moved.
+
+    Args:
+        db: the database.
+        month: its first day.
+        moved: what its days in the database add up to, all of which files have.
+        files: those that are not recorded yet.
+        superseded: recorded files whose accesses are in others of these as well.
 
     Returns:
-        Whether they do; accesses that were added meanwhile are not in them.
+        Whether it has; accesses that were added meanwhile are in no file.
     """
     # No reader adds accesses until the end of this transaction.
     await db.execute(LOCK_TOTALS)
-    exported = [
-        AccessTotals(
-            day=file.day, accesses=file.accesses, downloads=file.downloads, bytes=file.bytes
-        )
-        for file in files
-    ]
-    if month not in await exportable_months(db, date.max):
+    if await totals_by_day(db, month) != list(moved):
         return False
-    if await totals_by_day(db, month) != exported:
-        return False
-    for file in files:
+    for file in superseded:
+        await forget_exported(db, file)
+    for day in files:
         await db.execute(
             """
-            INSERT INTO exported_accesses (file, day, accesses, downloads, bytes)
-            VALUES (%(file)s, %(day)s, %(accesses)s, %(downloads)s, %(bytes)s)
+            INSERT INTO exported_accesses (file, day, accesses, downloads, bytes, adopted)
+            VALUES (%(file)s, %(day)s, %(accesses)s, %(downloads)s, %(bytes)s, %(adopted)s)
             """,
-            {name: getattr(file, name) for name in file.__struct_fields__},
+            {name: getattr(day, name) for name in day.__struct_fields__},
         )
-    await db.execute(f"DROP TABLE {_partition(month)}")
+    await db.execute(f"DROP TABLE IF EXISTS {_partition(month)}")
     return True
 
 
@@ -137,7 +148,7 @@ async def exported_days(
     """The files with accesses of a period, the oldest first."""
     rows = await db.rows(
         """
-        SELECT file, day, accesses, downloads, bytes FROM exported_accesses
+        SELECT file, day, accesses, downloads, bytes, adopted FROM exported_accesses
          WHERE day BETWEEN %(since)s AND %(until)s
          ORDER BY day, file
         """,
@@ -147,7 +158,7 @@ async def exported_days(
 
 
 async def forget_exported(db: Database, file: str) -> None:
-    """Forget a file that was deleted."""
+    """Forget a file that was deleted, or whose accesses are in another one."""
     await db.execute("DELETE FROM exported_accesses WHERE file = %(file)s", {"file": file})
 
 

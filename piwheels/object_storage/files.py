@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MAX_HELD_BYTES = 16 * 2**20
 #: A file has at most 10,000 parts; so many are held at a time.
 _PART_BYTES, _PARTS_AT_A_TIME = 16 * 2**20, 2
-_READ_BYTES = 2**20
+#: One request reads so much, within the time that a request may take.
+_READ_BYTES = 8 * 2**20
 _SHA256 = "sha256"
 
 
@@ -36,6 +37,26 @@ class FileBucket:
 
     def __init__(self, store: "S3Store") -> None:
         self._store = store
+        self._hashes: dict[tuple[str, str], str] = {}  # by key and etag, of what was read
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all objects whose keys begin with a prefix that ends with "/", or is "".
+
+        Raises:
+            BucketError: the bucket cannot be asked.
+        """
+        import obstore  # noqa: PLC0415 - an extra
+
+        try:
+            parts = list(obstore.list(self._store, prefix or None))
+        except FileNotFoundError:
+            return []
+        except obstore.exceptions.BaseError as error:
+            problem = bucket_error(error)
+            if "answers 404" in str(problem):
+                return []  # there is no such bucket; some storages create it for the first object
+            raise problem from None
+        return [found["path"] for part in parts for found in part]
 
     def facts(self, key: str) -> ObjectFacts | None:
         """What there is under a key; None for nothing.
@@ -61,10 +82,10 @@ class FileBucket:
         )
 
     def put(self, key: str, path: Path, attributes: Mapping[str, str]) -> None:
-        """Write a file as an object, and read it back; one that is there already is only read.
+        """Create an object of a file, and read it back; one that is there already is only read.
 
-        Returns when the bucket has the bytes of the file. What else was there is replaced, unless
-        it changes meanwhile.
+        Returns when the bucket has the bytes of the file. Another object is never replaced; one
+        that says it is this file is, if its bytes are others.
 
         Args:
             key: of the object.
@@ -73,14 +94,18 @@ class FileBucket:
 
         Raises:
             BucketError: the bucket does not take it, or has other bytes afterwards.
-            ChangedMeanwhileError: something else wrote the object meanwhile.
+            ChangedMeanwhileError: there is another object.
             OSError: the file cannot be read.
         """
-        digest = _sha256_of(path)
+        digest = sha256_of(path)
         before = self.facts(key)
-        if _is(before, digest, attributes) and self.sha256(key) == digest:
-            return
+        if before is not None:
+            if self.sha256(key) == digest:
+                return
+            if before.sha256 != digest:
+                raise ChangedMeanwhileError(f"the bucket has another object as {key}")
         self._write(key, path, before, {**attributes, _SHA256: digest})
+        self._hashes = {known: it for known, it in self._hashes.items() if known[0] != key}
         if self.sha256(key) != digest:
             raise BucketError(f"{key} was read back from the bucket with other bytes")
 
@@ -112,19 +137,21 @@ class FileBucket:
     def sha256(self, key: str) -> str:
         """The hash of an object's bytes, as the bucket gives them; "" without an object.
 
+        They are read once as long as the object's etag stays.
+
         Raises:
             BucketError: they cannot be read.
         """
-        import obstore  # noqa: PLC0415 - an extra
-
-        digest = hashlib.sha256()
-        try:
-            for part in obstore.get(self._store, key).stream(_READ_BYTES):
-                digest.update(part)
-        except FileNotFoundError:
+        found = self.facts(key)
+        if found is None:
             return ""
-        except obstore.exceptions.BaseError as error:
-            raise bucket_error(error) from None
+        known = (key, found.etag)
+        if found.etag and known in self._hashes:
+            return self._hashes[known]
+        digest = hashlib.sha256()
+        for start in range(0, found.size_bytes, _READ_BYTES):
+            digest.update(self.read(key, start, min(start + _READ_BYTES, found.size_bytes)))
+        self._hashes[known] = digest.hexdigest()
         return digest.hexdigest()
 
     def read(self, key: str, start: int, end: int) -> bytes:
@@ -158,15 +185,11 @@ class FileBucket:
             raise bucket_error(error) from None
 
 
-def _is(found: ObjectFacts | None, digest: str, attributes: Mapping[str, str]) -> bool:
-    """Whether an object says that it is a file; a bucket may add attributes."""
-    return (
-        found is not None
-        and found.sha256 == digest
-        and attributes.items() <= found.attributes.items()
-    )
+def sha256_of(path: Path) -> str:
+    """The hash of a file.
 
-
-def _sha256_of(path: Path) -> str:
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

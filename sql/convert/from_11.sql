@@ -395,6 +395,7 @@ CREATE TABLE exported_accesses (
     accesses    bigint NOT NULL,
     downloads   bigint NOT NULL,
     bytes       bigint NOT NULL,           -- of all accesses
+    adopted     boolean NOT NULL DEFAULT false,
     exported_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,15 +15,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels.accesslog import parquet_export, service
+from piwheels.accesslog import parquet_export, parquet_files, service
 from piwheels.accesslog.access_files import AccessFiles
 from piwheels.accesslog.access_questions import KEYS, count_by
 from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.parquet_export import delete_expired_files, export_accesses
 from piwheels.config import Config
 from piwheels.db.database import Database
-from piwheels.db.exported_accesses import AccessCount, exported_days, finish_month
-from piwheels.errors import ConfigError
+from piwheels.db.exported_accesses import (
+    AccessCount,
+    exported_days,
+    finish_month,
+    waiting_accesses,
+)
+from piwheels.errors import ConfigError, RejectedError
 from tests.accesslog.conftest import Read
 from tests.accesslog.helpers import environment
 from tests.accesslog.log_generator import LogGenerator, download
@@ -133,7 +139,7 @@ async def test_a_month_that_has_not_ended_before_the_day_stays(
 ) -> None:
     await read_days(read, tmp_path)
     assert await export_accesses(database, AccessFiles(tmp_path / "files"), date(2025, 12, 31)) == 0
-    assert not (tmp_path / "files").exists()
+    assert not list((tmp_path / "files").rglob("*.parquet"))
 
 
 async def test_accesses_of_a_moved_day_that_come_later_get_a_further_file(
@@ -149,7 +155,7 @@ async def test_accesses_of_a_moved_day_that_come_later_get_a_further_file(
     assert await export_accesses(database, AccessFiles(files), FEBRUARY) == 1
     assert await answers(database, files) == before
     names = [day.file for day in await exported_days(database, FIRST, FIRST)]
-    assert names == ["2025/2025-12-30.1.parquet", "2025/2025-12-30.2.parquet"]
+    assert len(names) == len(list(files.glob("2025/2025-12-30.*.parquet"))) == 2
 
 
 async def test_accesses_that_come_during_an_export_are_not_lost(
@@ -169,9 +175,80 @@ async def test_accesses_that_come_during_an_export_are_not_lost(
     total = await rows(database)
     assert await export_accesses(database, AccessFiles(files), JANUARY) == 0
     assert await rows(database) == total + 1
+    waiting = await waiting_accesses(database)
+    assert waiting is not None
+    assert "2025-12 were added meanwhile" in waiting.problem
     before = await answers(database, files)
     assert await export_accesses(database, AccessFiles(files), JANUARY) > 0
     assert await answers(database, files) == before
+
+
+async def test_the_reason_stays_until_all_was_moved(
+    database: Database, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with fewer accesses than the database at that time is an error, and no late line."""
+    await read_days(read, tmp_path)
+    files, total = AccessFiles(tmp_path / "files"), await rows(database)
+    write = parquet_files.write_day
+
+    def write_less(csv: Path, target: Path, temporary_dir: Path) -> None:
+        lines = csv.read_bytes().splitlines(keepends=True)
+        if csv.name.startswith(str(FIRST)):
+            csv.write_bytes(b"".join(lines[:-1]))
+        write(csv, target, temporary_dir)
+
+    monkeypatch.setattr(parquet_export, "write_day", write_less)
+    with pytest.raises(RejectedError, match=f"{FIRST} stay in the database: their file was writt"):
+        await export_accesses(database, files, FEBRUARY)
+    assert {day.day.month for day in await exported_days(database)} == {1}, "the other is moved"
+    assert 0 < await rows(database) < total
+    waiting = await waiting_accesses(database)
+    assert waiting is not None
+    assert str(FIRST) in waiting.problem
+    monkeypatch.undo()
+    await export_accesses(database, files, FEBRUARY)
+    assert await waiting_accesses(database) is None
+    assert not list(files.directory.rglob("*.tmp"))
+
+
+async def test_a_second_process_does_not_write_in_the_directory(
+    database: Database, dsn: str, read: Read, tmp_path: Path
+) -> None:
+    """The lock in the database can be lost with its connection."""
+    await read_days(read, tmp_path)
+    files = tmp_path / "files"
+    with parquet_export._locked_directory(files):
+        (files / "2025-12-30.1-2.csv.tmp").touch()
+        with pytest.raises(RejectedError, match="another process moves accesses now"):
+            await export_accesses(database, AccessFiles(files), FEBRUARY)
+        assert list(files.glob("*.tmp")), "nothing of the other one is deleted"
+    assert await export_accesses(database, AccessFiles(files), FEBRUARY) > 0
+    assert not list(files.glob("*.tmp"))
+
+
+async def test_a_reader_that_is_canceled_keeps_the_locks_until_its_thread_ended(
+    database: Database, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await read_days(read, tmp_path)
+    files = tmp_path / "files"
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def write_slowly(*_: object) -> None:
+        begun.set()
+        assert goes_on.wait(WAIT_S)
+
+    monkeypatch.setattr(parquet_export, "write_day", write_slowly)
+    task = asyncio.create_task(export_accesses(database, AccessFiles(files), FEBRUARY))
+    assert await asyncio.to_thread(begun.wait, WAIT_S)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.2)
+    with pytest.raises(RejectedError), parquet_export._locked_directory(files):
+        pass
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with parquet_export._locked_directory(files):
+        assert await rows(database) > 0
 
 
 class _Killed(BaseException):

@@ -28,7 +28,7 @@ from piwheels.db.exported_accesses import (
     waiting_accesses,
 )
 from piwheels.errors import ConfigError, RejectedError
-from piwheels.object_storage.errors import BucketError
+from piwheels.object_storage.errors import BucketError, ChangedMeanwhileError
 from tests.accesslog.conftest import Read
 from tests.accesslog.helpers import environment
 from tests.accesslog.test_parquet import (
@@ -49,6 +49,8 @@ __all__ = ["storage"]
 
 pytestmark = [requires_module("duckdb"), requires_module("fsspec")]
 _numbers = count(1)
+#: A half of the first of two days.
+_PART = "at < (SELECT percentile_disc(0.25) WITHIN GROUP (ORDER BY at) FROM december)"
 
 
 @pytest.fixture
@@ -65,6 +67,12 @@ def keys(storage: Seaweed, files: AccessFiles) -> list[str]:
     return sorted(key.removeprefix(f"{prefix}/") for key in found)
 
 
+def left(files: AccessFiles) -> list[Path]:
+    """The files on this machine, without the lock."""
+    found = [path for path in files.directory.rglob("*") if path.is_file()]
+    return [path for path in found if path.name != "export.lock"]
+
+
 async def test_every_answer_is_the_same_before_and_after(
     database: Database, read: Read, storage: Seaweed, files: AccessFiles
 ) -> None:
@@ -77,18 +85,13 @@ async def test_every_answer_is_the_same_before_and_after(
     assert await export_accesses(database, files, FEBRUARY) == total - moved
     assert await rows(database) == 0
     assert await answers(database, files) == before
-    assert keys(storage, files) == [
-        "2025/2025-12-30.1.parquet",
-        "2025/2025-12-31.1.parquet",
-        "2026/2026-01-01.1.parquet",
-        "2026/2026-01-02.1.parquet",
-    ]
-    left = [path for path in files.directory.rglob("*") if path.is_file()]
-    assert not left, "nothing stays on this machine"
+    days = ["2025/2025-12-30", "2025/2025-12-31", "2026/2026-01-01", "2026/2026-01-02"]
+    assert [key.partition(".")[0] for key in keys(storage, files)] == days
+    assert not left(files), "nothing stays on this machine"
     recorded = [day.file for day in await exported_days(database)]
-    assert recorded[0] == f"{files.target}/2025/2025-12-30.1.parquet"
+    assert recorded == [f"{files.target}/{key}" for key in keys(storage, files)]
     await delete_expired_objects(database, files, JANUARY)
-    assert keys(storage, files) == ["2026/2026-01-01.1.parquet", "2026/2026-01-02.1.parquet"]
+    assert [key.partition(".")[0] for key in keys(storage, files)] == days[2:]
     assert [day.day for day in await exported_days(database)] == [JANUARY, LAST]
 
 
@@ -165,6 +168,123 @@ async def test_an_object_that_is_gone_is_an_error(
         await answers(database, files)
 
 
+async def _restore(database: Database, copied: str) -> None:
+    """Restore December from its copy, of the days and times that a condition names."""
+    await database.execute("DELETE FROM exported_accesses")
+    await database.execute("SELECT create_access_partition('2025-12-15Z')")
+    await database.execute(f"INSERT INTO access_records SELECT * FROM december WHERE {copied}")
+
+
+async def _move_december(database: Database, read: Read, files: AccessFiles) -> int:
+    """Export a month of which a copy is kept; returns how many accesses it has."""
+    await read_days(read, files.directory.parent)
+    await database.execute(
+        "CREATE TABLE december AS SELECT * FROM access_records WHERE at < '2026-01-01Z'"
+    )
+    return await export_accesses(database, files, JANUARY)
+
+
+@pytest.fixture(params=["bucket", "local"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> AccessFiles:
+    """The files of a farm, in each of both places."""
+    if request.param == "local":
+        return AccessFiles(tmp_path / "files")
+    found: AccessFiles = request.getfixturevalue("files")
+    return found
+
+
+def _contents(storage: Seaweed, files: AccessFiles) -> dict[str, object]:
+    """What identifies the bytes of all files of days."""
+    if not files.target:
+        return {str(it): it.read_bytes() for it in files.directory.rglob("*.parquet")}
+    found = {key: files.find(f"{files.target}/{key}") for key in keys(storage, files)}
+    return {key: (it.etag, it.changed_at) for key, it in found.items() if it is not None}
+
+
+async def test_a_restored_database_takes_the_files_and_replaces_none(
+    database: Database, read: Read, storage: Seaweed, place: AccessFiles
+) -> None:
+    """It has a part of a day, nothing of the next one, and no file is recorded."""
+    await _move_december(database, read, place)
+    before, written = await answers(database, place), _contents(storage, place)
+    await _restore(database, _PART)
+    assert await rows(database) > 0
+    await export_accesses(database, place, JANUARY)
+    assert await answers(database, place) == before
+    assert _contents(storage, place) == written
+    recorded = await exported_days(database)
+    assert [(it.day.day, it.adopted) for it in recorded] == [(30, True), (31, True)]
+    # The same lines are read again.
+    await database.execute("SELECT create_access_partition('2025-12-15Z')")
+    await database.execute("INSERT INTO access_records SELECT * FROM december")
+    await export_accesses(database, place, JANUARY)
+    assert await answers(database, place) == before
+    assert _contents(storage, place) == written
+
+
+async def test_more_accesses_than_a_file_that_is_not_recorded_are_counted_instead_of_it(
+    database: Database, read: Read, storage: Seaweed, place: AccessFiles
+) -> None:
+    await _move_december(database, read, place)
+    written = _contents(storage, place)
+    await _restore(database, "true")
+    await database.execute(
+        "INSERT INTO access_records SELECT at + interval '1 hour' - interval '1 second', client_hash,"
+        " agent_id, wheel_id, 77, request_kind, status FROM december ORDER BY at LIMIT 1"
+    )
+    before = await answers(database, AccessFiles(place.directory / "none"))
+    await export_accesses(database, place, JANUARY)
+    assert await answers(database, place) == before
+    now = _contents(storage, place)
+    assert written.items() < now.items(), "the former file stays beside"
+
+
+async def test_accesses_that_are_a_part_of_a_file_only_are_refused(
+    database: Database, read: Read, storage: Seaweed, place: AccessFiles
+) -> None:
+    """Neither the file nor the database has all: each sum would be wrong."""
+    await _move_december(database, read, place)
+    written = _contents(storage, place)
+    await _restore(database, _PART)
+    await database.execute(
+        "INSERT INTO access_records SELECT at, client_hash, agent_id, wheel_id, 77, request_kind,"
+        " status FROM december ORDER BY at LIMIT 1"
+    )
+    kept = await rows(database)
+    with pytest.raises(RejectedError, match=r"2025-12-30 stay in the database: of .* are also in"):
+        await export_accesses(database, place, JANUARY)
+    assert await rows(database) == kept
+    assert _contents(storage, place) == written
+    waiting = await waiting_accesses(database)
+    assert waiting is not None
+    assert "2025/2025-12-30." in waiting.problem
+
+
+async def test_an_object_is_read_in_parts_and_once(
+    storage: Seaweed, files: AccessFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.directory.parent / "large"
+    path.write_bytes(random.Random(7).randbytes(18 * 2**20))
+    ranges, original = list[int](), obstore.get_range
+
+    def get_range(store: obstore.store.S3Store, key: str, *, start: int, end: int) -> object:
+        ranges.append(end - start)
+        return original(store, key, start=start, end=end)
+
+    monkeypatch.setattr(obstore, "get_range", get_range)
+    name = files.name_of("large")
+    files.upload(path, name, {})
+    assert ranges == [8 * 2**20, 8 * 2**20, 2 * 2**20]
+    files.upload(path, name, {})
+    assert len(ranges) == 3, "it was verified"
+    path.write_bytes(b"other")
+    with pytest.raises(ChangedMeanwhileError, match="the bucket has another object"):
+        files.upload(path, name, {})
+    files.delete(name)
+    files.upload(path, name, {})
+    assert ranges[3:] == [5]
+
+
 def _kill_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, *, before: bool) -> None:
     original: Callable[..., object] = getattr(owner, name)
 
@@ -216,7 +336,7 @@ async def test_an_export_that_ended_at_any_step_is_resumed(
     assert await rows(database) == 0
     assert await answers(database, files) == expected
     assert len(keys(storage, files)) == 4
-    assert not [path for path in files.directory.rglob("*") if path.is_file()]
+    assert not left(files)
 
 
 async def test_two_exports_at_a_time_are_refused(
