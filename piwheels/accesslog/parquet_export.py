@@ -149,14 +149,14 @@ async def _export_month(
         day: None for day in found if day.replace(day=1) == month
     }
     days |= {totals.day: totals for totals in moved}
-    new, superseded = list[ExportedDay](), list[str]()
+    new, contained = list[ExportedDay](), list[str]()
     for day, totals in sorted(days.items(), key=lambda item: item[0]):
         await _check_lock(db)
         written = await _export_day(db, files, day, totals, found.get(day, ()))
         new += written.new
-        superseded += written.superseded
+        contained += written.contained
     await _check_lock(db)
-    if not await finish_month(db, month, moved, new, superseded):
+    if not await finish_month(db, month, moved, new, contained):
         raise _AddedMeanwhileError(month)
     for file in new:
         if file.adopted:
@@ -240,7 +240,7 @@ async def _delete_expired(
 @dataclass(frozen=True, slots=True)
 class _WrittenDay:
     new: list[ExportedDay]  # to be recorded
-    superseded: list[str]  # recorded, and in others
+    contained: list[str]  # recorded, and in others
 
 
 async def _export_day(
@@ -280,8 +280,8 @@ async def _export_day(
     finally:
         if staged is not None:
             (files.directory / staged.file).unlink(missing_ok=True)
-    superseded = [it.file for it in compared if it in recorded and it not in counted]
-    return _WrittenDay(new, superseded)
+    contained = [it.file for it in compared if it in recorded and it not in counted]
+    return _WrittenDay(new, contained)
 
 
 def _of_totals(found: Sequence[ExportedDay], totals: AccessTotals) -> ExportedDay | None:

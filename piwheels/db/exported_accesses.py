@@ -110,7 +110,7 @@ async def finish_month(
     month: date,
     moved: Sequence[AccessTotals],
     files: Sequence[ExportedDay],
-    superseded: Sequence[str] = (),
+    contained: Sequence[str] = (),
 ) -> bool:
     """Record a month's files and drop its partition, if it has no other accesses than were moved.
 
@@ -119,7 +119,7 @@ async def finish_month(
         month: its first day.
         moved: what its days in the database add up to, all of which files have.
         files: those that are not recorded yet.
-        superseded: recorded files whose accesses are in others of these as well.
+        contained: recorded files whose accesses are in others of these as well.
 
     Returns:
         Whether it has; accesses that were added meanwhile are in no file.
@@ -128,7 +128,7 @@ async def finish_month(
     await db.execute(LOCK_TOTALS)
     if await totals_by_day(db, month) != list(moved):
         return False
-    for file in superseded:
+    for file in contained:
         await forget_exported(db, file)
     for day in files:
         await db.execute(
