@@ -16,8 +16,7 @@ SERVED: LiteralString = """
            %(largest_disk)s::bigint[], %(second_disk)s::bigint[])
         AS served (target, largest_memory, second_memory, largest_disk, second_disk)
 """
-#: The other builders, the ones with the most memory first; those that others exceed in everything
-#: can be left out.
+#: The other builders, those that suit most jobs first.
 _OTHERS: LiteralString = """
     unnest(%(other_targets)s::text[], %(other_labels)s::text[], %(other_memory)s::bigint[],
            %(other_disk)s::bigint[], %(other_speeds)s::float8[], %(other_adds)s::boolean[])

@@ -217,7 +217,7 @@ class BuilderCapability(Struct, frozen=True, kw_only=True):
 
     `speed` is how many times per second it does a fixed piece of work. For `layer_targets` it can
     add any package; `available_packages` are those of the packages that jobs require which its
-    system has. `others` serve one of its targets; of those that three others equal in everything,
+    system has. `others` serve one of its targets; of those that two others equal in everything,
     some can be left out. `limits` are by target. 0 means unknown.
     """
 

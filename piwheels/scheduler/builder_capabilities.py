@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from piwheels.model import BuilderCapability, FreeDisk, OtherBuilder, TargetLimits
 from piwheels.scheduler.builder_record import Session
 
-#: A builder is left out if so many have as much of everything: one of them can be the one that
-#: claims, and one the one to avoid.
-_MAX_BETTER = 3
+#: A builder is left out if so many have as much of everything: one of them can be the one to avoid.
+#: The one that claims counts too: where it has not enough, none has that has less.
+_MAX_BETTER = 2
 
 
 def capability(
@@ -26,6 +26,10 @@ def capability(
         if not any(each.label == session.label for each in builders):
             builders.append(_as_other(session, name))
         limits[name] = _limits(builders, largest_memory.get(name, 0))
+    # A claim looks for one that suits in this order: those with much of both come first.
+    memory = max((each.memory_bytes for each in others), default=0) or 1
+    disk = max((each.disk_bytes for each in others), default=0) or 1
+    others.sort(key=lambda it: min(it.memory_bytes / memory, it.disk_bytes / disk), reverse=True)
     return BuilderCapability(
         memory_bytes=session.hello.memory_limit_bytes,
         disk_bytes=session.free_disk_bytes,
@@ -69,10 +73,7 @@ def _limits(builders: Iterable[OtherBuilder], largest_memory: int) -> TargetLimi
 
 
 def undominated(builders: Iterable[OtherBuilder]) -> list[OtherBuilder]:
-    """Builders of a target without those that three others equal or exceed in everything.
-
-    The ones with the most memory come first.
-    """
+    """Builders of a target without those that two others equal or exceed in everything."""
     kept: list[tuple[int, int, float, bool]] = []
     found = []
     for each in sorted(builders, key=_strength, reverse=True):

@@ -90,6 +90,13 @@ async def test_a_job_that_avoids_the_builder_with_the_most_is_taken(db: Database
     assert await _takers(db, farm, job) == "ab", "nobody else has as much disk"
 
 
+async def test_a_builder_to_avoid_gets_no_job_that_an_equal_one_can_take(db: Database) -> None:
+    farm = _farm(*(_session(label) for label in "abcd"), _session("e", disk_gib=1))
+    job = _job(avoid_builder="a", min_disk_bytes=5 * GIB, is_tried=True)
+    assert await _takers(db, farm, job) == "bcd"
+    assert len(farm.fitness("e").others) == 2, "the others are the same"
+
+
 async def test_a_job_that_avoids_the_builder_with_the_most_memory_is_taken(db: Database) -> None:
     farm = _farm(_session("a", memory_gib=8), _session("b", memory_gib=2))
     job = _job(avoid_builder="a", memory_over_bytes=4 * GIB)
