@@ -382,6 +382,16 @@ async def test_a_start_that_takes_long_is_reported_until_it_ends(systemd: Notifi
     assert received[-2:] == ["READY=1", "STATUS=after it"]
 
 
+async def test_a_start_without_an_end_is_not_reported_without_an_end(
+    systemd: Notifications,
+) -> None:
+    async with slow_start(limit_s=0.3):
+        await asyncio.sleep(1.0)
+        reported = systemd.qsize()
+        await asyncio.sleep(0.5)
+        assert systemd.qsize() == reported > 0
+
+
 @pytest.mark.parametrize("address", [None, "", "/nowhere/notify", "relative", "vsock:2:1234"])
 def test_without_systemd_nothing_happens(
     monkeypatch: pytest.MonkeyPatch, address: str | None

@@ -81,6 +81,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     postgres_version: int  # the major version of pg_dump
     created_at: datetime
     epoch: int  # of the farm's master: it changes with each start
+    farm: str = ""  # the farm's identity, which its web root has; "" for none
     config_file: str  # where the configuration was; "" for none
     wheels: int
     wheel_bytes: int

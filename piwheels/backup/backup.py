@@ -91,6 +91,7 @@ async def _write(
         postgres_version=postgres_version,
         created_at=created_at,
         epoch=facts.epoch,
+        farm=facts.farm,
         config_file=str(loaded.file.absolute()) if loaded.file else "",
         wheels=facts.wheels,
         wheel_bytes=facts.wheel_bytes,

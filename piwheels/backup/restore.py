@@ -36,6 +36,7 @@ from piwheels.provenance import signing_keys
 from piwheels.sanitize import strip_controls
 from piwheels.webroot import Webroot, make_dir, replace_file
 from piwheels.webroot.tree_epoch import read_epoch
+from piwheels.webroot.tree_farm import FARM_FILE, read_farm
 from piwheels.wheel.tags import PackagingRules
 
 #: Builds that began after the backup, and whose logs are not here, had numbers up to this many
@@ -59,6 +60,7 @@ class RestoreOptions(Struct, frozen=True, kw_only=True):
     hashes: bool = True  # of all wheels in the web root are compared
     complete_tree: bool = False  # the web root has all wheels that were ever published
     allow_empty: bool = False  # build all wheels again, if the web root has none
+    other_webroot: bool = False  # the web root may be that of another farm
 
 
 class RestoreResult(Struct, frozen=True, kw_only=True):
@@ -138,6 +140,7 @@ async def restore_backup(
                     f"nothing was restored, because it would replace {join_words(existing)}: use "
                     "--force to replace what is there, or --keep-config for this configuration"
                 )
+            _check_own(archive, database, webroot, options)
             _check_not_empty(archive, webroot, options)
             if not options.dry_run:
                 _make_folders(plan)
@@ -204,6 +207,24 @@ def _check_config_folder(plan: _Plan) -> None:
         raise BackupError(
             f"nothing was restored: this account may not write {file}. Let root do that first, by "
             "this command with --only-config, and repeat it with --keep-config"
+        )
+
+
+def _check_own(
+    archive: Archive, database: TargetDatabase, webroot: Webroot, options: RestoreOptions
+) -> None:
+    """Refuse the web root of another farm, whose files would be moved aside.
+
+    Raises:
+        BackupError: it is neither that of the backup's farm nor that of the database.
+    """
+    found = read_farm(webroot.root)
+    known = {"", archive.manifest.farm, database.farm}
+    if found is not None and found.farm not in known and not options.other_webroot:
+        raise BackupError(
+            f"{webroot.root} is the web root of another farm than the backup's, as its {FARM_FILE} "
+            "says: is the right file system mounted? If it is to be this farm's from now on, use "
+            "--other-webroot; nothing was restored"
         )
 
 
@@ -396,8 +417,6 @@ async def _compare_tree(
     async with await Database.connect(dsn, role="restore", exclusive=True) as db:
         aside = _moved_aside(loaded)
         make_dir(webroot.root)
-        if not options.force:
-            await own_webroot.require_own(db, webroot.root, may_be_new=True)
         await own_webroot.mark_own(db, webroot.root)
         repair = TreeRepair(db, webroot, PackagingRules(), aside, progress)
         report = await repair.run(archive)

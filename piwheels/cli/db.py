@@ -157,6 +157,11 @@ def backup(
 @click.option(
     "--allow-empty", is_flag=True, help="Build all wheels again, if the web root has none at all."
 )
+@click.option(
+    "--other-webroot",
+    is_flag=True,
+    help="The web root may be another farm's; files that are not of FILE are moved aside.",
+)
 @click.option("--dry-run", is_flag=True, help="Check FILE and compare; change nothing.")
 @click.option(
     "--hashes/--no-hashes",

@@ -181,7 +181,7 @@ def master_adopt(config_file: Path | None, *, yes: bool) -> None:
 
     The folder is webroot.root. A farm and its web root know each other by .farm.json there. A
     master, an audit and a restore refuse any other folder: an empty one is most often a disk that
-    is not mounted. Where the former web root is lost, or this one is to be the farm's from now on,
+    is not mounted, and so are older files of this farm. Where the former web root is lost, or this one is to be the farm's from now on,
     say so by this command, with the master stopped. Nothing is deleted. `piw audit --fix
     --allow-empty` then builds what is missing.
 
@@ -190,14 +190,14 @@ def master_adopt(config_file: Path | None, *, yes: bool) -> None:
       piw master adopt
     """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.errors import ConfigError
-    from piwheels.webroot.tree_farm import store_farm
+    from piwheels.webroot.tree_farm import give_up
 
     root = load_config(config_file).webroot.root
     refuse_root(root)
     if not yes:
         click.confirm(f"Is {root} the web root of this farm from now on?", abort=True, err=True)
     try:
-        store_farm(root, "")
+        give_up(root)
     except OSError as error:
         raise ConfigError(f"{root} (webroot.root): {error.strerror}") from None
     click.echo(f"the next master that starts takes {root} for its own")

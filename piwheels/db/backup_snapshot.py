@@ -17,6 +17,7 @@ class SnapshotFacts(Struct, frozen=True, kw_only=True):
     server_version: int  # the major version
     schema_version: int
     epoch: int  # of the last master that started
+    farm: str  # its identity, which the web root has; "" before the first master
     wheels: int
     wheel_bytes: int
 
@@ -75,6 +76,7 @@ async def _begin(connection: Connection) -> SnapshotFacts:
         """
         SELECT pg_export_snapshot() AS identifier,
                (SELECT epoch FROM master_epoch) AS epoch,
+               coalesce((SELECT value FROM key_values WHERE key = 'farm/identity'), '') AS farm,
                count(*) AS wheels, coalesce(sum(size_bytes), 0)::bigint AS wheel_bytes
           FROM files
         """

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from piwheels.db import audit_queries, key_values
 from piwheels.db.database import Database
+from piwheels.webroot.tree_epoch import read_epoch
 from piwheels.webroot.tree_farm import require_farm, store_farm
 
 #: The identity of this farm, which its web root has as well.
-_FARM = "farm/identity"
+FARM = "farm/identity"
 #: Set as soon as a web root has it.
 _HAS_WEBROOT = "farm/has-webroot"
+#: The epoch that the web root had when it was marked: older copies have a lower one.
+_EPOCH = "farm/webroot-epoch"
 
 
 async def require_own(db: Database, root: Path, *, may_be_new: bool = False) -> None:
@@ -31,11 +34,12 @@ async def require_own(db: Database, root: Path, *, may_be_new: bool = False) -> 
     """
     farm = await _identity(db)
     is_new = may_be_new or not await _has_webroot(db, root)
-    await asyncio.to_thread(require_farm, root, farm, is_new=is_new)
+    least = int(await key_values.get_value(db, _EPOCH) or 0)
+    await asyncio.to_thread(require_farm, root, farm, is_new=is_new, least_epoch=least)
 
 
 async def mark_own(db: Database, root: Path) -> None:
-    """Have a folder be the web root of this farm from now on.
+    """Have a folder be the web root of this farm from now on, and older copies of it not.
 
     Raises:
         OSError: it cannot be written.
@@ -43,6 +47,8 @@ async def mark_own(db: Database, root: Path) -> None:
     await asyncio.to_thread(store_farm, root, await _identity(db))
     if await key_values.get_value(db, _HAS_WEBROOT) is None:
         await key_values.set_value(db, _HAS_WEBROOT, "yes")
+    written = await asyncio.to_thread(read_epoch, root)
+    await key_values.set_value(db, _EPOCH, str(written.epoch) if written else None)
 
 
 async def _has_webroot(db: Database, root: Path) -> bool:
@@ -61,6 +67,6 @@ async def _identity(db: Database) -> str:
         INSERT INTO key_values (key, value) VALUES (%(key)s, %(new)s)
             ON CONFLICT (key) DO NOTHING
         """,
-        {"key": _FARM, "new": str(uuid.uuid4())},
+        {"key": FARM, "new": str(uuid.uuid4())},
     )
-    return str(await key_values.get_value(db, _FARM))
+    return str(await key_values.get_value(db, FARM))

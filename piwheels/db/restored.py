@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from piwheels.db import key_values
+from piwheels.db import key_values, own_webroot
 from piwheels.db.catalog import lock_projects
 from piwheels.db.connection import Connection, DatabaseError, error_text, open_connection
 from piwheels.db.database import Database, transactional
@@ -57,6 +57,7 @@ class TargetDatabase(Struct, frozen=True, kw_only=True):
     server_version: int  # the major version
     tables: int  # 0: it is empty
     unfinished: str  # the backup whose restore was interrupted; "" for none
+    farm: str  # the identity of the farm that it is of; "" for none
 
 
 def finish_sql(identifier: str, least_build_id: int) -> str:
@@ -104,20 +105,22 @@ async def _look(connection: Connection) -> TargetDatabase:
     return TargetDatabase(
         server_version=connection.info.server_version // 10000,
         tables=tables,
-        unfinished=await _unfinished(connection) if tables else "",
+        unfinished=await _value(connection, _UNFINISHED) if tables else "",
+        farm=await _value(connection, own_webroot.FARM) if tables else "",
     )
 
 
-async def _unfinished(connection: Connection) -> str:
+async def _value(connection: Connection, key: str) -> str:
+    """A value of the table key_values, which may not exist."""
     cursor = await connection.execute("SELECT to_regclass('public.key_values') AS found")
     row = await cursor.fetchone()
     if not row or row["found"] is None:
         return ""
     cursor = await connection.execute(
-        "SELECT max(value) AS identifier FROM key_values WHERE key = %(key)s", {"key": _UNFINISHED}
+        "SELECT max(value) AS found FROM key_values WHERE key = %(key)s", {"key": key}
     )
     row = await cursor.fetchone()
-    return str(row["identifier"] or "") if row else ""
+    return str(row["found"] or "") if row else ""
 
 
 async def refuse_unfinished(db: Database) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -29,7 +30,7 @@ from piwheels.db import key_values, own_webroot
 from piwheels.db.database import Database, OtherMasterError, is_running
 from piwheels.db.restored import refuse_unfinished
 from piwheels.db.statements import KNOWN_KEYS
-from piwheels.errors import ConfigError, first_error
+from piwheels.errors import ConfigError, PiwheelsError, first_error
 from piwheels.formatting import pluralize
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
 from piwheels.index_client.client import SimpleIndex
@@ -98,6 +99,10 @@ _STATUS_INTERVAL_S = 10.0
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
 #: So long a former master may take to end that still writes the web root.
 _TREE_WAIT_S = 5.0
+#: So long its web root may take to be claimed. A hanging one would keep the master's lock.
+_CLAIM_TIMEOUT_S = 60.0
+#: So long the rest of a start is reported to systemd as going on.
+_START_LIMIT_S = 900.0
 #: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
 #: So many processes write pages of projects, on a machine with as many cores; each takes 80 MB.
@@ -133,7 +138,12 @@ async def _until_stopped(config: Config) -> int:
             sd_notify("STOPPING=1")
             serving.cancel()
     except BaseExceptionGroup as errors:
-        raise first_error(errors) from errors
+        error = first_error(errors)
+        if isinstance(error, TreeSilentError):
+            # Not by the interpreter's end, which waits for the thread that hangs.
+            print(f"piw: {error}", file=sys.stderr, flush=True)
+            os._exit(error.exit_code)
+        raise error from errors
     return 0
 
 
@@ -145,9 +155,15 @@ async def serve(config: Config, shutdown: asyncio.Event) -> None:
     """
     async with AsyncExitStack() as stack:
         master = _Master(config, shutdown)
-        async with slow_start():
+        async with slow_start():  # the database is waited for
+            await master.take_over(stack)
+        async with slow_start(_START_LIMIT_S):
             await master.start_services(stack)
         await master.run_services()
+
+
+class TreeSilentError(PiwheelsError):
+    """The web root does not answer; a thread that waits for it cannot be ended."""
 
 
 class _Sockets(NamedTuple):
@@ -172,17 +188,32 @@ class _Master:
         self._operators = ConnectedOperators()
         self._databases: list[Database] = []
 
-    async def start_services(self, stack: AsyncExitStack) -> None:
-        """Connect to the database, bind the sockets, compose the services."""
-        config = self._config
-        _make_dirs(config)
+    async def take_over(self, stack: AsyncExitStack) -> None:
+        """Become the master, and claim the web root.
+
+        Raises:
+            TreeSilentError: the web root does not answer; another master is not kept waiting.
+        """
+        _make_dirs(self._config)
         # The first: it locks other masters out before the other connections write.
         self._dispatcher_db = await self._become_master(stack)
         await refuse_unfinished(self._dispatcher_db)
         self._epoch_watch = EpochWatch(self._dispatcher_db, self._webroot.tree_epoch)
         self._epoch_watch.log_server()
         stack.callback(self._webroot.tree_epoch.release)
-        await self._claim_tree()
+        try:
+            async with asyncio.timeout(_CLAIM_TIMEOUT_S):
+                await self._claim_tree()
+        except TimeoutError:
+            raise TreeSilentError(
+                f"{self._webroot.root} (webroot.root) has not answered for "
+                f"{_CLAIM_TIMEOUT_S:.0f} s: does its file system hang, as of a server (NFS) that "
+                "is away? The master ends, so that another one can start"
+            ) from None
+
+    async def start_services(self, stack: AsyncExitStack) -> None:
+        """Connect to the database, bind the sockets, compose the services."""
+        config = self._config
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or pip_index_url())

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ _NOTIFY_TIMEOUT_S = 1.0
 #: A start that goes on says so this often; systemd ends one that was silent for longer.
 _START_INTERVAL_S = 10.0
 _START_SILENCE_S = 90
+#: No step of a start takes longer; from then on the limits of the unit count.
+_START_LIMIT_S = 3600.0
 
 
 def sd_notify(state: str) -> bool:
@@ -43,22 +46,24 @@ def watchdog_interval_s() -> float | None:
 
 
 @asynccontextmanager
-async def slow_start() -> AsyncIterator[None]:
+async def slow_start(limit_s: float = _START_LIMIT_S) -> AsyncIterator[None]:
     """Meanwhile systemd is told that the start goes on, so that no limit of the unit ends it.
 
     A start may last longer than TimeoutStartSec: the database is waited for, or pages are
-    repaired. One whose event loop stands still is ended as before. The watchdog is told, too: a
-    standby has reported that it is ready before it starts as the master.
+    repaired. One whose event loop stands still is ended as before, and one that takes longer than
+    `limit_s`, because a thread may hang. The watchdog is told, too: a standby has reported that it
+    is ready before it starts as the master.
     """
-    telling = asyncio.create_task(_tell_of_start())
+    telling = asyncio.create_task(_tell_of_start(limit_s))
     try:
         yield
     finally:
         telling.cancel()
 
 
-async def _tell_of_start() -> None:
+async def _tell_of_start(limit_s: float) -> None:
     every_s = min(watchdog_interval_s() or _START_INTERVAL_S, _START_INTERVAL_S)
-    while True:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
         sd_notify(f"WATCHDOG=1\nEXTEND_TIMEOUT_USEC={_START_SILENCE_S * 1_000_000}")
         await asyncio.sleep(every_s)

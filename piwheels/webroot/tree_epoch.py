@@ -115,7 +115,7 @@ class TreeEpoch:
     def check_there(self) -> None:
         """Check that the claimed web root is there; does nothing before `claim`.
 
-        What an empty mount point lacks was not removed.
+        What an empty mount point lacks was not removed, nor what an older copy lacks.
 
         Raises:
             TreeMissingError: it is not.
@@ -123,12 +123,19 @@ class TreeEpoch:
         if not self._epoch:
             return
         try:
-            (self.root / EPOCH_FILE).stat()
+            found = read_epoch(self.root)
         except OSError as error:
-            raise TreeMissingError(
-                f"the web root {self.root} is not there ({EPOCH_FILE}: {error.strerror}): is its "
-                f"file system mounted? If it is, start the master again"
-            ) from None
+            raise self._missing(str(error.strerror)) from None
+        if found is None:
+            raise self._missing("No such file or directory, or not readable as one")
+        if found.epoch < self._epoch:
+            raise self._missing("of an earlier master, as in an older copy")
+
+    def _missing(self, problem: str) -> TreeMissingError:
+        return TreeMissingError(
+            f"the web root {self.root} is not there ({EPOCH_FILE}: {problem}): is its file system "
+            f"mounted? If it is, start the master again"
+        )
 
     def release(self) -> None:
         """Let another master lock the web root at once."""
@@ -146,8 +153,9 @@ class TreeEpoch:
             )
         raise TreeTakenError(
             f"a newer master{_on(found.host)} wrote {self.root} than this database knows of: is "
-            f"database.dsn a former primary? If it is the right database, delete "
-            f"{self.root / EPOCH_FILE} and start the master again"
+            f"database.dsn a former primary? If it is the right database, run "
+            f"`piw master adopt`, which deletes {self.root / EPOCH_FILE}, and start the master "
+            "again"
         )
 
     def _store(self, epoch: int) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from piwheels.errors import MALFORMED, PiwheelsError
 from piwheels.webroot.atomic_file import replace_file
+from piwheels.webroot.tree_epoch import EPOCH_FILE, read_epoch
 
 FARM_FILE = ".farm.json"
 _ADOPT = (
@@ -51,13 +52,24 @@ def store_farm(root: Path, farm: str) -> None:
         replace_file(root / FARM_FILE, msgspec.json.encode(record))
 
 
-def require_farm(root: Path, farm: str, *, is_new: bool) -> None:
+def give_up(root: Path) -> None:
+    """Have a folder be the web root of whichever farm looks next.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    (root / EPOCH_FILE).unlink(missing_ok=True)  # of a master that other databases do not know
+    store_farm(root, "")
+
+
+def require_farm(root: Path, farm: str, *, is_new: bool, least_epoch: int = 0) -> None:
     """Check that a folder is the web root of a farm.
 
     Args:
         root: the folder.
         farm: the farm's identity.
         is_new: whether the farm has no web root yet, so that any folder without the file will do.
+        least_epoch: the epoch of the last master that claimed the web root; 0: it is not known.
 
     Raises:
         OtherTreeError: it is not; the message has the way out.
@@ -73,4 +85,12 @@ def require_farm(root: Path, farm: str, *, is_new: bool) -> None:
         raise OtherTreeError(
             f"{root} (webroot.root) is the web root of another farm, as its {FARM_FILE} says: is "
             f"database.dsn right, and the right file system mounted? {_ADOPT}"
+        )
+    if found is None or found.farm != farm or not least_epoch:
+        return
+    written = read_epoch(root)
+    if written is None or written.epoch < least_epoch:
+        raise OtherTreeError(
+            f"{root} (webroot.root) is an older copy of this farm's web root, as its {EPOCH_FILE} "
+            f"says: are these files beneath a mount point whose file system is not there? {_ADOPT}"
         )

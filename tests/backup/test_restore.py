@@ -347,16 +347,16 @@ async def test_a_dry_run_changes_nothing(new: Machine, archive: Path) -> None:
         assert target.tables == 0
 
 
-async def test_the_web_root_of_another_farm_is_restored_into_by_force_only(
+async def test_the_web_root_of_another_farm_is_restored_into_by_its_own_option_only(
     new: Machine, archive: Path
 ) -> None:
     store_farm(new.webroot.root, "another")
-    with pytest.raises(OtherTreeError, match="is the web root of another farm"):
-        await new.restore(archive)
-    async with await opened(new) as db:
-        with pytest.raises(DatabaseError, match="run the same `piw db restore` again"):
-            await restored.refuse_unfinished(db)
-    await new.restore(archive, force=True)
+    for force in (False, True):  # which the documented restore always uses
+        with pytest.raises(BackupError, match=r"of another farm .*--other-webroot; nothing"):
+            await new.restore(archive, force=force)
+    async with restored.locked_target(new.dsn, lock=True) as target:
+        assert target.tables == 0
+    await new.restore(archive, other_webroot=True)
     async with await opened(new) as db:
         await own_webroot.require_own(db, new.webroot.root)
         (new.webroot.root / FARM_FILE).unlink()

@@ -2,6 +2,10 @@
 
 import asyncio
 import errno
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +17,24 @@ from piwheels.audit.session import AuditOptions
 from piwheels.cli import cli
 from piwheels.config import Config
 from piwheels.config.sections import WebrootSection
+from piwheels.db import own_webroot
 from piwheels.db.database import Database
 from piwheels.master.daemon import _Master
 from piwheels.master.epoch_watch import EpochWatch
 from piwheels.webroot import OtherTreeError, Webroot
-from piwheels.webroot.tree_farm import FARM_FILE, read_farm, store_farm
+from piwheels.webroot.tree_epoch import EPOCH_FILE
+from piwheels.webroot.tree_farm import FARM_FILE, give_up, read_farm, store_farm
 from tests.backup.farm import Builds
+from tests.timeouts import WAIT_S
+
+_HANGING = """
+import sys
+from pathlib import Path
+from piwheels.config import load
+from piwheels.master import daemon
+daemon._CLAIM_TIMEOUT_S = 0.5
+daemon.run(load(Path(sys.argv[1])).config)
+"""
 
 pytestmark = pytest.mark.farm
 
@@ -62,6 +78,50 @@ async def test_a_bare_mount_point_is_not_taken_for_the_web_root(dsn: str, root: 
     root.rmdir()
     elsewhere.rename(root)
     await start_master(dsn, root)
+
+
+async def test_files_beneath_a_mount_point_are_not_taken_for_the_newer_web_root(
+    dsn: str, root: Path
+) -> None:
+    await start_master(dsn, root)
+    shutil.copytree(root, older := root.with_name("older"))
+    await start_master(dsn, root)
+    root.rename(root.with_name("unmounted"))
+    older.rename(root)
+    with pytest.raises(OtherTreeError, match="an older copy of this farm's web root"):
+        await start_master(dsn, root)
+    async with await Database.connect(dsn, role="restore") as db:
+        await own_webroot.mark_own(db, root)  # as a restore does, of a copy that is as old
+    await start_master(dsn, root)
+    give_up(root)
+    assert not (root / EPOCH_FILE).exists()
+    await start_master(dsn, root)
+
+
+async def test_a_web_root_that_hangs_ends_the_master_that_waits_for_it(
+    dsn: str, root: Path
+) -> None:
+    """It would keep the master's lock. A FIFO hangs as a mount does whose server is away."""
+    os.mkfifo(root / FARM_FILE)
+    config = root.parent / "piwheels.toml"
+    config.write_text(
+        f'[database]\ndsn = "{dsn}"\n[webroot]\nroot = "www"\n'
+        '[master]\nkey_dir = "keys"\nspool_dir = "spool"\n'
+    )
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", _HANGING, str(config)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("piw: ")]
+    assert f"{root} (webroot.root) has not answered for" in line
+    assert "Traceback" not in ended.stderr
+    async with await Database.connect(dsn, role="dispatch", exclusive=True):
+        pass
 
 
 async def test_a_lost_web_root_is_replaced_by_a_command(dsn: str, root: Path) -> None:

@@ -46,7 +46,9 @@ def test_a_former_master_that_does_not_end_is_not_waited_for_forever(
 
 def test_a_lower_epoch_is_refused_with_the_way_out(root: Path) -> None:
     TreeEpoch(root).claim(6, 0.0)
-    with pytest.raises(TreeTakenError, match=f"delete {root / EPOCH_FILE} and start") as caught:
+    with pytest.raises(
+        TreeTakenError, match=f"adopt`, which deletes {root / EPOCH_FILE}"
+    ) as caught:
         TreeEpoch(root).claim(5, 0.0)
     assert isinstance(caught.value, OSError)  # uploads are kept, as when a disk is full
     (root / EPOCH_FILE).unlink()

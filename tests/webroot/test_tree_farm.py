@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from piwheels.webroot import OtherTreeError, TreeMissingError, Webroot
-from piwheels.webroot.tree_farm import FARM_FILE, require_farm, store_farm
+from piwheels.webroot.tree_epoch import EPOCH_FILE
+from piwheels.webroot.tree_farm import FARM_FILE, give_up, require_farm, store_farm
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff", b'{"farm": 1}'])
@@ -27,6 +28,27 @@ def test_the_web_root_of_another_farm_is_refused_until_it_is_given_up(tmp_path: 
             require_farm(tmp_path, "a", is_new=is_new)
     store_farm(tmp_path, "")
     require_farm(tmp_path, "a", is_new=False)
+
+
+def test_an_older_copy_of_a_web_root_is_refused_until_it_is_adopted(tmp_path: Path) -> None:
+    store_farm(tmp_path, "a")
+    for epoch in (None, b'{"epoch": 4}'):
+        if epoch:
+            (tmp_path / EPOCH_FILE).write_bytes(epoch)
+        with pytest.raises(OtherTreeError, match=r"an older copy .*mount point.*adopt"):
+            require_farm(tmp_path, "a", is_new=False, least_epoch=5)
+    require_farm(tmp_path, "a", is_new=False, least_epoch=4)
+    give_up(tmp_path)
+    require_farm(tmp_path, "a", is_new=False, least_epoch=5)
+
+
+def test_a_master_writes_nothing_into_an_older_copy_of_its_web_root(tmp_path: Path) -> None:
+    webroot = Webroot(tmp_path)
+    webroot.tree_epoch.claim(5, 0.0)
+    (tmp_path / EPOCH_FILE).write_bytes(b'{"epoch": 4}')
+    with pytest.raises(TreeMissingError, match="older copy"):
+        webroot.check_writer()
+    webroot.tree_epoch.release()
 
 
 def test_a_master_writes_nothing_into_the_mount_point_of_its_web_root(tmp_path: Path) -> None:
