@@ -181,9 +181,9 @@ def master_adopt(config_file: Path | None, *, yes: bool) -> None:
 
     The folder is webroot.root. A farm and its web root know each other by .farm.json there. A
     master, an audit and a restore refuse any other folder: an empty one is most often a disk that
-    is not mounted, and so are older files of this farm. Where the former web root is lost, or this one is to be the farm's from now on,
-    say so by this command, with the master stopped. Nothing is deleted. `piw audit --fix
-    --allow-empty` then builds what is missing.
+    is not mounted, and so are older files of this farm. Where the former web root is lost, or this
+    one is to be the farm's from now on, say so by this command, with the master stopped. No file
+    of the index is deleted. `piw audit --fix --allow-empty` then builds what is missing.
 
     \b
     Example:

@@ -15,7 +15,7 @@ from piwheels.db.master_epoch import RESTORE_STEP, first_epoch
 from piwheels.master.daemon import _control_router
 from piwheels.master.epoch_watch import EpochWatch
 from piwheels.master.standby import Standby
-from piwheels.webroot.tree_epoch import TreeEpoch, read_epoch
+from piwheels.webroot.tree_epoch import EpochRecord, TreeEpoch, read_epoch
 from tests.failover.masters import status_of
 from tests.fake_systemd import Notifications, systemd
 from tests.timeouts import WAIT_S
@@ -72,16 +72,19 @@ async def test_a_fault_of_the_web_root_is_logged_once_while_it_lasts(
         await watch.claim_tree(0.0)
         for code in (errno.EIO, errno.EIO, errno.ESTALE, 0, errno.ESTALE):
 
-            def read(_: Path, code: int = code) -> None:
+            def read(_: Path, code: int = code) -> EpochRecord:
                 if code:
                     raise OSError(code, os.strerror(code))
+                return EpochRecord(watch._epoch)
 
             monkeypatch.setattr("piwheels.webroot.tree_epoch.read_epoch", read)
             await watch._check_tree()
         watch.tree.release()
     faults = [os.strerror(code) for code in (errno.EIO, errno.ESTALE, errno.ESTALE)]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: {fault}; retrying" for fault in faults
+        f"{tmp_path}: the web root {tmp_path} is not there (.master-epoch.json: {fault}): is its "
+        "file system mounted? If it is, start the master again; retrying"
+        for fault in faults
     ]
 
 
