@@ -13,7 +13,9 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -64,6 +66,7 @@ log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NAME_DIGITS = 16
+_OLD_S = 24 * 3600
 _OTHER_EXPORTS = "another process moves accesses now: try again when it has ended"
 
 
@@ -185,6 +188,9 @@ def _locked_directory(directory: Path) -> Iterator[None]:
             for left in directory.glob("*.csv.tmp"), directory.glob("*.parquet.tmp"):
                 for path in left:
                     path.unlink(missing_ok=True)
+            for folder in directory.glob("duckdb-*.tmp"):  # of questions, too, which take no lock
+                if time.time() - folder.stat().st_mtime > _OLD_S:
+                    shutil.rmtree(folder, ignore_errors=True)
             yield
     except BlockingIOError:
         raise RejectedError(_OTHER_EXPORTS) from None

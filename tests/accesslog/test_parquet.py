@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import random
 import subprocess
 import sys
@@ -222,6 +223,8 @@ async def test_a_second_process_does_not_write_in_the_directory(
         with pytest.raises(RejectedError, match="another process moves accesses now"):
             await export_accesses(database, AccessFiles(files), FEBRUARY)
         assert list(files.glob("*.tmp")), "nothing of the other one is deleted"
+        (files / "duckdb-1-2.tmp").mkdir()
+        os.utime(files / "duckdb-1-2.tmp", (0, 0))
     assert await export_accesses(database, AccessFiles(files), FEBRUARY) > 0
     assert not list(files.glob("*.tmp"))
 
