@@ -59,7 +59,7 @@ class FileBucket:
         return [found["path"] for part in parts for found in part]
 
     def facts(self, key: str) -> ObjectFacts | None:
-        """What there is under a key; None for nothing.
+        """The object that has a key; None if there is none.
 
         Raises:
             BucketError: the bucket cannot be asked.

@@ -1,7 +1,7 @@
 """The public keys of statements in the database, for masters with older copies of the keys.
 
 A key is recorded before it signs: one that only the web root has is published as revoked by the
-next master, for good.
+next master, and stays so.
 """
 
 import asyncio

@@ -19,6 +19,7 @@ from tests.endtoend.conftest import Farm, add_release, farm, tools, upstream, wa
 from tests.fake_index import FakeIndex
 from tests.requires import requires_kubectl
 from tests.scaling.kubernetes_api import KubernetesApi, kubernetes_api
+from tests.scaling.small_pool import builders, set_pool
 from tests.timeouts import WAIT_S
 
 __all__ = ["farm", "tools", "upstream"]
@@ -128,17 +129,6 @@ def printed(farm: Farm) -> list[Any]:
         text=True,
     )
     return list(yaml.safe_load_all(done.stdout))
-
-
-def set_pool(farm: Farm, **settings: int) -> None:
-    text = farm.config.read_text().partition("\n[pool.")[0]
-    lines = [f"{key} = {value}" for key, value in settings.items()]
-    farm.config.write_text("\n".join([f"{text}\n[pool.small]", "memory_mb = 1024", *lines, ""]))
-
-
-def builders(farm: Farm) -> dict[str, dict[str, Any]]:
-    views = json.loads(farm.piw("builder list", "--json").stdout)
-    return {view["label"]: view for view in views}
 
 
 def scale(farm: Farm, node: Node, *options: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tests.endtoend.conftest import Farm, add_release, farm, tools, upstream, wa
 from tests.fake_index import FakeIndex
 from tests.requires import requires_program
 from tests.scaling.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.scaling.small_pool import builders, set_pool
 
 __all__ = ["farm", "tools", "upstream"]
 
@@ -56,17 +57,6 @@ def script(farm: Farm, tmp_path: Path, cluster: SlurmCluster) -> Path:
     found = tmp_path / "slurm-builder.sh"
     found.write_text(printed.stdout.replace("/var/tmp", str(tmp_path)))
     return found
-
-
-def set_pool(farm: Farm, **settings: int) -> None:
-    text = farm.config.read_text().partition("\n[pool.")[0]
-    lines = [f"{key} = {value}" for key, value in settings.items()]
-    farm.config.write_text("\n".join([f"{text}\n[pool.small]", "memory_mb = 1024", *lines, ""]))
-
-
-def builders(farm: Farm) -> dict[str, dict[str, Any]]:
-    views = json.loads(farm.piw("builder list", "--json").stdout)
-    return {view["label"]: view for view in views}
 
 
 def scale(farm: Farm, script: Path, *options: str) -> dict[str, Any]:
