@@ -29,10 +29,12 @@ from tests.benchmarks.memory_limit import MemoryLimit
 from tests.benchmarks.page_rates import measure_rates
 from tests.benchmarks.peers import measure_peers
 from tests.benchmarks.polling import poll_rounds
+from tests.benchmarks.urgent_pages import urgent_waits
 
 _SMALL_PROJECTS = 100
 #: Rounds of what does not change the farm; those operations take longer.
 _FEWER = 5
+_FEWER_PAGES = 10
 _MEMORY_LIMIT_BYTES = 4 << 30
 _FILL_MIN = 30
 
@@ -91,6 +93,8 @@ async def _measure_farms(dsn: str, folder: Path, options: argparse.Namespace) ->
         rates = operation_rates(small, large)
         rates += await measure_rates(large.db, folder, options.pages, options.lines)
         farm_dsn = conninfo.make_conninfo(dsn, dbname="large")
+        samples = max(1, options.rounds // _FEWER_PAGES)
+        rates.append(await urgent_waits(large.db, farm_dsn, folder, samples))
         rates += await measure_master(large.db, farm_dsn, folder)
         async with await Database.connect(farm_dsn, role="claims") as claims_db:
             return rates + await measure_new_target(large.db, claims_db)
