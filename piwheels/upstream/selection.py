@@ -13,6 +13,14 @@ from piwheels.model import Release, Sdist, projection
 _PREFERRED_EXTENSION = ".tar.gz"
 
 
+class NoSdistError(RejectedError):
+    """None of the selected releases has an sdist; `releases` are these, the newest first."""
+
+    def __init__(self, text: str, releases: Sequence[Release]) -> None:
+        super().__init__(text)
+        self.releases = tuple(releases)
+
+
 def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
     """The releases of a page, oldest version first.
 
@@ -117,6 +125,7 @@ def select_releases(
 
     Raises:
         RejectedError: there is none; the message says why.
+        NoSdistError: none has an sdist; it has those that would have been selected.
     """
     if not releases:
         raise RejectedError("the upstream index has no releases of it")
@@ -131,12 +140,13 @@ def select_releases(
     if not current:
         raise RejectedError("every matching release was yanked; pin one with == to build it")
     buildable = [item for item in current if item.sdist is not None]
+    final = [item for item in buildable or current if not _version(item).is_prerelease]
+    newest_first = sorted(final or buildable or current, key=_version, reverse=True)
+    chosen = newest_first[:latest] if latest and not pinned else newest_first
     if not buildable:
         named = f"release {current[0].version}" if len(current) == 1 else "any matching release"
-        raise RejectedError(f"the upstream index has no sdist of {named}")
-    final = [item for item in buildable if not _version(item).is_prerelease]
-    newest_first = sorted(final or buildable, key=_version, reverse=True)
-    return newest_first[:latest] if latest and not pinned else newest_first
+        raise NoSdistError(f"the upstream index has no sdist of {named}", chosen)
+    return chosen
 
 
 def newest_release(releases: Sequence[Release]) -> Release | None:

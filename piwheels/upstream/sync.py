@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from packaging.requirements import Requirement
+
 from piwheels import untrusted_names
 from piwheels.backoff import Backoff
 from piwheels.db import catalog, key_values, listed_projects, upstream, upstream_wheels
@@ -21,7 +23,13 @@ from piwheels.db.upstream import ReportedChange
 from piwheels.db.upstream_wheels import WheelChanges
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
-from piwheels.model import BuildRequest, CompatibilityRules, ProjectStatus, UpstreamWheelPolicy
+from piwheels.model import (
+    BuildRequest,
+    CompatibilityRules,
+    ProjectStatus,
+    Release,
+    UpstreamWheelPolicy,
+)
 from piwheels.protocol.messages import AddResult
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from piwheels.upstream.clock import UpstreamClock
@@ -31,7 +39,12 @@ from piwheels.upstream.listing import ListingReader
 from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_checks import PageChecker
 from piwheels.upstream.reconcile import Reconciler
-from piwheels.upstream.selection import follow_since, releases_of, select_releases
+from piwheels.upstream.selection import (
+    NoSdistError,
+    follow_since,
+    releases_of,
+    select_releases,
+)
 from piwheels.upstream.wheels import counting_wheels
 
 log = logging.getLogger(__name__)
@@ -101,6 +114,9 @@ async def add_projects(
 ) -> tuple[AddResult, ...]:
     """Follow projects from now on, and queue the requested releases.
 
+    A project whose requested releases have no sdist is followed with them as well: its page says
+    why nothing is built, and they are built if an sdist appears.
+
     Args:
         db: the connection.
         index: the upstream.
@@ -141,7 +157,7 @@ async def _add_project(
     if not there and page.status is ProjectStatus.QUARANTINED:
         reason = page.status_reason or "no reason given"
         raise RejectedError(f"the upstream index quarantined it ({reason}) and lists no files")
-    chosen = select_releases(there, requirement, item.release_count)
+    chosen, refusal = _select(there, requirement, item.release_count)
     since, existing = follow_since(page, clock.now()), [release.version for release in there]
 
     async def store() -> None:
@@ -157,8 +173,20 @@ async def _add_project(
     # The project with the requested releases, or nothing of it.
     await db.in_transaction(store)
     await record_page(db, page, there)
+    if refusal:
+        return AddResult(requirement=item.requirement, problem=refusal)
     versions = tuple(release.version for release in chosen)
     return AddResult(requirement=item.requirement, project=project, versions=versions)
+
+
+def _select(
+    there: Sequence[Release], requirement: Requirement, count: int
+) -> tuple[Sequence[Release], str]:
+    """The releases to store, and why none of them can be built; "" if they can."""
+    try:
+        return select_releases(there, requirement, count), ""
+    except NoSdistError as error:
+        return error.releases, f"{error}; the project is followed, and built if one appears"
 
 
 async def set_wheel_policy(

@@ -18,7 +18,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import platform_of
 from piwheels.website import charts, compatible_json, feeds, html, json_documents
-from piwheels.website.absence import absence_text
+from piwheels.website.absence import explain_absence
 from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.platform_choices import PlatformChoice, newest_final, platform_choices
 from piwheels.website.release_matrix import matrix_row, platform_columns
@@ -108,7 +108,7 @@ def _page(
             PageLink(number=n, file=_page_file(n), is_current=n == number)
             for n in range(1, last + 1)
         ],
-        absence_text="" if content.files else absence_text(facts, rows),
+        absence=None if content.files else explain_absence(facts, rows),
         newest_text=_newest_text(facts, files),
         chart=charts.column_chart(downloads_chart(content.days), json_url="v1.json"),
         total_bytes=sum(file.size_bytes for file in content.files),
@@ -149,7 +149,7 @@ def _newest_text(facts: ProjectStatusRow, files: Mapping[str, list[FileSummary]]
         day = f", {page.newest_at:%Y-%m-%d}" if page.newest_at else ""
         lacking = "" if page.newest_known else " (not in this farm)"
         sentences.append(f"Newest release: {version}{day}{lacking}.")
-    elif page is not None:
+    elif page is not None and facts.releases:
         sentences.append("All releases on the upstream index are yanked.")
     elif facts.releases:
         version = facts.releases[0].version

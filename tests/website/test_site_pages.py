@@ -229,10 +229,10 @@ def test_the_404_page_has_urls_that_work_at_any_path() -> None:
     assert all(link.startswith("/") for link in local)
 
 
-def test_the_404_page_says_that_what_has_no_source_has_no_page() -> None:
-    """`piw add` refuses it, so that not every project that was asked for has a page."""
+def test_the_404_page_tells_why_a_project_has_none() -> None:
     text = Reader(site_pages.static_pages(SITE)["404.html"]).text
-    assert "no source distribution there" in text
+    assert "nobody has asked this farm for it yet" in text
+    assert "A project that the farm was asked for has a page" in text
 
 
 def test_the_faq_renders() -> None:
