@@ -386,7 +386,8 @@ CREATE TABLE file_deletions (
 -- priority_class is as in model.JobPriority. retry_delay bounds the wait until retry_at, whatever happens to the clock. hold_reason: a person
 -- has to decide. avoid_builder to awaited_project are as in model.RetryDecision. parked: no builder
 -- has the required packages or can add them. last_build_id and last_builder: whose result would still
--- be accepted, as long as nobody else claims the job.
+-- be accepted, as long as nobody else claims the job. needs_hash: a builder may take all jobs with the
+-- same one, or none.
 CREATE TABLE jobs (
     project         text NOT NULL,
     version         text NOT NULL,
@@ -413,6 +414,9 @@ CREATE TABLE jobs (
     build_id        bigint,
     last_build_id   bigint,
     last_builder    text,
+    needs_hash      bigint GENERATED ALWAYS AS (hash_record_extended(ROW(
+        attempts = 0, avoid_builder, memory_over_bytes, min_disk_bytes, min_speed,
+        required_packages, is_long, is_pure), 0)) STORED,
     PRIMARY KEY (project, version, target),
     FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
 ) WITH (
@@ -435,6 +439,9 @@ CREATE INDEX jobs_claimable_short ON jobs (target, priority_class, priority_time
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long;
 CREATE INDEX jobs_claimable_long ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long;
+-- And of those that need the same of a builder?
+CREATE INDEX jobs_claimable_by_needs ON jobs (target, priority_class, needs_hash, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND hold_reason IS NULL;
 -- Which jobs wait for a retry?
 CREATE INDEX jobs_deferred ON jobs (retry_at) WHERE retry_at IS NOT NULL;
 -- Which jobs need packages, and which wait for a project?

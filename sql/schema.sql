@@ -308,6 +308,7 @@ CREATE TABLE jobs (
     build_id bigint,
     last_build_id bigint,
     last_builder text,
+    needs_hash bigint GENERATED ALWAYS AS hash_record_extended(ROW((attempts = 0), avoid_builder, memory_over_bytes, min_disk_bytes, min_speed, required_packages, is_long, is_pure), (0)::bigint) STORED,
     CONSTRAINT jobs_pkey PRIMARY KEY (project, version, target),
     CONSTRAINT jobs_priority_class_check CHECK (((priority_class >= 0) AND (priority_class <= 3))),
     CONSTRAINT jobs_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE,
@@ -315,6 +316,7 @@ CREATE TABLE jobs (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=200, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.05, fillfactor=70)
 CREATE INDEX jobs_awaiting_project ON jobs USING btree (awaited_project) WHERE (awaited_project <> ''::text)
 CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked))
+CREATE INDEX jobs_claimable_by_needs ON jobs USING btree (target, priority_class, needs_hash, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND (hold_reason IS NULL))
 CREATE INDEX jobs_claimable_long ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_long)
 CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_pure)
 CREATE INDEX jobs_claimable_short ON jobs USING btree (target, priority_class, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND (NOT is_long))

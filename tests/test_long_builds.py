@@ -16,6 +16,7 @@ from piwheels.model import (
     RetryDecision,
     is_long_build,
 )
+from piwheels.model.project_needs import rounded_up
 from piwheels.scheduler.long_builds import (
     MAX_LEFT_S,
     ClaimStep,
@@ -141,7 +142,7 @@ def _failed(kind: FailureClass, duration_s: float = 9000.0, free: int | None = N
 @pytest.mark.parametrize(
     ("kind", "memory_over", "memory", "disk"),
     [
-        (FailureClass.OUT_OF_MEMORY, _GIB, _GIB + 1, 0),
+        (FailureClass.OUT_OF_MEMORY, _GIB, _GIB // 4 * 5, 0),
         (FailureClass.DISK_FULL, 0, 0, _GIB),
         (FailureClass.TIMED_OUT, 0, 0, 0),
         (FailureClass.COMPILER_ERROR, 0, 0, 0),
@@ -178,7 +179,7 @@ def test_only_what_a_release_does_itself_shows_how_long_its_builds_take(
 
 @pytest.mark.parametrize(
     ("free", "disk"),
-    [(None, _GIB), (5 * _GIB, 4 * _GIB + 1), (_GIB, _GIB), (0, _GIB), (1 << 62, 1 << 40)],
+    [(None, _GIB), (5 * _GIB, 5 * _GIB), (_GIB, _GIB), (0, _GIB), (1 << 62, 1 << 40)],
 )
 def test_a_full_disk_shows_that_more_is_needed_than_there_was(free: int | None, disk: int) -> None:
     failed = _failed(FailureClass.DISK_FULL, free=free)
@@ -197,3 +198,20 @@ def test_no_build_shows_that_terabytes_are_needed() -> None:
     over = RetryDecision(memory_over_bytes=1 << 62)
     failed = ProjectNeeds().after(_failed(FailureClass.OUT_OF_MEMORY), over)
     assert failed.min_memory_bytes == 1 << 40
+
+
+@pytest.mark.parametrize(
+    ("used", "learned"),
+    [
+        (0, 0),
+        (1, 64 << 20),
+        (_GIB, _GIB),
+        (_GIB + 1, _GIB // 4 * 5),
+        (2 * _GIB - 1, 2 * _GIB),
+        (7 * _GIB, 7 * _GIB),
+        (7 * _GIB + 1, 8 * _GIB),
+    ],
+)
+def test_sizes_are_learned_in_steps(used: int, learned: int) -> None:
+    assert rounded_up(used) == learned
+    assert ProjectNeeds().after_success(ProjectNeeds(min_disk_bytes=used)).min_disk_bytes == learned

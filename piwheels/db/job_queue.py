@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 
@@ -44,53 +44,160 @@ _JOB_COLUMNS: LiteralString = f"""
     jobs.build_id, jobs.target, jobs.attempts AS attempt, jobs.min_timeout_s, {RELEASE_COLUMNS}
 """
 
+#: So many jobs at the head of a target's queue are looked at one by one, and those behind them by
+#: what they need: a claim that has to leave thousands of jobs to others costs no more.
+_LOOKED_AT_ONE_BY_ONE: LiteralString = "64"
+#: Jobs that wait for a builder.
+_WAITS: LiteralString = "claimed_by IS NULL AND retry_at IS NULL AND NOT parked"
+#: What a claim may take of them, by length: each is the condition of a partial index of jobs.
+_CLAIMABLE: dict[JobLength, LiteralString] = {
+    JobLength.ANY: _WAITS,
+    JobLength.SHORT: f"{_WAITS} AND NOT is_long",
+    JobLength.LONG: f"{_WAITS} AND is_long",
+}
 
-def _claim_sql(which: str) -> str:
-    """One index probe per target, and the first job of the highest class (see `JobPriority`)."""
+
+def _taking(found: LiteralString) -> LiteralString:
+    """The statement's end: take the job `locked`, and tell whether there was a candidate."""
     return f"""
-    WITH candidate AS MATERIALIZED (
-        SELECT first.project, first.version, first.target
-          FROM {SERVED}
-         CROSS JOIN LATERAL (
-             SELECT project, version, jobs.target, priority_class, priority_time
-               FROM jobs
-              WHERE jobs.target = served.target
-                AND priority_class BETWEEN %(first)s AND %(last)s
-                AND {which}
-                AND {SUITS_JOB}
-              ORDER BY priority_class, priority_time
-              LIMIT 1
-                FOR UPDATE SKIP LOCKED
-         ) first
-         ORDER BY first.priority_class, first.priority_time
-         LIMIT 1
+    , taken AS (
+        UPDATE jobs
+           SET claimed_by = %(builder)s,
+               claimed_at = now(),
+               attempts = attempts + 1,
+               build_id = nextval('build_ids'),
+               last_build_id = NULL,
+               last_builder = NULL
+          FROM locked c
+          JOIN releases r ON r.project = c.project AND r.version = c.version
+         WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
+        RETURNING {_JOB_COLUMNS}
     )
-    UPDATE jobs
-       SET claimed_by = %(builder)s,
-           claimed_at = now(),
-           attempts = attempts + 1,
-           build_id = nextval('build_ids'),
-           last_build_id = NULL,
-           last_builder = NULL
-      FROM candidate c
-      JOIN releases r ON r.project = c.project AND r.version = c.version
-     WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
-    RETURNING {_JOB_COLUMNS}
+    SELECT taken.* FROM {found} LEFT JOIN taken ON true
 """  # noqa: S608 - of constants alone
 
 
-#: Each partial index of jobs has one of these conditions.
-_CLAIMABLE = {
-    JobLength.ANY: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked",
-    JobLength.SHORT: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long",
-    JobLength.LONG: "claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long",
-}
-_CLAIMS = {length: _claim_sql(condition) for length, condition in _CLAIMABLE.items()}
+def _head_sql(which: LiteralString, looked_at: LiteralString) -> LiteralString:
+    """One index probe per target, and the first job of the highest class (see `JobPriority`).
+
+    No row if there is none; a row of NULLs if that is not known, because a job behind those that
+    were looked at may be it, or because another transaction has the job.
+    """
+    return f"""
+    WITH head AS MATERIALIZED (
+        SELECT first.*
+          FROM {SERVED}
+         CROSS JOIN LATERAL (
+             SELECT project, version, jobs.target, priority_class, priority_time, needs_hash,
+                    position
+               FROM (SELECT *, row_number() OVER (ORDER BY priority_class, priority_time)
+                               AS position
+                       FROM jobs
+                      WHERE jobs.target = served.target
+                        AND priority_class BETWEEN %(first)s AND %(last)s
+                        AND {which}
+                      ORDER BY priority_class, priority_time
+                      LIMIT {looked_at} + 1) AS jobs
+              WHERE position > {looked_at} OR {SUITS_JOB}
+              ORDER BY priority_class, priority_time
+              LIMIT 1
+         ) first
+         ORDER BY first.priority_class, first.priority_time
+         LIMIT 1
+    ), locked AS (
+        SELECT jobs.project, jobs.version, jobs.target
+          FROM head
+          JOIN jobs USING (project, version, target)
+         WHERE head.position <= {looked_at}
+           AND jobs.needs_hash = head.needs_hash AND hold_reason IS NULL AND {which}
+           FOR UPDATE OF jobs SKIP LOCKED
+    )
+    {_taking("head")}
+"""  # noqa: S608 - of constants alone
+
+
+#: Of a job that waits, what the conditions of a claim read.
+_NEEDS: LiteralString = """
+    priority_class, priority_time, needs_hash, hold_reason, attempts, avoid_builder,
+    memory_over_bytes, min_disk_bytes, min_speed, required_packages, is_long, is_pure
+"""
+
+
+def _by_needs_sql(which: LiteralString) -> LiteralString:
+    """The same, of all jobs: of those of a target and class that need the same, one is looked at.
+
+    The recursion goes from each such kind to the next one in the index.
+    """
+    which = which.replace(_WAITS, "true")
+    return f"""
+    WITH RECURSIVE kinds AS (
+        SELECT served.*, first.*
+          FROM {SERVED}
+         CROSS JOIN LATERAL (
+             SELECT {_NEEDS}
+               FROM jobs
+              WHERE jobs.target = served.target
+                AND priority_class BETWEEN %(first)s AND %(last)s
+                AND {_WAITS} AND hold_reason IS NULL
+              ORDER BY priority_class, needs_hash, priority_time
+              LIMIT 1
+         ) first
+        UNION ALL
+        SELECT k.target, k.largest_memory, k.second_memory, k.largest_disk, k.second_disk, next.*
+          FROM kinds k
+         CROSS JOIN LATERAL (
+             SELECT {_NEEDS}
+               FROM jobs
+              WHERE jobs.target = k.target
+                AND (priority_class, needs_hash) > (k.priority_class, k.needs_hash)
+                AND priority_class <= %(last)s
+                AND {_WAITS} AND hold_reason IS NULL
+              ORDER BY priority_class, needs_hash, priority_time
+              LIMIT 1
+         ) next
+    ), suiting AS MATERIALIZED (
+        SELECT target, priority_class, priority_time, needs_hash
+          FROM kinds AS jobs
+         WHERE {which} AND {SUITS_JOB}
+         ORDER BY priority_class, priority_time
+    ), locked AS (
+        SELECT job.*
+          FROM suiting s
+         CROSS JOIN LATERAL (
+             SELECT project, version, target
+               FROM jobs
+              WHERE target = s.target AND priority_class = s.priority_class
+                AND needs_hash = s.needs_hash AND {_WAITS} AND hold_reason IS NULL
+              ORDER BY priority_time
+              LIMIT 1
+                FOR UPDATE SKIP LOCKED
+         ) job
+         LIMIT 1
+    )
+    {_taking("locked")}
+"""  # noqa: S608 - of constants alone
+
+
+class _Claim(NamedTuple):
+    """The statements of a claim; the second one is for when the first one does not know."""
+
+    head: LiteralString
+    by_needs: LiteralString
+
+
+def _claims(
+    condition: LiteralString, looked_at: LiteralString = _LOOKED_AT_ONE_BY_ONE
+) -> dict[JobLength, _Claim]:
+    which = {length: f"{claimable} AND {condition}" for length, claimable in _CLAIMABLE.items()}
+    return {
+        length: _Claim(_head_sql(it, looked_at), _by_needs_sql(it)) for length, it in which.items()
+    }
+
+
+_CLAIMS = _claims("true")
 #: Of projects without compiled code; the index is jobs_claimable_pure.
-_CLAIMS_OF_PURE = {
-    length: _claim_sql(f"{condition} AND is_pure") for length, condition in _CLAIMABLE.items()
-}
-CLAIM_SQL = _CLAIMS[JobLength.ANY]
+_CLAIMS_OF_PURE = _claims("is_pure")
+CLAIM_SQL = _CLAIMS[JobLength.ANY].head
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
@@ -142,12 +249,19 @@ async def claim(
     facts_of_pure = suitability_parameters(builder, sorted(bound), capability)
     for begins_at in dict.fromkeys((first, JobPriority.NAMED)):
         classes = {"first": int(begins_at), "last": int(last)}
-        row = await db.row(_CLAIMS[length], facts | classes)
-        if row is None and bound:
-            row = await db.row(_CLAIMS_OF_PURE[length], facts_of_pure | classes)
-        if row is not None:
-            return _job_of_row(row)
+        job = await _claim(db, _CLAIMS[length], facts | classes)
+        if job is None and bound:
+            job = await _claim(db, _CLAIMS_OF_PURE[length], facts_of_pure | classes)
+        if job is not None:
+            return job
     return None
+
+
+async def _claim(db: Database, claim: _Claim, parameters: Mapping[str, Any]) -> Job | None:
+    row = await db.row(claim.head, parameters)
+    if row is not None and row["build_id"] is None:
+        row = await db.row(claim.by_needs, parameters)
+    return _job_of_row(row) if row is not None else None
 
 
 def _job_of_row(row: Mapping[str, Any]) -> Job:

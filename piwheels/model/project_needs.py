@@ -1,8 +1,9 @@
 """What the builds of a project need, learned from those that ended. Pure.
 
 Of memory and disk it is the most that one used: more counts at once, and less by a quarter for each
-build, so that one release that needs little does not send the next one where it fails. The duration
-is a moving average. What a builder says counts up to a limit.
+build, so that one release that needs little does not send the next one where it fails. These sizes
+are rounded up, so that many projects have the same needs: a claim looks at jobs by what they need.
+The duration is a moving average. What a builder says counts up to a limit.
 """
 
 from piwheels.model.base import Struct
@@ -15,6 +16,8 @@ _LAST_WEIGHT = 0.25
 _SAME_DURATION = 0.1
 #: No project is taken to need more memory or disk.
 _MAX_BYTES = 1 << 40
+#: Sizes are rounded up to a multiple of a quarter of the power of two below, and to this at least.
+_SMALLEST_BYTES = 64 << 20
 #: After these the release has not shown how long its builds take.
 _NOT_BY_RELEASE = frozenset(
     {
@@ -42,16 +45,16 @@ class ProjectNeeds(Struct, frozen=True, kw_only=True):
     def after_success(self, used: "ProjectNeeds") -> "ProjectNeeds":
         """What is known after a build that used this and succeeded."""
         return ProjectNeeds(
-            min_memory_bytes=_lowered(self.min_memory_bytes, used.min_memory_bytes),
-            min_disk_bytes=_lowered(self.min_disk_bytes, used.min_disk_bytes),
+            min_memory_bytes=_lowered(self.min_memory_bytes, rounded_up(used.min_memory_bytes)),
+            min_disk_bytes=_lowered(self.min_disk_bytes, rounded_up(used.min_disk_bytes)),
             expected_build_s=_averaged(self.expected_build_s, used.expected_build_s),
         )
 
     def after_failure(self, exceeded: "ProjectNeeds") -> "ProjectNeeds":
         """What is known after a build that needed at least this, and failed for it."""
         return ProjectNeeds(
-            min_memory_bytes=max(self.min_memory_bytes, exceeded.min_memory_bytes),
-            min_disk_bytes=max(self.min_disk_bytes, exceeded.min_disk_bytes),
+            min_memory_bytes=max(self.min_memory_bytes, rounded_up(exceeded.min_memory_bytes)),
+            min_disk_bytes=max(self.min_disk_bytes, rounded_up(exceeded.min_disk_bytes)),
             expected_build_s=max(self.expected_build_s, exceeded.expected_build_s),
         )
 
@@ -98,11 +101,20 @@ def _more_than_free(evidence: FailureEvidence) -> int:
     return max(evidence.disk_free_bytes - evidence.disk_reserve_bytes, 0) + 1
 
 
+def rounded_up(size_bytes: int) -> int:
+    """A size as it is learned: one of four for each power of two; 0 is unknown."""
+    if not size_bytes:
+        return 0
+    least = max(size_bytes, _SMALLEST_BYTES)
+    step = 1 << (least.bit_length() - 3)
+    return -(-least // step) * step
+
+
 def _lowered(known: int, used: int) -> int:
     """The most that builds used, which falls step by step; 0 is unknown."""
     if not used:
         return known
-    lower = known // 4 * 3
+    lower = rounded_up(known // 4 * 3)
     return max(used, lower) if used > known or lower > used else known
 
 

@@ -202,6 +202,11 @@ CREATE INDEX jobs_claimable_short ON jobs (target, priority_class, priority_time
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND NOT is_long;
 CREATE INDEX jobs_claimable_long ON jobs (target, priority_class, priority_time)
  WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_long;
+ALTER TABLE jobs ADD COLUMN needs_hash bigint GENERATED ALWAYS AS (hash_record_extended(ROW(
+        attempts = 0, avoid_builder, memory_over_bytes, min_disk_bytes, min_speed,
+        required_packages, is_long, is_pure), 0)) STORED;
+CREATE INDEX jobs_claimable_by_needs ON jobs (target, priority_class, needs_hash, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND hold_reason IS NULL;
 CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <> '{}';
 CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';
 ALTER TABLE queue_samples RENAME TO queue_length_samples;

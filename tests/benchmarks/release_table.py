@@ -59,6 +59,8 @@ class Result(Struct, frozen=True, kw_only=True):
     tools: str = ""  # how the last try differed: "index as of 2021-08-31 and cython"
     rounds: int = 1
     seconds: float = 0.0
+    peak_memory_bytes: int = 0  # 0: unknown
+    peak_disk_bytes: int = 0  # 0: unknown
     line: str = ""
 
 
@@ -193,6 +195,8 @@ def result_of(release: Release, released_at: datetime, finished: BuildFinished, 
         tools=tries[-1] if tries else "",
         rounds=1 + len(added) + len(tries),
         seconds=finished.duration_s,
+        peak_memory_bytes=finished.peak_memory_bytes,
+        peak_disk_bytes=finished.peak_disk_bytes,
         line=truncate_line(finished.reason, 160),
     )
 

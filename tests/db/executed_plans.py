@@ -36,7 +36,7 @@ async def executed_plans(db: Database, work: Callable[[], Awaitable[object]]) ->
 
 def rows_read(plans: list[_Plan], table: str) -> float:
     """Rows of a table that scans read, those included that they filtered out."""
-    scans = (node for plan in plans for node in _nodes(plan) if node.get("Relation Name") == table)
+    scans = (node for plan in plans for node in nodes(plan) if node.get("Relation Name") == table)
     return float(
         sum(
             (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]
@@ -45,7 +45,8 @@ def rows_read(plans: list[_Plan], table: str) -> float:
     )
 
 
-def _nodes(plan: _Plan) -> Iterator[_Plan]:
+def nodes(plan: _Plan) -> Iterator[_Plan]:
+    """A node of a plan, and those below it."""
     yield plan
     for child in plan.get("Plans", ()):
-        yield from _nodes(child)
+        yield from nodes(child)

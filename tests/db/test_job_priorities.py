@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 import pytest
 from msgspec.structs import replace
@@ -174,7 +175,11 @@ async def _walk(db: Database, seed: int, steps: int) -> int:
     return claims
 
 
-async def test_each_claim_takes_the_job_of_the_rule(farm: Database) -> None:
+@pytest.mark.parametrize("looked_at", ["64", "0"])
+async def test_each_claim_takes_the_job_of_the_rule(
+    farm: Database, monkeypatch: pytest.MonkeyPatch, looked_at: LiteralString
+) -> None:
+    monkeypatch.setattr(job_queue, "_CLAIMS", job_queue._claims("true", looked_at))
     assert await _walk(farm, seed=1, steps=300) > 80
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from piwheels.db.database import Database
 from piwheels.model import LONG_BUILD_S, FailureClass, FailureEvidence, JobPriority, Outcome
+from piwheels.model.project_needs import rounded_up
 from piwheels.protocol.messages import BuildFinished
 from tests.scheduler.simulation import BUILD_S, RESERVE_BYTES, SimFarm, add_releases, sim_farm
 from tests.timeouts import WAIT_S
@@ -197,7 +198,7 @@ async def test_a_release_that_filled_a_disk_sends_others_elsewhere(sim: SimFarm)
     )
     await sim.run(10.0)
     needed = await sim.db.value("SELECT min_disk_bytes FROM projects")
-    assert needed == 3 * GIB - RESERVE_BYTES + 1
+    assert needed == rounded_up(3 * GIB - RESERVE_BYTES + 1)
     await add_releases(sim, "wide", version="2.0")
     await sim.run(10.0)
     assert _running(sim) == {"b": "wide"}, "although the other asks first"

@@ -43,13 +43,13 @@ async def test_what_a_build_used_decides_where_the_next_ones_go(sim: SimFarm) ->
     assert await builder_of(sim, "3.0") == "b"
     sim.builders["b"].peak_memory_bytes = GIB // 2
     assert await builder_of(sim, "4.0") == "b"
-    assert await needed(sim) == 3 * GIB * 3 // 4, "a lower peak lowers it step by step"
+    assert await needed(sim) == 5 * GIB // 2, "a lower peak lowers it step by step"
 
 
 async def test_what_ran_out_of_memory_sends_other_releases_to_larger_builders(sim: SimFarm) -> None:
     sim.required_memory_bytes = 3 * GIB
     assert await builder_of(sim, "1.0") == "a", "it is tried there first, and fails"
-    assert await needed(sim) == GIB + 1
+    assert await needed(sim) == GIB + GIB // 4
     failures = "SELECT count(*) FROM builds WHERE failure_class = 'out-of-memory'"
     assert await sim.db.value(failures) == 1
     await builder_of(sim, "2.0")
