@@ -47,8 +47,10 @@ _MAX_CHECKED = 1000
 _POLL_S = 1.0
 _BUSY_POLL_S = 0.05
 _RETRY_S = 60.0
-#: A single page is rewritten at the earliest after this multiple of the time that writing it takes.
-_COST_FACTOR = 50.0
+#: A single page is rewritten at the earliest after this multiple of the time that writing it takes,
+#: but not later than after _MAX_PAUSE_S on a slow machine, unless _MIN_COST_FACTOR times are more.
+_COST_FACTOR, _MIN_COST_FACTOR = 50.0, 4.0
+_MAX_PAUSE_S = 60.0
 #: Jobs at the head of each target's queue whose projects' pages show their position.
 _QUEUE_HEAD = 100
 #: If at most this many projects are downloaded in a day, their pages are updated soon; otherwise
@@ -72,7 +74,8 @@ class PageSchedule:
 
     def mark_written(self, took_s: float) -> None:
         """Schedule the next rewrite."""
-        self.due_at = time.monotonic() + max(self.interval_s, took_s * _COST_FACTOR)
+        pause_s = max(min(took_s * _COST_FACTOR, _MAX_PAUSE_S), took_s * _MIN_COST_FACTOR)
+        self.due_at = time.monotonic() + max(self.interval_s, pause_s)
 
     def mark_failed(self) -> None:
         """Schedule a retry."""

@@ -133,7 +133,8 @@ async def test_housekeeping_runs_while_many_pages_are_queued(
         waiting.append(await page_queue.pending_page_count(site.db, [PageKind.PROJECT]))
 
     monkeypatch.setattr(site_publisher, "BATCH_SIZE", 1)
-    monkeypatch.setattr(site_publisher, "_COST_FACTOR", 0.0)
+    monkeypatch.setattr(site_publisher, "_MAX_PAUSE_S", 0.0)
+    monkeypatch.setattr(site_publisher, "_MIN_COST_FACTOR", 0.0)
     monkeypatch.setattr(site.showing, "_housekeeping", [site_publisher.PageSchedule(0.0, chore)])
     for name in ("alpha", "beta", "gamma"):
         await site.publish(name)
