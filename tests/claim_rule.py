@@ -57,9 +57,11 @@ class WaitingJob:
         )
 
     def _has_memory(self, memory_bytes: int, limits: TargetLimits) -> bool:
-        """Whether that is more than it needs, or as much as the largest builder has."""
+        """Whether that is more than it needs, or as much as the largest has that it can get."""
         over = self.memory_over_bytes
-        return over == 0 or memory_bytes > over or memory_bytes >= limits.largest_memory_bytes
+        packages = tuple(sorted(self.required_packages))
+        most = limits.memory_with_packages.get(packages, limits.largest_memory_bytes)
+        return over == 0 or memory_bytes > over or memory_bytes >= most
 
     def _has_rest(self, disk_bytes: int, speed: float, limits: TargetLimits) -> bool:
         """A job that was not tried needs no more disk than two builders have."""

@@ -314,6 +314,7 @@ class QueryHandlers:
             targets_with_compiler=self.dispatcher.targets.with_compiler,
             memory_bytes=self.dispatcher.targets.memory_bytes,
             known_memory_bytes=self.dispatcher.targets.known_memory_bytes,
+            memory_with_packages=self.dispatcher.targets.farm.memory_with_packages,
             free_disk=self.dispatcher.targets.free_disk,
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),

@@ -2,7 +2,8 @@
 
 A builder suits if it meets everything that the job requires, or if no other connected builder that
 takes jobs for the target does: what nobody meets keeps no job from being built. Of memory alone a
-job always needs as much as it requires, or as the largest builder has, whether that is connected.
+job always needs as much as it requires, or as the largest builder has, whether that is connected;
+if it needs packages, the largest of those that have or add them.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,19 @@ _OTHERS: LiteralString = """
 _NEEDED_DISK: LiteralString = """
     least(min_disk_bytes, CASE WHEN attempts = 0 THEN second_disk ELSE largest_disk END)
 """
-_OVER_MEMORY: LiteralString = "least(memory_over_bytes, largest_memory - 1)"
+#: What no single builder has: as much memory as a job needs, and the packages.
+_MOST_MEMORY: LiteralString = """
+    CASE WHEN required_packages = '{}' THEN largest_memory
+         ELSE coalesce((
+             SELECT supplied.memory_bytes
+               FROM unnest(%(package_targets)s::text[], %(packages)s::text[],
+                           %(package_memory)s::bigint[])
+                        AS supplied (target, packages, memory_bytes)
+              WHERE supplied.target = jobs.target
+                AND supplied.packages = array_to_string(required_packages, ' ')), largest_memory)
+     END
+"""
+_OVER_MEMORY: LiteralString = f"least(memory_over_bytes, {_MOST_MEMORY} - 1)"
 #: Of `jobs` and `served`.
 SUITS_JOB: LiteralString = f"""(
     hold_reason IS NULL
@@ -68,6 +81,11 @@ def suitability_parameters(
     """What the conditions need to know of a builder that claims something for these targets."""
     limits = [capability.limits.get(target, _NOTHING_KNOWN) for target in targets]
     others = capability.others
+    supplied = [
+        (target, " ".join(packages), memory)
+        for target, known in zip(targets, limits, strict=True)
+        for packages, memory in known.memory_with_packages.items()
+    ]
     return {
         "builder": builder,
         "memory_bytes": capability.memory_bytes,
@@ -80,6 +98,9 @@ def suitability_parameters(
         "second_memory": [each.second_memory_bytes for each in limits],
         "largest_disk": [each.largest_disk_bytes for each in limits],
         "second_disk": [each.second_disk_bytes for each in limits],
+        "package_targets": [target for target, _, _ in supplied],
+        "packages": [packages for _, packages, _ in supplied],
+        "package_memory": [memory for _, _, memory in supplied],
         "other_targets": [each.target for each in others],
         "other_labels": [each.label for each in others],
         "other_memory": [each.memory_bytes for each in others],

@@ -143,6 +143,7 @@ _TARGET_STATUS_SQL = """
            j.claimed_by, j.claimed_at, j.build_id AS current_build_id,
            j.retry_at, j.hold_reason,
            CASE WHEN j.parked THEN j.required_packages ELSE '{}' END AS awaited_packages,
+           coalesce(j.required_packages, '{}') AS required_packages,
            coalesce(j.attempts, 0) AS attempts,
            coalesce(j.memory_over_bytes, 0) AS memory_over_bytes,
            coalesce(j.min_disk_bytes, 0) AS min_disk_bytes,

@@ -202,6 +202,9 @@ class TargetLimits(Struct, frozen=True, kw_only=True):
     second_memory_bytes: int = 0  # of those that take jobs
     largest_disk_bytes: int = 0  # likewise
     second_disk_bytes: int = 0  # likewise
+    #: The most memory of those that have or add these packages, for each combination that jobs
+    #: need, where that is less than the largest.
+    memory_with_packages: dict[tuple[str, ...], int] = msgspec.field(default_factory=dict)
 
 
 class FreeDisk(Struct, frozen=True, kw_only=True):

@@ -118,6 +118,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     min_disk_bytes: int = 0  # and as much free disk
     last_cause: FailureCause | None = None  # why the last build failed
     awaited_packages: tuple[str, ...] = ()  # that no builder has; the job waits for one that does
+    required_packages: tuple[str, ...] = ()  # that the queued job needs
 
 
 class ReleaseStatusRow(Struct, frozen=True, kw_only=True):

@@ -56,6 +56,8 @@ class StatusContext(Struct, frozen=True, kw_only=True):
     targets_with_compiler: targets for which a connected builder has a C compiler; None is unknown.
     memory_bytes: by target, the most memory that a builder which takes jobs gives to a build.
     known_memory_bytes: likewise, of builders that were lost or take no jobs, too; empty is unknown.
+    memory_with_packages: by target, the most memory of the builders that have or add packages which
+        jobs need, where that is less.
     free_disk: by target, of builders that take jobs; empty is unknown.
     paused: whether the farm assigns no jobs.
     now: the time that durations are counted from; without it, times are absolute, for a text
@@ -66,6 +68,9 @@ class StatusContext(Struct, frozen=True, kw_only=True):
     targets_with_compiler: frozenset[str] | None = None
     memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
     known_memory_bytes: dict[str, int] = msgspec.field(default_factory=dict)
+    memory_with_packages: dict[str, dict[tuple[str, ...], int]] = msgspec.field(
+        default_factory=dict
+    )
     free_disk: dict[str, FreeDisk] = msgspec.field(default_factory=dict)
     paused: bool = False
     now: datetime | None = None

@@ -248,6 +248,10 @@ def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstac
     over, largest = target.memory_over_bytes, context.known_memory_bytes.get(target.target, 0)
     if not over or not largest:
         return _Obstacle(State.QUEUED)
+    with_packages = context.memory_with_packages.get(target.target, {})
+    supplied = with_packages.get(target.required_packages)
+    if supplied is not None and over >= supplied:
+        return _without_both(target, supplied)
     if over >= largest:
         text = (
             f"; no builder of the farm has {_memory_text(target)} of memory for it, and the "
@@ -259,6 +263,17 @@ def _memory_obstacle(target: TargetStatusRow, context: StatusContext) -> _Obstac
         hint = "those that have it are not connected, or get no jobs"
         return _Obstacle(State.UNSERVED, f", and waits {wanted}", hint, f"waits {wanted}")
     return _Obstacle(State.QUEUED, f", {wanted}")
+
+
+def _without_both(target: TargetStatusRow, supplied_bytes: int) -> _Obstacle:
+    """That no single builder has the memory and the packages that a job needs."""
+    packages = ", ".join(target.required_packages)
+    text = (
+        f"; no builder of the farm has {_memory_text(target)} of memory and has or adds "
+        f"{packages}, and the largest that does, with {format_size(supplied_bytes)}, tries it"
+    )
+    hint = f"a builder with that memory needs {packages} installed, or roots"
+    return _Obstacle(State.QUEUED, text, hint)
 
 
 def _memory_text(target: TargetStatusRow) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from piwheels.model import BuilderCapability, FreeDisk, OtherBuilder, TargetLimits
 from piwheels.scheduler.builder_record import Session
 
@@ -11,11 +13,15 @@ _MAX_BETTER = 2
 
 
 def capability(
-    session: Session, sessions: Iterable[Session], largest_memory: Mapping[str, int]
+    session: Session,
+    sessions: Iterable[Session],
+    largest_memory: Mapping[str, int],
+    with_packages: Mapping[str, dict[tuple[str, ...], int]],
 ) -> BuilderCapability:
     """A builder's limits and speed among the connected ones.
 
-    `largest_memory` is, by target, the largest memory limit of all builders, in bytes.
+    `largest_memory` is, by target, the largest memory limit of all builders, in bytes, and
+    `with_packages` that of those that have or add some packages.
     """
     serving: dict[str, list[OtherBuilder]] = {name: [] for name in session.targets}
     for each in sessions:
@@ -25,7 +31,10 @@ def capability(
         others += [each for each in undominated(builders) if each.label != session.label]
         if not any(each.label == session.label for each in builders):
             builders.append(_as_other(session, name))
-        limits[name] = _limits(builders, largest_memory.get(name, 0))
+        limits[name] = replace(
+            _limits(builders, largest_memory.get(name, 0)),
+            memory_with_packages=with_packages.get(name, {}),
+        )
     # A claim looks for one that suits in this order: those with much of both come first.
     memory = max((each.memory_bytes for each in others), default=0) or 1
     disk = max((each.disk_bytes for each in others), default=0) or 1

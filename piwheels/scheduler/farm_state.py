@@ -31,6 +31,8 @@ class FarmState:
         records: what is known of builders beyond their sessions, by label.
         web_root_fault: why no wheel can be published; "" when they can.
         required_packages: the Debian packages without which some jobs cannot be built.
+        memory_with_packages: by target, for combinations of them, the largest memory limit, in
+            bytes, of the builders that have or add them, where that is less than the target's.
         on_demand: of the builders that were started on demand and have left within an hour, one for
             each set of targets and amount of memory: such a one can be started again.
         pools: of builders that can be started on demand, the patterns of their targets, and how
@@ -50,6 +52,7 @@ class FarmState:
     web_root_fault: str = ""
     outage: IndexOutage = field(default_factory=IndexOutage)
     required_packages: frozenset[str] = frozenset()
+    memory_with_packages: dict[str, dict[tuple[str, ...], int]] = field(default_factory=dict)
     on_demand: dict[tuple[tuple[str, ...], int], Session] = field(default_factory=dict)
     pools: tuple[tuple[tuple[str, ...], int], ...] = ()
     long_builds: LongBuilds = field(default_factory=LongBuilds)
@@ -99,7 +102,9 @@ class FarmState:
         if session is None:
             return BuilderCapability()
         largest_memory = self.largest_memory_bytes(session.targets)
-        found = builder_capabilities.capability(session, self.sessions.values(), largest_memory)
+        found = builder_capabilities.capability(
+            session, self.sessions.values(), largest_memory, self.memory_with_packages
+        )
         available = tuple(sorted(self.required_packages & session.installed_packages))
         return replace(found, available_packages=available)
 
@@ -123,6 +128,33 @@ class FarmState:
         """Whether a builder that is connected, or can be started again, has or adds packages."""
         sessions = (*self.sessions.values(), *self.on_demand.values())
         return any(session.can_supply(target, packages) for session in sessions)
+
+    def note_required_packages(self, combinations: Collection[tuple[str, tuple[str, ...]]]) -> None:
+        """Jobs of these targets need these packages."""
+        self.required_packages = frozenset(name for _, names in combinations for name in names)
+        largest = self.largest_memory_bytes({target for target, _ in combinations})
+        self.memory_with_packages = {target: {} for target in largest}
+        for target, packages in combinations:
+            memory = self.memory_bytes_with(target, packages)
+            if memory is not None and memory < largest[target]:
+                self.memory_with_packages[target][packages] = memory
+
+    def memory_bytes_with(self, target: str, packages: Collection[str]) -> int | None:
+        """The largest memory limit of the builders that have or add packages; None without any.
+
+        As `max_memory_bytes`, of those alone.
+        """
+        lost = (gone.session for gone in self.lost.values())
+        known = [
+            each for each in (*self.sessions.values(), *lost) if each.can_supply(target, packages)
+        ]
+        started = [each for each in self.on_demand.values() if each.can_supply(target, packages)]
+        if not known and not started:
+            return None
+        pools = self._memory_in_pools(target) if started else []
+        memory = builder_capabilities.memory_by_target(known).get(target, 0)
+        on_demand = builder_capabilities.memory_by_target(started).get(target, 0)
+        return max(memory, *(pools or [on_demand]))
 
     def has_packages(self, label: str, packages: Collection[str]) -> bool:
         """Whether a builder's own system has these packages."""

@@ -21,6 +21,7 @@ from piwheels.model import (
     Build,
     BuilderCapability,
     CompatibilityRules,
+    FailureClass,
     Job,
     JobLength,
     JobPriority,
@@ -271,8 +272,8 @@ class JobStore:
     async def update_parked_jobs(self) -> None:
         """Park the jobs whose packages no connected builder has, and queue the others."""
         requirements = await parked_jobs.package_requirements(self.db)
-        self.farm.required_packages = frozenset(
-            name for each in requirements for name in each.required_packages
+        self.farm.note_required_packages(
+            [(each.target, each.required_packages) for each in requirements]
         )
         for each in requirements:
             parked = not self.farm.can_supply(each.target, each.required_packages)
@@ -298,13 +299,20 @@ class JobStore:
             attempt=build.attempt,
             earlier=past,
             other_builders=self.farm.has_other_builder(build.builder, build.target),
-            largest_memory_bytes=self.farm.max_memory_bytes(build.target),
+            largest_memory_bytes=self._largest_memory(build.target, past),
             largest_processes=processes,
             largest_file_bytes=file_bytes,
             can_add_packages=build.added_packages is not None,
             has_packages=self.farm.has_packages(build.builder, build.evidence.packages),
         )
         return retry_policy.decide(failure, self.retry_options)
+
+    def _largest_memory(self, target: str, past: Sequence[PastFailure]) -> int:
+        """The most memory that a build can get, in bytes, with the packages that it lacked."""
+        lacked = [each for each in past if each.failure_class is FailureClass.MISSING_PACKAGE]
+        packages = lacked[-1].evidence.packages if lacked else ()
+        memory = self.farm.memory_bytes_with(target, packages) if packages else None
+        return self.farm.max_memory_bytes(target) if memory is None else memory
 
 
 def _build_of(ended: CompleteBuild) -> Build:

@@ -149,6 +149,7 @@ def _random_limits(chance: random.Random) -> TargetLimits:
         largest_memory_bytes=chance.choice((0, _GIB, 4 * _GIB)),
         largest_disk_bytes=sizes[1],
         second_disk_bytes=sizes[0],
+        memory_with_packages={("cmake",): _GIB} if chance.random() < 0.5 else {},
     )
 
 

@@ -37,7 +37,7 @@ async def store_jobs(db: Database, jobs: Sequence[WaitingJob]) -> None:
                 "disk": job.min_disk_bytes,
                 "long": job.is_long,
                 "speed": job.min_speed,
-                "packages": list(job.required_packages),
+                "packages": sorted(job.required_packages),
                 "attempts": int(job.is_tried),
             },
         )

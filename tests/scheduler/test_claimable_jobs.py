@@ -122,6 +122,23 @@ async def test_what_no_builder_has_together_keeps_no_job(db: Database) -> None:
     assert await _takers(db, farm, job) == "a"
 
 
+async def test_memory_and_packages_that_no_builder_has_together_keep_no_job(db: Database) -> None:
+    farm = _farm(
+        *(_session(label, memory_gib=gib) for label, gib in zip("abcd", (2, 4, 4, 16), strict=True))
+    )
+    for label in "ab":
+        session = farm.sessions[label]
+        session.hello = replace(session.hello, layer_targets=(_FIRST,))
+    farm.sessions["c"].installed_packages = frozenset(["cmake"])
+    job = _job(memory_over_bytes=8 * GIB, required_packages=frozenset(["cmake"]))
+    farm.note_required_packages([(_FIRST, ("cmake",))])
+    assert await _takers(db, farm, job) == "bc", "the largest of those that have or add it"
+    await db.execute("DELETE FROM jobs")
+    farm.sessions["d"].installed_packages = frozenset(["cmake"])
+    farm.note_required_packages([(_FIRST, ("cmake",))])
+    assert await _takers(db, farm, changed(job, name="again")) == "d", "and now one has both"
+
+
 async def test_memory_of_builders_without_a_compiler_is_not_waited_for(db: Database) -> None:
     await db.execute("UPDATE targets SET has_compiler = true")
     farm = _farm(_session("a", memory_gib=16, bare=[_FIRST]), _session("b", memory_gib=4))
@@ -213,7 +230,9 @@ def _random_farm(chance: random.Random) -> FarmState:
         if chance.random() < 0.2:
             session.shutdown = PendingShutdown("it is drained", restart=False)
             session.hello = replace(session.hello, memory_limit_bytes=0)
-    farm.required_packages = frozenset(_PACKAGES)
+    farm.note_required_packages(
+        [(target.name, (package,)) for target in TARGETS for package in _PACKAGES]
+    )
     return farm
 
 
@@ -226,7 +245,7 @@ def _random_job(chance: random.Random, name: str) -> WaitingJob:
         priority_time=float(chance.randrange(10**6)),
         is_held=chance.random() < 0.1,
         avoid_builder=chance.choice(("", *"abcdef")),
-        memory_over_bytes=0 if packages else chance.choice((0, 1, 3, 7, 9, 30)) * GIB,
+        memory_over_bytes=chance.choice((0, 1, 3, 7, 9, 30)) * GIB,
         min_disk_bytes=chance.choice((0, chance.randrange(100), 2**31)) * GIB,
         is_tried=chance.random() < 0.5,
         is_long=chance.random() < 0.3,

@@ -47,6 +47,7 @@ class Farm:
         self.served = {CP39, CP311}
         self.paused = False
         self.memory: tuple[int, int] = (0, 0)  # of builders that take jobs, and of all
+        self.memory_with: dict[tuple[str, ...], int] = {}  # of builders that have these packages
         self.disk_gib = (1, 4, 8)  # the least, the second most, the most that builders have
 
     async def release(self, version: str = "1.0", **facts: object) -> None:
@@ -78,6 +79,7 @@ class Farm:
             served_targets=frozenset(self.served),
             memory_bytes=dict.fromkeys(self.served, self.memory[0]),
             known_memory_bytes=dict.fromkeys(self.served, self.memory[1]),
+            memory_with_packages=dict.fromkeys(self.served, self.memory_with),
             free_disk=dict.fromkeys(self.served, self._free_disk()),
             paused=self.paused,
             now=datetime.now(UTC),
@@ -150,6 +152,23 @@ async def test_a_job_that_needs_memory(
     await job_queue.set_job_memory(farm.db, "demo", 4 << 30)
     farm.memory = (memory_gib[0] << 30, memory_gib[1] << 30)
     await farm.assert_status(state, words)
+
+
+async def test_a_job_that_needs_memory_and_packages_that_no_builder_has_together(
+    farm: Farm,
+) -> None:
+    await farm.release()
+    await job_queue.set_job_memory(farm.db, "demo", 8 << 30)
+    await farm.db.execute("UPDATE jobs SET required_packages = ARRAY['cmake', 'libffi-dev']")
+    farm.memory = (16 << 30, 16 << 30)
+    await farm.assert_status("queued", "for a builder with 8.0 GiB of memory")
+    farm.memory_with = {("cmake", "libffi-dev"): 4 << 30}
+    await farm.assert_status(
+        "queued",
+        "no builder of the farm has 8.0 GiB of memory and has or adds cmake, libffi-dev, and the "
+        "largest that does, with 4.0 GiB, tries it",
+        "a builder with that memory needs cmake, libffi-dev installed, or roots",
+    )
 
 
 async def test_a_job_that_needs_more_disk_than_some_builders_have(farm: Farm) -> None:

@@ -75,6 +75,20 @@ async def test_where_no_builder_has_as_much_the_largest_gets_it(sim: SimFarm) ->
     assert await builder_of(sim, "2.0") == "b"
 
 
+async def test_memory_and_packages_that_no_builder_has_together_end_a_job(sim: SimFarm) -> None:
+    sim.required_memory_bytes, sim.needed_packages["big"] = 3 * GIB, ("cmake",)
+    sim.builders["a"].has_roots, sim.builders["b"].has_roots = True, False
+    await add_releases(sim, "big")
+    await sim.run(3600.0)
+    rows = await sim.db.rows("SELECT builder, failure_class FROM builds ORDER BY build_id")
+    assert [tuple(row.values()) for row in rows] == [
+        ("a", "out-of-memory"),
+        ("b", "missing-package"),
+        ("a", "out-of-memory"),
+    ]
+    assert not await sim.db.value("SELECT count(*) FROM jobs"), "the last failure is final"
+
+
 async def test_a_queued_job_follows_its_recipe(sim: SimFarm) -> None:
     await add_releases(sim, "big")
     recipe = Recipe(project="big", memory_class=MemoryClass.LARGE)
