@@ -50,8 +50,7 @@ def describe_build(cause: FailureCause | None, reason: str) -> str:
         return reason
     where = f"line {cause.line_number} of its log" if cause.line_number else ""
     told = ": ".join(filter(None, (where, reason)))
-    noted = "; ".join(filter(None, (f"class {cause.failure_class}", told)))
-    return f"{describe_cause(cause)} ({noted})"
+    return f"{describe_cause(cause)} ({told})" if told else describe_cause(cause)
 
 
 def summarize_build(cause: FailureCause | None, reason: str) -> str:

@@ -1,12 +1,20 @@
 """The status of a release for a target, and what it depends on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from piwheels.model import FailureCause, FreeDisk, ProjectStatusRow, ReleaseStatusRow, State, Struct
+from piwheels.model import (
+    FailureCause,
+    FailureClass,
+    FreeDisk,
+    ProjectStatusRow,
+    ReleaseStatusRow,
+    State,
+    Struct,
+)
 
 
 class ReleaseStatus(Struct, frozen=True, kw_only=True):
@@ -28,9 +36,16 @@ class ReleaseStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def as_text(self) -> str:
-        """Text, hint and notes as sentences."""
+        """Text, hint, class of the failure and notes as sentences, for operators."""
         first = f"{self.text}; {self.hint}" if self.hint else self.text
-        return " ".join([f"{first}.", *(f"({note})" for note in self.notes)])
+        notes = [*self._class_notes(), *self.notes]
+        return " ".join([f"{first}.", *(f"({note})" for note in notes)])
+
+    def _class_notes(self) -> Iterator[str]:
+        """The class of a failure that the text tells of, by which operators select failures."""
+        cause = self.cause if self.next_step else None
+        if cause is not None and cause.failure_class is not FailureClass.UNKNOWN:
+            yield f"Failure class {cause.failure_class}."
 
     @property
     def label(self) -> str:

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 
-from piwheels.model import ReleaseStatusRow, State, TargetStatusRow
+from piwheels.model import (
+    ReleaseStatusRow,
+    State,
+    TargetStatusRow,
+    platform_words,
+    target_words,
+)
 from piwheels.release_status.times import utc_text
 
 
@@ -50,8 +56,9 @@ def debian_packages_text(target: TargetStatusRow) -> str:
     if platform_of(target.packages_target) == platform_of(target.target):
         return f"It needs Debian packages: `sudo apt install {packages}`"
     return (
-        f"It was built for {target.packages_target} and needs Debian packages that are named "
-        f"{packages} there; on {platform_of(target.target)} they may be named differently"
+        f"It was built for {target_words(target.packages_target)} and needs Debian packages that "
+        f"are named {packages} there; on {platform_words(platform_of(target.target))} they may be "
+        "named differently"
     )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from piwheels.causes.explanation import describe_build, next_step, summarize_build
+from piwheels.causes.outcome_texts import outcome_label, outcome_verb
 from piwheels.formatting import format_queue_position, format_size, format_wait_range
 from piwheels.model import (
     FailureClass,
@@ -62,8 +63,8 @@ def _classify(
         text = f"upstream has {name}, which covers it: nothing is built, {_mirror_text(target)}"
         policy = "mirror" if target.to_be_mirrored else "missing"
         whose = "project" if facts.upstream_wheel_policy else "farm"
-        text += f" (policy {policy}, set for the {whose})"
-        return make_status(facts, release, State.UPSTREAM_WHEEL, text, detail=name)
+        rule = f"that is the policy {policy}, set for the {whose}"
+        return make_status(facts, release, State.UPSTREAM_WHEEL, text, hint=rule, detail=name)
     if skipped := _skip_state(facts, release, target):
         return skipped
     return _unpublished_state(facts, release, target, context)
@@ -286,9 +287,8 @@ def _memory_text(target: TargetStatusRow) -> str:
 
 def _last_result_text(target: TargetStatusRow) -> str:
     told = describe_build(target.last_cause, target.last_reason or "")
-    return (
-        f"build {target.last_build_id} ended as {target.last_outcome}{': ' if told else ''}{told}"
-    )
+    did = outcome_verb(target.last_outcome or "")
+    return f"build {target.last_build_id} {did}{': ' if told else ''}{told}"
 
 
 def _next_step(target: TargetStatusRow, state: State) -> str:
@@ -306,4 +306,5 @@ def _failure_text(target: TargetStatusRow) -> str:
     reason = summarize_build(target.last_cause, target.last_reason or "")
     if outcome is None or outcome is Outcome.FAILED:
         return reason
-    return f"{outcome}: {reason}" if reason else outcome
+    label = outcome_label(outcome)
+    return f"{label}: {reason}" if reason else label

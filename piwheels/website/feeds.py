@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from piwheels import formatting
+from piwheels.causes.class_texts import CLASS_TEXTS
 from piwheels.causes.explanation import describe_build, next_step
-from piwheels.model import BuildSummary, Outcome, ProjectStatusRow
+from piwheels.causes.outcome_texts import outcome_label
+from piwheels.model import BuildSummary, Outcome, ProjectStatusRow, target_words
 from piwheels.website import filters
 from piwheels.website.log_links import build_log_path
 from piwheels.website.page_data import Site
@@ -76,16 +78,23 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
     entry = ET.SubElement(feed, "entry")
     _add_text(entry, "id", log)
     _add_text(
-        entry, "title", f"{build.project} {build.version} for {build.target}: {build.outcome}"
+        entry,
+        "title",
+        f"{build.project} {build.version} for {target_words(build.target)}: "
+        f"{outcome_label(build.outcome)}",
     )
     _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
     kind = "text/plain" if build.outcome == Outcome.BUILT else "text/html"
     page = f"{site.url}{build_log_path(build)}"
     ET.SubElement(entry, "link", rel="alternate", type=kind, href=page)
-    ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
+    label = filters.mark_invisible(outcome_label(build.outcome))
+    term = filters.mark_invisible(build.outcome)
+    ET.SubElement(entry, "category", term=term, label=label)
     duration_text = f"Duration: {formatting.spell_duration(build.duration_s)}."
     if build.cause is not None:
-        ET.SubElement(entry, "category", term=build.cause.failure_class)
+        failure_class = build.cause.failure_class
+        words = CLASS_TEXTS[failure_class].cause
+        ET.SubElement(entry, "category", term=failure_class, label=words)
     told = [*_outcome_sentences(build), duration_text]
     _add_text(entry, "summary", " ".join(told))
 

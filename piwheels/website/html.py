@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_build, summarize_build
+from piwheels.causes.outcome_texts import outcome_label
 from piwheels.model import target_words
 from piwheels.recipes.facts import recipe_facts
 from piwheels.website import assets, filters
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         uv_options=filters.uv_options,
         failure_summary=summarize_build,
         failure_text=describe_build,
+        outcome_label=outcome_label,
         recipe_facts=recipe_facts,
     )
     return environment

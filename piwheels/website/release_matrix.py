@@ -6,6 +6,7 @@ from typing import assert_never
 
 from piwheels import formatting
 from piwheels.causes.explanation import summarize_build
+from piwheels.causes.outcome_texts import outcome_label
 from piwheels.errors import RejectedError
 from piwheels.model import (
     FileSummary,
@@ -239,7 +240,7 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
     match status.state:
         case State.FAILED | State.DEFERRED:
             told = summarize_build(target.last_cause, target.last_reason or "")
-            return told or target.last_outcome or ""
+            return told or outcome_label(target.last_outcome or "")
         case State.BUILDING:
             return (
                 f"since {formatting.format_utc_minute(target.claimed_at)}"

@@ -14,6 +14,7 @@ from tests.browser import assertions
 from tests.browser.conftest import Visit, Visitors
 from tests.browser.farm import HOSTILE, HUGE, YANKED
 from tests.requires import requires_program
+from tests.website.codes import codes_in
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -56,6 +57,13 @@ async def test_every_page_is_accessible(farmed: Visitors, path: str) -> None:
             await visit.page.set_viewport_size(size)
             assert await assertions.structure(visit.page) == [], (scheme, size)
             assert await assertions.contrast(visit.page) == [], (scheme, size)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path != "json.html"])
+async def test_no_page_shows_codes_of_the_program(farmed: Visitors, path: str) -> None:
+    async with visiting(farmed, path) as visit:
+        await visit.page.evaluate(_UNFOLD)
+        assert codes_in(await visit.page.inner_text("body")) == []
 
 
 @pytest.mark.parametrize("path", MAIN_PAGES)

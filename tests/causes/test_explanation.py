@@ -72,8 +72,7 @@ def test_what_the_policy_can_end_has_a_text_of_why(failure_class: FailureClass) 
 def test_missing_things_and_their_packages_are_named() -> None:
     assert describe_cause(LIBPQ) == "libpq-fe.h (header) is missing; Debian has it in libpq-dev"
     assert describe_build(LIBPQ, LINE) == (
-        "libpq-fe.h (header) is missing; Debian has it in libpq-dev "
-        f"(class missing-package; line 231 of its log: {LINE})"
+        f"libpq-fe.h (header) is missing; Debian has it in libpq-dev (line 231 of its log: {LINE})"
     )
     several = FailureCause(
         failure_class=FailureClass.MISSING_PACKAGE,

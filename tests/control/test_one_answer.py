@@ -108,6 +108,6 @@ async def test_a_failure_has_a_reason_beside_its_state(shared: Master) -> None:
     report = m.ReleaseReport(releases=(("demo", "1.0"), ("demo", "2.0")), targets=(TARGET.name,))
     rows = (await shared.ask(report, m.ReleaseReportReply)).rows
     assert [(row.outcome, row.detail) for row in rows] == [
-        ("failed", "timed-out: it broke"),
+        ("failed", "not done in time: it broke"),
         ("removed", "the farm no longer has this release"),
     ]

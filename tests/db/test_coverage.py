@@ -142,7 +142,7 @@ async def test_a_wheel_of_upstream_that_counts_leaves_no_job_for_its_targets(
     statuses = explain_project("alpha", facts, StatusContext(served_targets=frozenset()))
     assert (statuses[0].target, statuses[0].state) == (CP39, State.UPSTREAM_WHEEL)
     assert statuses[0].text.startswith(f"upstream has {wheel.filename}, which covers it: ")
-    assert "(policy missing, set for the farm)" in statuses[0].text
+    assert "; that is the policy missing, set for the farm." in statuses[0].as_text
     unchanged = await store_upstream_wheels(farm, ["alpha"], [wheel], RULES)
     assert (unchanged.added, unchanged.removed) == (0, 0)
     changes = await store_upstream_wheels(farm, ["alpha"], [], RULES)

@@ -239,7 +239,7 @@ def test_problems_of_the_upstream_are_reported_for_each_release(
     requested = ["corrupt", "wheelonly==1.0", "unknown", "older==2.0"]
     assert farm.run(*requested, "--exit-when-idle") == 1
     assert _row(farm, "corrupt")[3] == "failed"
-    assert "bad-sdist" in " ".join(_row(farm, "corrupt"))
+    assert "unusable sdist" in " ".join(_row(farm, "corrupt"))
     assert "wheelonly==1.0: the upstream index has no sdist of release 1.0" in farm.output
     assert "has no project unknown" in farm.output
     assert "older==2.0: no release matches ==2.0; the newest is 1.0" in farm.output

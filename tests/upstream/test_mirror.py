@@ -81,7 +81,7 @@ class MirrorHarness:
         found = release_statuses(
             facts, facts.releases[0], StatusContext(served_targets=frozenset())
         )
-        return " ".join(status.text for status in found.targets.values())
+        return " ".join(status.as_text for status in found.targets.values())
 
     async def due_now(self) -> None:
         """What waits for another attempt is due."""
@@ -129,7 +129,10 @@ async def test_the_upstream_wheel_is_published_with_its_name_and_hash(
     mirror: MirrorHarness, upstream: FakeIndex
 ) -> None:
     assert await mirror.farm.queue() == []
-    assert "it is to be mirrored here (policy mirror, set for the farm)" in await mirror.explained()
+    assert (
+        "it is to be mirrored here; that is the policy mirror, set for the farm"
+        in await mirror.explained()
+    )
     await mirror.mirror()
     (file,) = await mirror.listed()
     entry = entry_of(upstream)

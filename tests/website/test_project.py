@@ -97,7 +97,7 @@ def test_a_failed_target_tells_what_was_missing_and_what_follows() -> None:
     assert cell(failed) == f"failed , log of build 5 {LIBPQ_TEXT}"
     text = " ".join(page(a_project(a_release("1.0", failed))).text.split())
     assert (
-        f"Build 5 ended as failed: {LIBPQ_TEXT} (class missing-package; line 231 of its log: "
+        f"Build 5 failed: {LIBPQ_TEXT} (line 231 of its log: "
         f"{LIBPQ_LINE}); final: no package is known that helps" in text
     )
 
@@ -131,7 +131,7 @@ def test_the_table_of_builds_and_the_feed_tell_why_a_build_failed() -> None:
     assert LIBPQ_TEXT in page(content).text
     (entry,) = ET.fromstring(render_project(SITE, content)["feed.atom"]).findall(f"{ATOM}entry")
     summary = entry.findtext(f"{ATOM}summary") or ""
-    assert summary.startswith(f"{LIBPQ_TEXT} (class missing-package; line 231")
+    assert summary.startswith(f"{LIBPQ_TEXT} (line 231")
     assert "). Final: no package is known that helps" in summary
     terms = [category.get("term") for category in entry.findall(f"{ATOM}category")]
     assert terms == ["failed", "missing-package"]
@@ -691,6 +691,8 @@ def test_a_feed_entry_has_the_result_of_a_build() -> None:
     failed = an_ended_build(outcome="failed", reason="no rust", files=())
     feed = ET.fromstring(render_project(SITE, a_project(builds=(failed,)))["feed.atom"])
     (entry,) = feed.findall(f"{ATOM}entry")
-    assert entry.findtext(f"{ATOM}title") == f"demo 1.0 for {CP311}: failed"
+    assert entry.findtext(f"{ATOM}title") == (
+        "demo 1.0 for Raspberry Pi OS 13 (trixie), 64-bit, Python 3.11: failed"
+    )
     assert entry.findtext(f"{ATOM}summary") == "no rust. Duration: 1 minute 15 seconds."
     assert feed.findtext(f"{ATOM}updated") == "2026-11-25T16:40:00Z"

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from piwheels.db import catalog, job_queue, page_queue
 from piwheels.db.recipe_store import store_recipe
-from piwheels.model import Outcome, Recipe, RecipeOrigin
+from piwheels.model import Outcome, Recipe, RecipeOrigin, target_words
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -95,7 +95,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await complete_job_with_retry_after(
         site.db, make_build(job, "pi4-kitchen", Outcome.FAILED), [], RULES, None
     )
-    await shows("failed", "it broke", f"Build {job.build_id} ended as failed: it broke")
+    await shows("failed", "it broke", f"Build {job.build_id} failed: it broke")
     await job_queue.retry(site.db, "alpha")
     await shows("queued")
     await catalog.skip_project(site.db, "alpha", "opted out")
@@ -154,5 +154,5 @@ async def test_a_new_failure_is_in_the_feed(site: SiteHarness) -> None:
         )
     await site.write_all()
     feed = site.shown("failures.atom")
-    assert f"alpha 2.0 for {CP39}: failed" in feed
+    assert f"alpha 2.0 for {target_words(CP39)}: failed" in feed
     assert "fresh" not in feed
