@@ -6,9 +6,10 @@ table of all results is printed at the end. A release that is built again replac
 
 import argparse
 import asyncio
+import csv
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--failed", action="store_true", help="also those that failed, again")
     parser.add_argument("--jobs", type=int, default=1, help="builds at the same time")
     parser.add_argument("--print", action="store_true", help="only print the table")
+    parser.add_argument("--record", type=Path, help="write what each build took to a file (CSV)")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
     releases, results = read_releases(), Results(options.folder / "results.jsonl")
@@ -87,6 +89,8 @@ def main() -> None:
         chosen = list(_choose(options, releases, results.latest()))
         asyncio.run(_build_all(options, chosen, results))
     print(as_markdown(releases, results.latest()))
+    if options.record:
+        record(options.record, results.latest().values())
 
 
 class Results:
@@ -199,6 +203,18 @@ def result_of(release: Release, released_at: datetime, finished: BuildFinished, 
         peak_disk_bytes=finished.peak_disk_bytes,
         line=truncate_line(finished.reason, 160),
     )
+
+
+def record(path: Path, results: Iterable[Result]) -> None:
+    """Write what each build took, for tests/benchmarks/scheduler_simulation.py."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["release", "outcome", "class", "seconds", "memory_mib", "disk_mib"])
+        for it in sorted(results, key=lambda each: each.release):
+            memory, disk = it.peak_memory_bytes >> 20, it.peak_disk_bytes >> 20
+            rows.writerow(
+                [it.release, it.outcome, it.failure_class, f"{it.seconds:.1f}", memory, disk]
+            )
 
 
 def as_markdown(releases: Sequence[Release], results: dict[str, Result]) -> str:

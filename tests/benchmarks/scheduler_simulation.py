@@ -3,12 +3,22 @@
 `python -m tests.benchmarks.scheduler_simulation [--builders 500] [--jobs 30000]` takes seconds: the
 clock is virtual. It also tries a farm of three builders. What a builder gets is decided by the rule
 in tests/claim_rule.py, with which each claim of the database is compared in tests/db, by
-`long_builds` of the scheduler, and what follows a build that ran out of memory by `retry_policy`.
-Durations and needs are drawn from distributions like those of real farms: half of the builds take
-under a minute, the longest hours, and long ones need more memory.
+`long_builds` of the scheduler, and what follows a build that ran out of memory or disk by
+`retry_policy`.
+
+Each build is one of recorded_builds.csv, drawn with replacement: its duration, the most memory and
+disk that it used, and whether it failed are those of a real release. 48 releases of releases.toml
+were built with `python -m tests.benchmarks.release_table` on a root of Debian 12, one at a time, on
+a virtual x86-64 machine of two cores that other work kept busy, and `--record` wrote the file. They
+have compiled code, and the upstream had no wheel of them; the longest took 100 s.
+
+These are assumed and not recorded: a board is _BOARD_FACTOR times slower than that machine; a build
+in _LARGER_SHARE of all is of a project larger than any of the record, which takes _LARGER_FACTORS
+times as long and needs more to match; how much memory and free disk boards have; and when jobs come.
 """
 
 import argparse
+import csv
 import heapq
 import itertools
 import math
@@ -18,8 +28,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from statistics import fmean
+
+from msgspec import structs
 
 from piwheels import retry_policy
 from piwheels.formatting import format_duration
@@ -30,10 +43,14 @@ from piwheels.model import (
     FailureEvidence,
     JobLength,
     JobPriority,
+    OtherBuilder,
+    RetryDecision,
     TargetLimits,
     first_priority,
     is_long_build,
 )
+from piwheels.model.project_needs import rounded_up
+from piwheels.scheduler.builder_capabilities import undominated
 from piwheels.scheduler.long_builds import ClaimStep, LongBuilds, LongLoad
 from tests.claim_rule import JobQueue, WaitingJob
 
@@ -41,8 +58,15 @@ _TARGETS = ("cp311-bookworm-armv7l", "cp311-bookworm-aarch64", "cp313-trixie-aar
 _GIB = 1 << 30
 #: The memory (GiB) of builders, and how many of a hundred have it.
 _MEMORY_SHARES = {1: 50, 2: 25, 4: 20, 8: 5}
-_MEDIAN_S, _SIGMA, _LONGEST_S = 45.0, 1.6, 7 * 3600.0
-_MEDIAN_BYTES = 120 << 20
+#: The disk (GiB) that their builds can write, and how many of a hundred have it.
+_DISK_SHARES = {0.25: 10, 1: 20, 4: 40, 32: 30}
+RECORDED = Path(__file__).with_name("recorded_builds.csv")
+_BOARD_FACTOR = 6.0
+_LARGER_SHARE, _LARGER_FACTORS = 0.03, (4.0, 100.0)
+#: Memory grows with this power of such a factor; no build of the farm needs more than this.
+_MEMORY_POWER, _MOST_MEMORY, _MOST_DISK = 0.6, 7 * _GIB, 30 * _GIB
+_LONG_MEMORY, _LONG_DISK = 120 << 20, 200 << 20
+_DISK_RESERVE = 256 << 20
 #: The classes of jobs that are queued while the farm runs, and how many of a hundred; the other
 #: jobs are there at first.
 _ARRIVALS = {JobPriority.NAMED: 5, JobPriority.POPULAR: 10, JobPriority.NEW: 25}
@@ -50,11 +74,38 @@ _ARRIVALS = {JobPriority.NAMED: 5, JobPriority.POPULAR: 10, JobPriority.NEW: 25}
 _KNOWN_SHARE = 0.7
 #: How far a build's duration is from what its project's others took (the sigma of its logarithm).
 _SPREAD_OF_PROJECT = 0.3
-#: After so long, of its whole duration, a build runs out of memory.
-_OUT_OF_MEMORY_AT = 0.7
+#: After so long, of its whole duration, a build runs out of memory or disk.
+_STOPPED_AT = 0.7
 _MAX_ATTEMPTS = 3
 #: On the small farm one of so many jobs is of a project that takes hours.
 _JOBS_FOR_A_LONG_ONE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBuild:
+    """A real build: how long it took, what it used at most, and whether it failed."""
+
+    release: str
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    fails: bool
+
+
+@cache
+def recorded_builds() -> list[RecordedBuild]:
+    """Those of the file."""
+    with RECORDED.open(newline="") as file:
+        return [
+            RecordedBuild(
+                row["release"],
+                float(row["seconds"]),
+                int(row["memory_mib"]) << 20,
+                int(row["disk_mib"]) << 20,
+                row["outcome"] != "built",
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +116,8 @@ class SimBuild:
     arrives_s: float
     duration_s: float
     peak_bytes: int
+    peak_disk_bytes: int
+    fails: bool
     expected_s: float  # 0: unknown
 
     @property
@@ -80,66 +133,134 @@ class SimBuilder:
     targets: tuple[str, ...]
     capability: BuilderCapability
 
+    def lacks(self, build: SimBuild) -> FailureClass | None:
+        """Of what a build uses more than there is."""
+        if build.peak_bytes > self.capability.memory_bytes:
+            return FailureClass.OUT_OF_MEMORY
+        if build.peak_disk_bytes > self.capability.disk_bytes:
+            return FailureClass.DISK_FULL
+        return None
+
 
 def make_builders(chance: random.Random, count: int) -> list[SimBuilder]:
     """Builders of several sizes; each serves the targets of one platform or two."""
     sizes = chance.choices(list(_MEMORY_SHARES), list(_MEMORY_SHARES.values()), k=count)
-    largest = max(sizes) * _GIB
-    return [
-        SimBuilder(
-            f"pi{number}",
-            chance.choice((_TARGETS[:1], _TARGETS[1:2], _TARGETS[2:], _TARGETS[1:])),
-            _with_memory(size * _GIB, largest),
-        )
-        for number, size in enumerate(sizes)
-    ]
+    disks = chance.choices(list(_DISK_SHARES), list(_DISK_SHARES.values()), k=count)
+    platforms = (_TARGETS[:1], _TARGETS[1:2], _TARGETS[2:], _TARGETS[1:])
+    return _compared(
+        [
+            SimBuilder(f"pi{number}", chance.choice(platforms), _capability(memory, disk))
+            for number, (memory, disk) in enumerate(zip(sizes, disks, strict=True))
+        ]
+    )
 
 
 def make_small_farm(count: int = 3) -> list[SimBuilder]:
     """Equal builders that serve all targets."""
-    capability = _with_memory(8 * _GIB, 8 * _GIB)
-    return [SimBuilder(f"pi{number}", _TARGETS, capability) for number in range(count)]
+    capability = _capability(8, 32)
+    return _compared([SimBuilder(f"pi{number}", _TARGETS, capability) for number in range(count)])
 
 
-def _with_memory(memory_bytes: int, largest_bytes: int) -> BuilderCapability:
-    limits = TargetLimits(largest_memory_bytes=largest_bytes)
-    return BuilderCapability(memory_bytes=memory_bytes, limits=dict.fromkeys(_TARGETS, limits))
+def _capability(memory_gib: float, disk_gib: float) -> BuilderCapability:
+    return BuilderCapability(
+        memory_bytes=int(memory_gib * _GIB), disk_bytes=int(disk_gib * _GIB), speed=1.0
+    )
+
+
+def _compared(builders: Sequence[SimBuilder]) -> list[SimBuilder]:
+    """These builders, each with what a claim knows of the others."""
+    serving = {
+        name: [_as_other(each, name) for each in builders if name in each.targets]
+        for name in _TARGETS
+    }
+    best = {name: undominated(others) for name, others in serving.items()}
+    limits = {name: _limits(others) for name, others in serving.items()}
+    return [
+        replace(
+            each,
+            capability=structs.replace(
+                each.capability,
+                others=tuple(
+                    other
+                    for name in each.targets
+                    for other in best[name]
+                    if other.label != each.label
+                ),
+                limits={name: limits[name] for name in each.targets},
+            ),
+        )
+        for each in builders
+    ]
+
+
+def _as_other(builder: SimBuilder, target: str) -> OtherBuilder:
+    known = builder.capability
+    return OtherBuilder(
+        label=builder.label,
+        target=target,
+        memory_bytes=known.memory_bytes,
+        disk_bytes=known.disk_bytes,
+        speed=known.speed,
+    )
+
+
+def _limits(others: Sequence[OtherBuilder]) -> TargetLimits:
+    memory = sorted([0, 0, *(each.memory_bytes for each in others)])
+    disk = sorted([0, 0, *(each.disk_bytes for each in others)])
+    return TargetLimits(
+        largest_memory_bytes=memory[-1],
+        second_memory_bytes=memory[-2],
+        largest_disk_bytes=disk[-1],
+        second_disk_bytes=disk[-2],
+    )
 
 
 def make_builds(
     chance: random.Random, count: int, builders: int, others: Sequence[SimBuild] = ()
 ) -> list[SimBuild]:
     """A backlog, and what is queued in the time that a full farm takes for that and `others`."""
-    durations = [
-        min(chance.lognormvariate(math.log(_MEDIAN_S), _SIGMA), _LONGEST_S) for _ in range(count)
-    ]
-    horizon_s = (sum(durations) + sum(each.duration_s for each in others)) / builders
+    drawn = [_on_a_board(chance, chance.choice(recorded_builds())) for _ in range(count)]
+    total_s = sum(each.seconds for each in drawn) + sum(each.duration_s for each in others)
     return [
-        _make_build(chance, number, duration_s, horizon_s)
-        for number, duration_s in enumerate(durations)
+        _make_build(chance, number, each, total_s / builders) for number, each in enumerate(drawn)
     ]
+
+
+def _on_a_board(chance: random.Random, recorded: RecordedBuild) -> RecordedBuild:
+    """What such a build takes on a board; some are of larger projects than were recorded."""
+    factor = 1.0
+    if chance.random() < _LARGER_SHARE:
+        factor = math.exp(chance.uniform(*map(math.log, _LARGER_FACTORS)))
+    return replace(
+        recorded,
+        seconds=recorded.seconds * _BOARD_FACTOR * factor,
+        memory_bytes=min(int(recorded.memory_bytes * factor**_MEMORY_POWER), _MOST_MEMORY),
+        disk_bytes=min(int(recorded.disk_bytes * factor), _MOST_DISK),
+    )
 
 
 def _make_build(
-    chance: random.Random, number: int, duration_s: float, horizon_s: float
+    chance: random.Random, number: int, drawn: RecordedBuild, horizon_s: float
 ) -> SimBuild:
     backlog = 100 - sum(_ARRIVALS.values())
     priority = chance.choices([*_ARRIVALS, JobPriority.BACKLOG], [*_ARRIVALS.values(), backlog])[0]
     arrives_s = 0.0 if priority is JobPriority.BACKLOG else chance.uniform(0.0, horizon_s)
-    scale = (duration_s / _MEDIAN_S) ** 0.35 * chance.lognormvariate(0.0, 0.5)
-    peak = min(int(_MEDIAN_BYTES * scale), 7 * _GIB)
     known = chance.random() < _KNOWN_SHARE
     others_took = random.Random(number).lognormvariate(0.0, _SPREAD_OF_PROJECT)
-    expected_s = duration_s * others_took if known else 0.0
+    expected_s = drawn.seconds * others_took if known else 0.0
+    others_used = chance.uniform(0.8, 1.1)
     job = WaitingJob(
         name=str(number),
         target=chance.choice(_TARGETS),
         priority=priority,
         priority_time=arrives_s + number * 1e-6,
-        memory_over_bytes=int(peak * chance.uniform(0.8, 1.1)) if known else 0,
+        memory_over_bytes=rounded_up(int(drawn.memory_bytes * others_used)) - 1 if known else 0,
+        min_disk_bytes=rounded_up(int(drawn.disk_bytes * others_used)) if known else 0,
         is_long=is_long_build(expected_s),
     )
-    return SimBuild(job, arrives_s, duration_s, peak, expected_s)
+    return SimBuild(
+        job, arrives_s, drawn.seconds, drawn.memory_bytes, drawn.disk_bytes, drawn.fails, expected_s
+    )
 
 
 def make_long_builds(chance: random.Random, count: int) -> list[SimBuild]:
@@ -155,7 +276,9 @@ def make_long_builds(chance: random.Random, count: int) -> list[SimBuild]:
             ),
             arrives_s=0.0,
             duration_s=chance.uniform(1.0, 3.0) * 3600,
-            peak_bytes=_MEDIAN_BYTES,
+            peak_bytes=_LONG_MEMORY,
+            peak_disk_bytes=_LONG_DISK,
+            fails=False,
             expected_s=2.0 * 3600,
         )
         for number in range(count)
@@ -165,8 +288,8 @@ def make_long_builds(chance: random.Random, count: int) -> list[SimBuild]:
 class Rule(Enum):
     """How jobs are assigned."""
 
-    IN_ORDER = "first come, first served"  # nothing is known of memory, and there are no classes
-    CLASSES = "classes"  # and builders with enough memory
+    IN_ORDER = "first come, first served"  # nothing is known of needs, and there are no classes
+    CLASSES = "classes"  # and builders with enough memory and disk
     SCHEDULER = "scheduler"  # that, and long jobs leave builders to short ones
 
 
@@ -182,20 +305,21 @@ class Outcome:
     long_waits_s: list[float] = field(default_factory=list)
     short_waits_s: list[float] = field(default_factory=list)  # of jobs that came meanwhile
     useful_s: float = 0.0
-    wasted_s: float = 0.0  # builds that ran out of memory
+    wasted_s: float = 0.0  # builds that ran out of memory or disk
     ended_s: float = 0.0
     built: int = 0
+    failed: int = 0  # as the recorded build did, whatever the builder has
     useful_in_horizon_s: float = 0.0
     given_up: int = 0
 
     @property
     def utilisation(self) -> float:
-        """The share of the builders' time until the horizon that went into builds that succeed."""
+        """The share of the builders' time until the horizon that went into builds with a result."""
         return self.useful_in_horizon_s / (self.builders * self.horizon_s)
 
     @property
     def wasted(self) -> float:
-        """The share of the time of builds that went into those that ran out of memory."""
+        """The share of the time of builds that went into those that ran out of memory or disk."""
         return self.wasted_s / (self.useful_s + self.wasted_s)
 
     def wait_s(self, priority: JobPriority, share: float) -> float:
@@ -236,6 +360,8 @@ class Simulation:
     _claims: Counter[tuple[str, JobLength]] = field(default_factory=Counter)
     _attempts: Counter[str] = field(default_factory=Counter)
     _by_name: dict[str, SimBuild] = field(default_factory=dict)
+    #: The jobs of builds that ran out of something, as they were queued again.
+    _needs: dict[str, WaitingJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._idle = {each.label: each for each in self.builders}
@@ -259,7 +385,7 @@ class Simulation:
     def _add(self, job: WaitingJob, now: float) -> None:
         """Queue a job, for a builder that had nothing to do if one suits."""
         if self.rule is Rule.IN_ORDER:
-            job = replace(job, priority=JobPriority.NAMED, memory_over_bytes=0)
+            job = replace(job, priority=JobPriority.NAMED, memory_over_bytes=0, min_disk_bytes=0)
         self._queue.add(job)
         for builder in self._idle.values():
             if job.target in builder.targets and job.suits(builder.label, builder.capability):
@@ -275,8 +401,7 @@ class Simulation:
         self._attempts[job.name] += 1
         if self._attempts[job.name] == 1:
             self._outcome.count_wait(build, now - build.arrives_s)
-        fits = build.peak_bytes <= builder.capability.memory_bytes
-        took_s = build.duration_s * (1.0 if fits else _OUT_OF_MEMORY_AT)
+        took_s = build.duration_s * (_STOPPED_AT if builder.lacks(build) else 1.0)
         self._at(now + took_s, partial(self._end, build, builder))
         long = {builder.label: (builder, job.target)}
         if is_long_build(build.expected_s):
@@ -321,44 +446,60 @@ class Simulation:
     def _count_end(self, build: SimBuild, builder: SimBuilder, now: float) -> None:
         outcome = self._outcome
         outcome.ended_s = now
-        if build.peak_bytes <= builder.capability.memory_bytes:
+        lacking = builder.lacks(build)
+        if lacking is None:
             began = now - build.duration_s
             outcome.useful_s += build.duration_s
             outcome.useful_in_horizon_s += max(min(now, outcome.horizon_s) - began, 0.0)
-            outcome.built += 1
+            outcome.built += not build.fails
+            outcome.failed += build.fails
             return
-        outcome.wasted_s += build.duration_s * _OUT_OF_MEMORY_AT
-        again = self._after_failure(build, builder, now)
-        if again is None:
-            outcome.given_up += 1
-        else:
-            self._add(again, now)
-
-    def _after_failure(self, build: SimBuild, builder: SimBuilder, now: float) -> WaitingJob | None:
-        """The job after a build of it ran out of memory; None if that is final."""
-        attempt = self._attempts[build.job.name]
-        if self.rule is Rule.IN_ORDER:
-            later = replace(build.job, priority_time=now)
-            return later if attempt < _MAX_ATTEMPTS else None
-        decision = retry_policy.decide(
-            retry_policy.Failure(
-                failure_class=FailureClass.OUT_OF_MEMORY,
-                builder=builder.label,
-                evidence=FailureEvidence(
-                    stop="memory", memory_limit_bytes=builder.capability.memory_bytes
-                ),
-                attempt=attempt,
-                earlier=(),
-                other_builders=True,
-                largest_memory_bytes=builder.capability.limits[
-                    build.job.target
-                ].largest_memory_bytes,
-            ),
-            retry_policy.RetryOptions(),
-        )
+        outcome.wasted_s += build.duration_s * _STOPPED_AT
+        decision = self._decide(build, builder, lacking)
         if decision.is_final:
-            return None
-        return replace(build.job, memory_over_bytes=decision.memory_over_bytes)
+            outcome.given_up += 1
+            return
+        again = replace(build.job, priority_time=now)
+        if self.rule is not Rule.IN_ORDER:
+            again = self._needing_more(build, builder, decision)
+        self._at(now + decision.delay_s, partial(self._add, again))
+
+    def _decide(self, build: SimBuild, builder: SimBuilder, lacking: FailureClass) -> RetryDecision:
+        """What follows a build that ran out of memory or disk."""
+        attempt, known = self._attempts[build.job.name], builder.capability
+        if self.rule is Rule.IN_ORDER:
+            return RetryDecision(is_final=attempt >= _MAX_ATTEMPTS)
+        evidence = FailureEvidence(
+            disk_free_bytes=known.disk_bytes + _DISK_RESERVE, disk_reserve_bytes=_DISK_RESERVE
+        )
+        if lacking is FailureClass.OUT_OF_MEMORY:
+            evidence = FailureEvidence(stop="memory", memory_limit_bytes=known.memory_bytes)
+        failure = retry_policy.Failure(
+            failure_class=lacking,
+            builder=builder.label,
+            evidence=evidence,
+            attempt=attempt,
+            earlier=(),
+            other_builders=True,
+            largest_memory_bytes=known.limits[build.job.target].largest_memory_bytes,
+        )
+        return retry_policy.decide(failure, retry_policy.RetryOptions())
+
+    def _needing_more(
+        self, build: SimBuild, builder: SimBuilder, decision: RetryDecision
+    ) -> WaitingJob:
+        """The job of such a build, with what is learned from it."""
+        needed, known = self._needs.get(build.job.name, build.job), builder.capability
+        disk = rounded_up(known.disk_bytes + 1) if decision.avoid_builder else 0
+        again = replace(
+            needed,
+            is_tried=True,
+            avoid_builder=decision.avoid_builder,
+            memory_over_bytes=max(needed.memory_over_bytes, decision.memory_over_bytes),
+            min_disk_bytes=max(needed.min_disk_bytes, disk),
+        )
+        self._needs[again.name] = again
+        return again
 
 
 Comparison = dict[Rule, Outcome]
@@ -390,7 +531,8 @@ def _table(outcomes: Comparison) -> Iterator[str]:
 def _figures() -> dict[str, Callable[[Outcome], str]]:
     figures: dict[str, Callable[[Outcome], str]] = {
         "built": lambda it: f"{it.built:,}",
-        "given up, for memory": lambda it: f"{it.given_up:,}",
+        "failed, as recorded": lambda it: f"{it.failed:,}",
+        "given up, for memory or disk": lambda it: f"{it.given_up:,}",
         "all built after": lambda it: format_duration(it.ended_s),
         "utilisation": lambda it: f"{it.utilisation:.0%}",
         "of build time wasted": lambda it: f"{it.wasted:.1%}",
