@@ -53,6 +53,7 @@ def _environment() -> Environment:
         shortened=filters.truncate,
         target_words=target_words,
         unbroken=keep_bits_together,
+        whole_options=keep_options_together,
     )
     environment.globals.update(
         wheel_path=filters.wheel_path,
@@ -70,6 +71,13 @@ def keep_bits_together(words: object) -> Markup:
     """A platform in words, escaped, in which no line ends within `64-bit`."""
     text = str(escape(filters.mark_invisible(str(words))))
     whole = re.sub(r"\b\d\d-bit\b", r'<span class="nowrap">\g<0></span>', text)
+    return Markup(whole)  # noqa: S704 - escaped above
+
+
+def keep_options_together(command: object) -> Markup:
+    """A command, escaped, in which no line ends within `--index`."""
+    text = str(escape(filters.mark_invisible(str(command))))
+    whole = re.sub(r"(?<!\S)--[a-z][a-z-]*", r'<span class="nowrap">\g<0></span>', text)
     return Markup(whole)  # noqa: S704 - escaped above
 
 

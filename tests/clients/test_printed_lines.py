@@ -50,7 +50,8 @@ class PageReader:
     def lines(self, page: str, tool: str) -> list[str]:
         """The lines for a tool that a page prints, each once."""
         text = httpx.get(f"{self.site}{page}").raise_for_status().text
-        found = [html.unescape(line) for line in _COMMAND.findall(text)]
+        commands = (re.sub(r"</?span[^>]*>", "", line) for line in _COMMAND.findall(text))
+        found = [html.unescape(line) for line in commands]
         return list(dict.fromkeys(line for line in found if line.startswith(f"{tool} ")))
 
     def type(self, line: str) -> None:

@@ -453,6 +453,31 @@ def choices(*releases: ReleaseStatusRow) -> dict[str, str]:
     return {summary: " ".join(text.split()) for summary, text in lines}
 
 
+def test_a_yanked_release_with_all_its_wheels_lacks_none() -> None:
+    built = a_target(covered_by=a_wheel().filename, last_build_id=7, last_outcome=Outcome.BUILT)
+    yanked = a_release("1.0", built, yanked="bad")
+    text = page(a_project(yanked, files=(a_wheel(),))).text
+    assert "Why a wheel is missing" not in text
+    assert "Yanked releases" in text
+    assert (
+        "Why a wheel is missing"
+        in page(
+            a_project(
+                a_release("1.0", yanked="bad"),
+                a_release(
+                    "0.9",
+                    a_target(
+                        python_allowed=True,
+                        last_final=True,
+                        last_build_id=5,
+                        last_outcome=Outcome.FAILED,
+                    ),
+                ),
+            )
+        ).text
+    )
+
+
 def test_a_platform_gets_the_newest_release_with_a_wheel_there() -> None:
     failed = a_target(CP313, last_build_id=5, last_outcome=Outcome.FAILED, last_final=True)
     found = choices(

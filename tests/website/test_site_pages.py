@@ -399,3 +399,11 @@ def test_every_page_leads_to_the_answers_about_missing_and_wrong_wheels() -> Non
 def test_the_search_says_how_to_ask_for_what_it_does_not_find() -> None:
     home = Reader(site_pages.home_pages(SITE, a_home())["index.html"])
     assert "faq.html#request" in home.links()
+
+
+def test_no_line_of_a_command_ends_within_an_option() -> None:
+    page = site_pages.home_pages(SITE, a_home())["index.html"].decode()
+    assert '<span class="nowrap">--extra-index-url</span> https://wheels.example.org/' in page
+    assert "pip install --extra-index-url https://wheels.example.org/simple/ PROJECT" in (
+        Reader(page.encode()).text
+    )
