@@ -32,7 +32,7 @@ class AddressHasher(dict[bytes, bytes]):
         if self._key is None:
             return binary_copy.NULL
         digest = blake2b(address, key=self._key, digest_size=8).digest()
-        field = binary_copy.pack_key(int.from_bytes(digest, "big", signed=True))
+        field = binary_copy.pack_digest(digest)
         if len(self) >= _MAX_CACHED:
             self.clear()
         self[address] = field

@@ -110,7 +110,10 @@ class Parser:
             lambda line: classify(_unescape(line), prefix)
         )
         self._responses: _Cache[bytes, Response] = _Cache(_parse_response)
-        self._clients: _Cache[bytes, Client] = _Cache(_parse_quoted_agent)
+        # Further fields, as the time that an answer took, may make the end of each line another
+        # one: a user agent is parsed once all the same.
+        self._agents: _Cache[bytes, Client] = _Cache(lambda sent: parse_user_agent(_unescape(sent)))
+        self._clients: _Cache[bytes, Client] = _Cache(lambda text: self._agents[_quoted(text)])
         self._json_clients: _Cache[str, Client] = _Cache(parse_user_agent)
 
     def parse(self, block: bytes, max_time_s: int) -> Parsed:
@@ -246,14 +249,15 @@ def _timestamp(at_s: int) -> Timestamp:
 # --- text --------------------------------------------------------------------------------
 
 #: Within quotes, nginx writes `"` as \x22, and Apache as \".
+_QUOTED = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _TEXT = re.compile(
     rb"(?:(?P<host>[^\s\"]+) (?=[0-9a-fA-F]*[.:][0-9a-fA-F.:]+ ))?"
     rb"(?P<address>\S+) \S+ [^\"]*?\[(?P<moment>[^\]\"]{26})\] "
-    rb'"(?P<request>(?:[^"\\]|\\.)*)" (?P<numbers>\d{3} (?:\d+|-))'
-    rb'(?: "(?:[^"\\]|\\.)*" "(?P<agent>(?:[^"\\]|\\.)*").*)?',
+    rb'"(?P<request>%b)" (?P<numbers>\d{3} (?:\d+|-))(?: "%b" "(?P<agent>%b").*)?'
+    % (_QUOTED, _QUOTED, _QUOTED),
     re.DOTALL,
 )
-_CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
+_CLOSED = re.compile(rb'(%b)"' % _QUOTED, re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NUMBERS = re.compile(rb" (\d{3}) (\d+|-) ")
 _UNCOUNTED = 2  # the index of the class of uncounted requests
@@ -296,12 +300,12 @@ def _make_response(status: int | str, size_bytes: int | str | None) -> Response:
     return Response(code, size, size_bytes is not None, place, packed)
 
 
-def _parse_quoted_agent(text: bytes) -> Client:
-    """The client of a field up to its closing quote; further fields may follow."""
+def _quoted(text: bytes) -> bytes:
+    """A field up to its closing quote; further fields may follow."""
     match = _CLOSED.match(text)
     if match is None:
         raise _RejectedLineError
-    return parse_user_agent(_unescape(match[1]))
+    return match[1]
 
 
 def _unescape(text: bytes) -> str:

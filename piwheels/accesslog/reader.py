@@ -33,7 +33,8 @@ from piwheels.errors import RejectedError
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 16 * 1024 * 1024  # per commit
-PIECE_BYTES = 256 * 1024  # parsed at a time: one or two milliseconds
+PIECE_BYTES = 64 * 1024  # parsed at a time: it stays in the processor's caches
+_PIECES_PER_TURN = 4  # one or two milliseconds
 MAX_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
 _MAX_FIRST_LINE_BYTES = 64 * 1024
@@ -225,7 +226,8 @@ class LogReader:
             if not lines:
                 break
             self._add(block, lines)
-            await asyncio.sleep(0)  # the previous block is being committed
+            if len(block.pieces) % _PIECES_PER_TURN == 0:
+                await asyncio.sleep(0)  # the previous block is being committed
         else:
             return block
         block.ends = last

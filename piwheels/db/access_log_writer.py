@@ -14,7 +14,7 @@ import msgspec
 from piwheels.db import binary_copy
 from piwheels.db.access_log_positions import LOCK_TOTALS, SECONDS_RETENTION
 from piwheels.db.database import Database, transpose_rows
-from piwheels.db.rows import to_parameters
+from piwheels.db.rows import integer_array, to_parameters
 from piwheels.errors import PiwheelsError
 from piwheels.model import DownloadedWheel, UserAgent
 
@@ -252,8 +252,8 @@ class AccessLogWriter:
             {
                 "day": counts.day,
                 "bytes": counts.size_bytes,
-                "wheels": list(counts.wheels),
-                "counts": list(counts.wheels.values()),
+                "wheels": integer_array(counts.wheels),
+                "counts": integer_array(counts.wheels.values()),
                 "clients": clients,
                 **dict(
                     zip(
@@ -281,16 +281,17 @@ class AccessLogWriter:
              WHERE k.day = %(day)s AND k.key IS NOT NULL
                 ON CONFLICT DO NOTHING
             """,
-            {"day": counts.day, "clients": sorted(map(binary_copy.unpack_client, new))},
+            {"day": counts.day, "clients": integer_array(sorted(binary_copy.unpack_clients(new)))},
         )
 
     async def _add_downloads(self, counts: DayCounts) -> None:
         place = {"day": counts.day, "place": counts.day.day}
         wheels: dict[Any, int] = dict(sorted(counts.wheels.items()))
         projects: dict[Any, int] = dict(sorted(counts.projects.items()))
-        for column, kind, counted in (
-            ("wheel_id", "bigint", wheels),
-            ("project", "text", projects),
+        wheel_keys = integer_array(wheels)
+        for column, kind, keys, counted in (
+            ("wheel_id", "bigint", wheel_keys, wheels),
+            ("project", "text", list(projects), projects),
         ):
             await self._db.execute(
                 f"""
@@ -303,7 +304,7 @@ class AccessLogWriter:
                    SET downloads = d.downloads + excluded.downloads,
                        days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
                 """,  # noqa: S608 - of constants alone
-                {**place, "keys": list(counted), "counts": list(counted.values())},
+                {**place, "keys": keys, "counts": integer_array(counted.values())},
             )
         await self._db.execute(
             """
@@ -317,7 +318,7 @@ class AccessLogWriter:
                SET downloads = t.downloads + excluded.downloads,
                    saved_s = t.saved_s + excluded.saved_s
             """,
-            {"wheels": list(wheels), "counts": list(wheels.values())},
+            {"wheels": wheel_keys, "counts": integer_array(wheels.values())},
         )
 
     async def _add_dimensions(self, counts: DayCounts) -> None:
@@ -366,7 +367,7 @@ class AccessLogWriter:
              ORDER BY n.second
                 ON CONFLICT (second) DO UPDATE SET downloads = d.downloads + excluded.downloads
             """,
-            {"seconds": list(recent), "counts": list(recent.values())},
+            {"seconds": integer_array(recent), "counts": integer_array(recent.values())},
         )
 
     async def _add_line_fingerprints(self, lines: dict[int, bytes]) -> None:

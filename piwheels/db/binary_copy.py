@@ -5,15 +5,18 @@ fields: time, client, user agent, content, response. Within a field each value f
 """
 
 import struct
+from collections.abc import Iterable
 
 COLUMNS = "at, client_hash, agent_id, wheel_id, request_kind, bytes, status"
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = struct.pack(">i", -1)
+_KEY_SIZE = struct.pack(">i", 8)
 
 _POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01
 _pack_time_struct = struct.Struct(">hiq").pack
 _pack_key_struct = struct.Struct(">iq").pack
+_iterate_clients = struct.Struct(">4xq").iter_unpack
 _pack_kind_struct = struct.Struct(">ih").pack
 _pack_response_struct = struct.Struct(">iqih").pack
 
@@ -38,6 +41,11 @@ def pack_response(size_bytes: int, status: int) -> bytes:
     return _pack_response_struct(8, size_bytes, 2, status)
 
 
-def unpack_client(field: bytes) -> int:
-    """The client that was packed into this field."""
-    return int.from_bytes(field[4:], "big", signed=True)
+def pack_digest(digest: bytes) -> bytes:
+    """A client, from the eight bytes of its hash."""
+    return _KEY_SIZE + digest
+
+
+def unpack_clients(fields: Iterable[bytes]) -> list[int]:
+    """The clients that were packed into these fields, in their order."""
+    return [client for (client,) in _iterate_clients(b"".join(fields))]

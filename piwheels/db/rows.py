@@ -1,6 +1,6 @@
 """Structs of the model from rows, and as parameters of statements."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -24,6 +24,11 @@ def to_parameters(*nouns: msgspec.Struct) -> dict[str, Any]:
     """The fields of structs as parameters: tuples become arrays, enums texts."""
     fields = {name: getattr(noun, name) for noun in nouns for name in noun.__struct_fields__}
     return {name: _to_parameter(value) for name, value in fields.items()}
+
+
+def integer_array(values: Iterable[int]) -> str:
+    """An array of integers as PostgreSQL reads it; psycopg takes ten times as long for a list."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _to_parameter(value: object) -> object:

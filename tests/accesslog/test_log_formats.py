@@ -16,6 +16,7 @@ from tests.accesslog.log_generator import (
     BOT,
     BROWSER,
     MIRROR,
+    LogGenerator,
     combined,
     pip_agent,
     uv_agent,
@@ -123,6 +124,17 @@ def test_every_format_gives_the_same_access(line: bytes, formats: str) -> None:
         assert access.content.wheel.project == "numpy"
         if line_format is not LogFormat.COMMON and b"pip/" in line:
             assert (access.agent.installer, access.agent.python) == ("pip", "3.11")
+
+
+@given(st.integers(0, 2**32), st.sampled_from(sorted(b' "\\[]-:0Z\xff')), st.integers(-40, 700))
+def test_a_line_of_the_usual_form_is_parsed_as_one_with_a_host(
+    seed: int, byte: int, at: int
+) -> None:
+    """The first is split, and the second is matched by a regular expression; one byte is changed."""
+    line = next(LogGenerator(seed, projects=2).lines(1)).rstrip(b"\n")
+    for text in (line, apache(line), line + b' "192.0.2.7" 0.003'):
+        changed = text[:at] + bytes([byte]) + text[at + 1 :] if 30 < at < len(text) else text
+        assert parse_one(changed + b" ") == parse_one(b"wheels.example.org " + changed + b" ")
 
 
 @pytest.mark.parametrize(
