@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 from piwheels import formatting
 from piwheels.causes.class_texts import CLASS_TEXTS
@@ -13,6 +13,7 @@ from piwheels.website import filters
 from piwheels.website.log_links import build_log_path
 from piwheels.website.page_data import Site
 
+_QUOTE = '"'
 _ATOM = "http://www.w3.org/2005/Atom"
 #: When a feed without entries was updated: Atom requires a time.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,48 +56,41 @@ def wheels_feed(site: Site, builds: Sequence[BuildSummary]) -> bytes:
 def _feed(
     site: Site, builds: Sequence[BuildSummary], *, title: str, page_url: str, self_url: str
 ) -> bytes:
-    feed = ET.Element("feed", xmlns=_ATOM)
-    _add_text(feed, "id", self_url)
-    _add_text(feed, "title", title)
-    _add_text(
-        feed,
-        "updated",
-        formatting.format_rfc3339(max((b.ended_at for b in builds), default=_EPOCH)),
-    )
-    _add_text(ET.SubElement(feed, "author"), "name", site.name)
-    ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=self_url)
-    ET.SubElement(feed, "link", rel="alternate", type="text/html", href=page_url)
-    for build in builds:
-        _entry(site, feed, build)
-    ET.indent(feed)
-    document: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
-    return document + b"\n"
+    updated = formatting.format_rfc3339(max((b.ended_at for b in builds), default=_EPOCH))
+    lines = [
+        "<?xml version='1.0' encoding='utf-8'?>",
+        f'<feed xmlns="{_ATOM}">',
+        f"  {_text('id', self_url)}",
+        f"  {_text('title', title)}",
+        f"  {_text('updated', updated)}",
+        "  <author>",
+        f"    {_text('name', site.name)}",
+        "  </author>",
+        f"  {_empty('link', rel='self', type='application/atom+xml', href=self_url)}",
+        f"  {_empty('link', rel='alternate', type='text/html', href=page_url)}",
+        *(line for build in builds for line in _entry(site, build)),
+        "</feed>\n",
+    ]
+    return "\n".join(lines).encode()
 
 
-def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
-    log = f"{site.url}{filters.log_path(build.build_id)}"
-    entry = ET.SubElement(feed, "entry")
-    _add_text(entry, "id", log)
-    _add_text(
-        entry,
-        "title",
-        f"{build.project} {build.version} for {target_words(build.target)}: "
-        f"{outcome_label(build.outcome)}",
-    )
-    _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
+def _entry(site: Site, build: BuildSummary) -> Iterator[str]:
     kind = "text/plain" if build.outcome == Outcome.BUILT else "text/html"
     page = f"{site.url}{build_log_path(build)}"
-    ET.SubElement(entry, "link", rel="alternate", type=kind, href=page)
-    label = filters.mark_invisible(outcome_label(build.outcome))
-    term = filters.mark_invisible(build.outcome)
-    ET.SubElement(entry, "category", term=term, label=label)
-    duration_text = f"Duration: {formatting.spell_duration(build.duration_s)}."
+    yield "  <entry>"
+    yield f"    {_text('id', f'{site.url}{filters.log_path(build.build_id)}')}"
+    label = outcome_label(build.outcome)
+    title = f"{build.project} {build.version} for {target_words(build.target)}: {label}"
+    yield f"    {_text('title', title)}"
+    yield f"    {_text('updated', formatting.format_rfc3339(build.ended_at))}"
+    yield f"    {_empty('link', rel='alternate', type=kind, href=page)}"
+    yield f"    {_empty('category', term=build.outcome, label=label)}"
     if build.cause is not None:
-        failure_class = build.cause.failure_class
-        words = CLASS_TEXTS[failure_class].cause
-        ET.SubElement(entry, "category", term=failure_class, label=words)
-    told = [*_outcome_sentences(build), duration_text]
-    _add_text(entry, "summary", " ".join(told))
+        words = CLASS_TEXTS[build.cause.failure_class].cause
+        yield f"    {_empty('category', term=build.cause.failure_class, label=words)}"
+    duration = f"Duration: {formatting.spell_duration(build.duration_s)}."
+    yield f"    {_text('summary', ' '.join([*_outcome_sentences(build), duration]))}"
+    yield "  </entry>"
 
 
 def _outcome_sentences(build: BuildSummary) -> Iterator[str]:
@@ -109,5 +103,20 @@ def _outcome_sentences(build: BuildSummary) -> Iterator[str]:
         yield f"{following[0].upper()}{following[1:]}."
 
 
-def _add_text(parent: ET.Element, tag: str, content: str) -> None:
-    ET.SubElement(parent, tag).text = filters.mark_invisible(content)
+def _text(tag: str, content: str) -> str:
+    """An element with text."""
+    text = _escape(content)
+    return f"<{tag}>{text}</{tag}>" if text else f"<{tag} />"
+
+
+def _empty(tag: str, **attributes: str) -> str:
+    """An element with attributes alone."""
+    written = "".join(
+        f' {name}="{_escape(value).replace(_QUOTE, "&quot;")}"'
+        for name, value in attributes.items()
+    )
+    return f"<{tag}{written} />"
+
+
+def _escape(text: str) -> str:
+    return escape(filters.mark_invisible(text))

@@ -1,11 +1,11 @@
 """Rendering of templates: text is escaped, and its invisible characters are marked."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from piwheels import formatting
 from piwheels.causes.explanation import describe_build, summarize_build
@@ -14,6 +14,10 @@ from piwheels.model import target_words
 from piwheels.recipes.facts import recipe_facts
 from piwheels.website import assets, filters
 from piwheels.website.log_links import build_log_path
+from piwheels.website.template_compiler import FastEnvironment, shown
+
+#: An option of a command, as `--index`.
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
 
 
 def render(template: str, *, root: str, **values: Any) -> bytes:
@@ -30,11 +34,11 @@ def render(template: str, *, root: str, **values: Any) -> bytes:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    environment = FastEnvironment(
         loader=PackageLoader("piwheels.website"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalize,
+        finalize=_marked,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -69,18 +73,21 @@ def _environment() -> Environment:
 
 def keep_bits_together(words: object) -> Markup:
     """A platform in words, escaped, in which no line ends within `64-bit`."""
-    text = str(escape(filters.mark_invisible(str(words))))
-    whole = re.sub(r"\b\d\d-bit\b", r'<span class="nowrap">\g<0></span>', text)
+    return _with_bits_together(str(words))
+
+
+@lru_cache(maxsize=1000)
+def _with_bits_together(words: str) -> Markup:
+    whole = re.sub(r"\b\d\d-bit\b", r'<span class="nowrap">\g<0></span>', shown(words))
     return Markup(whole)  # noqa: S704 - escaped above
 
 
 def keep_options_together(command: object) -> Markup:
     """A command, escaped, in which no line ends within `--index`."""
-    text = str(escape(filters.mark_invisible(str(command))))
-    whole = re.sub(r"(?<!\S)--[a-z][a-z-]*", r'<span class="nowrap">\g<0></span>', text)
+    whole = _OPTION.sub(r'<span class="nowrap">\g<0></span>', shown(command))
     return Markup(whole)  # noqa: S704 - escaped above
 
 
-def _finalize(value: Any) -> Any:
-    """Mark invisible characters of text before it is escaped; markup is trusted."""
+def _marked(value: Any) -> Any:
+    """A constant of a template, before it is escaped."""
     return value if isinstance(value, Markup) else filters.mark_invisible(str(value))
