@@ -46,7 +46,7 @@ _JOB_COLUMNS: LiteralString = f"""
 
 #: So many jobs at the head of a target's queue are looked at one by one, and those behind them by
 #: what they need: a claim that has to leave thousands of jobs to others costs no more.
-_LOOKED_AT_ONE_BY_ONE: LiteralString = "64"
+_LOOKED_AT_ONE_BY_ONE: LiteralString = "500"
 #: Jobs that wait for a builder.
 _WAITS: LiteralString = "claimed_by IS NULL AND retry_at IS NULL AND NOT parked"
 #: What a claim may take of them, by length: each is the condition of a partial index of jobs.

@@ -84,14 +84,14 @@ async def _queue_large_jobs(db: Database, numbers: range) -> None:
 async def test_a_claim_looks_at_as_many_jobs_whether_few_or_many_are_left_to_others(
     db: Database,
 ) -> None:
-    await _queue_large_jobs(db, range(300))
+    await _queue_large_jobs(db, range(900))
     few = await _jobs_looked_at(db)
-    await _queue_large_jobs(db, range(300, 3_000))
+    await _queue_large_jobs(db, range(900, 3_000))
     kinds = await db.value("SELECT count(DISTINCT needs_hash) FROM jobs")
     for length in JobLength:
         many = await _jobs_looked_at(db, length)
-        assert many <= 65 + kinds + 1, length
-    assert few > 65, "the head and some kinds"
+        assert many <= 501 + kinds + 1, length
+    assert few > 501, "the head and some kinds"
     assert kinds < 500, "of 3,000 projects"
     await store_jobs(db, [_job(9_000)])
     job = await job_queue.claim(db, "small", [_TARGET], (), _SMALL)
@@ -106,3 +106,16 @@ async def test_a_claim_looks_at_one_job_where_the_first_one_suits(db: Database) 
     # The statement is executed once more to be explained, and takes the second job.
     (window,) = (node for plan in plans for node in nodes(plan) if node["Node Type"] == "WindowAgg")
     assert rows_read([window], "jobs") <= 2, "a window looks one row ahead"
+
+
+async def test_a_job_that_another_transaction_has_is_passed_over(db: Database, dsn: str) -> None:
+    await store_jobs(db, [_job(1), _job(2)])
+    async with await Database.connect(dsn, role="test") as other, other.transaction():
+        await other.execute("SELECT FROM jobs WHERE project = 'p1' FOR UPDATE")
+        job = await job_queue.claim(db, "small", [_TARGET], (), _SMALL)
+        assert job is not None
+        assert job.project == "p2"
+        assert await job_queue.claim(db, "small", [_TARGET], (), _SMALL) is None
+    job = await job_queue.claim(db, "small", [_TARGET], (), _SMALL)
+    assert job is not None
+    assert job.project == "p1"

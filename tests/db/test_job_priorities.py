@@ -176,7 +176,7 @@ async def _walk(db: Database, seed: int, steps: int) -> int:
     return claims
 
 
-@pytest.mark.parametrize("looked_at", ["64", "0"])
+@pytest.mark.parametrize("looked_at", ["500", "0"])
 async def test_each_claim_takes_the_job_of_the_rule(
     farm: Database, monkeypatch: pytest.MonkeyPatch, looked_at: LiteralString
 ) -> None:
