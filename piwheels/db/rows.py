@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,8 +17,14 @@ def from_row(kind: type[_S], row: Mapping[str, Any], **fields: Any) -> _S:
         msgspec.ValidationError: a column is missing, or has a value that the field cannot have.
     """
     values = {**row, **fields}
-    names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    names = _encoded_names(kind)
     return msgspec.convert({key: values[name] for name, key in names if name in values}, kind)
+
+
+@cache
+def _encoded_names(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """The fields of a struct, and how each is named in an encoded one."""
+    return tuple(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
 
 
 def to_parameters(*nouns: msgspec.Struct) -> dict[str, Any]:

@@ -14,6 +14,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)
+_MISSING = object()
 
 
 def projection(kind: type[_S], *sources: object, **fields: Any) -> _S:
@@ -25,7 +26,10 @@ def projection(kind: type[_S], *sources: object, **fields: Any) -> _S:
         TypeError: a field that has no default is missing.
     """
     for name in kind.__struct_fields__:
-        for source in sources:
-            if name not in fields and hasattr(source, name):
-                fields[name] = getattr(source, name)
+        if name not in fields:
+            for source in sources:
+                value = getattr(source, name, _MISSING)
+                if value is not _MISSING:
+                    fields[name] = value
+                    break
     return kind(**fields)

@@ -1,6 +1,7 @@
 """Targets in words: `Raspberry Pi OS 13 (trixie), 64-bit, Python 3.13`."""
 
 import re
+from functools import lru_cache
 
 from piwheels.model.base import Struct
 
@@ -39,6 +40,7 @@ class TargetWords(Struct, frozen=True, kw_only=True):
         return f"{self.platform}, {self.python}" if self.platform else self.python
 
 
+@lru_cache(maxsize=1000)
 def target_words(target: str) -> TargetWords:
     """A target's name (`<abi>-<os>-<arch>`) in words; parts that are unknown stay as they are."""
     abi, _, platform = target.partition("-")

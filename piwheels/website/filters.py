@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
@@ -44,6 +45,7 @@ def uv_options(url: str) -> str:
     return f"--index-strategy unsafe-best-match --index {url}simple/"
 
 
+@lru_cache(maxsize=10)
 def trusted_host(url: str) -> str:
     """The host for pip's --trusted-host; "" if the option is not needed.
 

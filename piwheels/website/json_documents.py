@@ -16,7 +16,7 @@ from piwheels.model import (
     TargetStatusRow,
     projection,
 )
-from piwheels.release_status import ReleaseStatus, release_statuses
+from piwheels.release_status import ReleaseStatus
 from piwheels.webroot import PROVENANCE_SUFFIX
 from piwheels.website import filters
 from piwheels.website.page_data import ProjectData, Site
@@ -342,7 +342,7 @@ def _reproduction_json(found: Reproduction | None) -> ReproductionJson | None:
 def _release_json(
     site: Site, content: ProjectData, release: ReleaseStatusRow, files: list[FileJson]
 ) -> ReleaseJson:
-    found = release_statuses(content.facts, release, content.status_context)
+    found = content.statuses[release.version]
     blocker, facts = found.release_blocker, {target.target: target for target in release.targets}
     return projection(
         ReleaseJson,

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import cached_property
 from urllib.parse import quote, urlsplit
 
 from msgspec import field
@@ -20,7 +21,7 @@ from piwheels.model import (
     Reproduction,
     Struct,
 )
-from piwheels.release_status import StatusContext
+from piwheels.release_status import ReleaseStatuses, StatusContext, release_statuses
 from piwheels.website.charts import Chart
 
 _PYPI_HOSTS = frozenset({"pypi.org", "test.pypi.org"})
@@ -70,7 +71,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return self.request_url if is_web_url(self.request_url) else self.contact_link
 
 
-class ProjectData(Struct, frozen=True, kw_only=True):
+class ProjectData(Struct, frozen=True, kw_only=True, dict=True):
     """The data of a project's pages."""
 
     facts: ProjectStatusRow
@@ -87,6 +88,14 @@ class ProjectData(Struct, frozen=True, kw_only=True):
     reproductions: dict[str, Reproduction] = field(
         default_factory=dict
     )  # that ended last, by file name
+
+    @cached_property
+    def statuses(self) -> dict[str, ReleaseStatuses]:
+        """The status of each release, by version: the page and the JSON tell it."""
+        return {
+            release.version: release_statuses(self.facts, release, self.status_context)
+            for release in self.facts.releases
+        }
 
 
 class HomeData(Struct, frozen=True, kw_only=True):

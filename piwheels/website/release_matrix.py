@@ -18,7 +18,7 @@ from piwheels.model import (
     platform_words,
     target_words,
 )
-from piwheels.release_status import ReleaseStatus, release_statuses
+from piwheels.release_status import ReleaseStatus
 from piwheels.untrusted_names import parse_version
 from piwheels.website import filters
 from piwheels.website.log_links import last_log_path
@@ -107,7 +107,7 @@ def matrix_row(
         targets: the columns.
         files: its wheels.
     """
-    found = release_statuses(content.facts, release, content.status_context)
+    found = content.statuses[release.version]
     blocker = found.release_blocker
     rows = {target.target: target for target in release.targets}
     statuses = {name: found.targets[name] for name in targets if name in found.targets}

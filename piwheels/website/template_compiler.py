@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame, MacroRef
-from jinja2.runtime import Macro
+from jinja2.runtime import Macro, markup_join
 from jinja2.utils import missing
 from markupsafe import Markup, escape
 
@@ -25,10 +25,19 @@ _is_plain = re.compile(r"[\w .,:;/()\[\]{}+=@#%?!*|~-]*", re.ASCII).fullmatch
 
 def shown(value: Any) -> str:
     """A value as HTML: text is escaped, its invisible characters are marked; markup is trusted."""
-    if isinstance(value, Markup):
-        return value
-    text = str(value)
-    return text if _is_plain(text) else str(escape(filters.mark_invisible(text)))
+    if value.__class__ is not str:
+        if isinstance(value, Markup):
+            return value
+        value = str(value)
+    return value if _is_plain(value) else str(escape(filters.mark_invisible(value)))
+
+
+def joined(*parts: Any) -> str:
+    """What `~` makes of values: markup if one of them is."""
+    for part in parts:
+        if isinstance(part, Markup):
+            return markup_join(parts)
+    return "".join(map(str, parts))
 
 
 class _Macro(Macro):
@@ -69,6 +78,13 @@ class _Generator(CodeGenerator):
             self.write(", ")
         self.write(")")
 
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - of Jinja2
+        self.write("environment.joined(")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write(")")
+
     def macro_def(self, macro_ref: MacroRef, frame: Frame) -> None:
         self.write("environment.faster_macro(")
         super().macro_def(macro_ref, frame)
@@ -92,4 +108,5 @@ class FastEnvironment(Environment):
 
     code_generator_class = _Generator
     shown = staticmethod(shown)
+    joined = staticmethod(joined)
     faster_macro = staticmethod(_faster_macro)

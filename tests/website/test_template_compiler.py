@@ -46,6 +46,14 @@ def test_values_are_shown_as_by_the_usual_code(value: object) -> None:
     assert shown(value) == usual.render(value=value)
 
 
+@pytest.mark.parametrize("value", [HOSTILE, "plain", 7, Markup("<b>&amp;</b>")])
+def test_values_are_joined_as_by_the_usual_code(value: object) -> None:
+    source = "{{ 'a & ' ~ value ~ 1 ~ '<' }}"
+    usual = Environment(autoescape=True, finalize=html._marked).from_string(source)
+    faster = FastEnvironment(autoescape=True).from_string(source)
+    assert faster.render(value=value) == usual.render(value=value)
+
+
 def test_hostile_text_is_escaped_and_marked() -> None:
     assert shown(HOSTILE) == str(Markup.escape(SHOWN))
 
