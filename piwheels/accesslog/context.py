@@ -1,5 +1,6 @@
 """What the readers of one run share: database, parser, caches and counters."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -7,7 +8,7 @@ from datetime import date
 import msgspec
 
 from piwheels.accesslog.aggregate import AddressHasher
-from piwheels.accesslog.log_formats import LogFormat, Parser
+from piwheels.accesslog.log_formats import DAY_S, LogFormat, Parser
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions
 from piwheels.db.access_log_writer import (
@@ -16,6 +17,10 @@ from piwheels.db.access_log_writer import (
 from piwheels.db.database import Database
 from piwheels.model import DownloadedWheel
 
+#: The web server's clock may be ahead by this much; later lines are rejected.
+_MAX_CLOCK_SKEW_S = 86_400
+#: While the clock is evidently behind, lines this long after the confirmed day are accepted.
+_MAX_UNREAD_S = 366 * DAY_S
 _MAX_DAYS = 4
 _MAX_SIZES = 100_000
 
@@ -88,6 +93,19 @@ class IngestContext:
     rejected_sample: RejectedLineSample
     rows_since: Callable[[], date]  # earlier days get no access records
     counters: Counters = field(default_factory=Counters)
+    confirmed_day: Callable[[], date] = lambda: date.min  # no clock that is right is before it
+
+    def latest_s(self) -> int:
+        """The time (s since 1970) after which lines are rejected, because no clock was so late.
+
+        A machine without a battery for its clock may start years ago. What its web server logged
+        before would be rejected then, and never be read again.
+        """
+        clock_s = now_s()
+        confirmed_s = (self.confirmed_day() - date(1970, 1, 1)).days * DAY_S
+        if clock_s < confirmed_s:
+            clock_s = confirmed_s + _MAX_UNREAD_S
+        return int(clock_s) + _MAX_CLOCK_SKEW_S
 
     @classmethod
     def create(
@@ -108,3 +126,8 @@ class IngestContext:
             rejected_sample=sample,
             rows_since=rows_since,
         )
+
+
+def now_s() -> float:
+    """The time by this machine's clock (s since 1970)."""
+    return time.time()

@@ -121,8 +121,8 @@ class Parser:
 
         Args:
             block: lines with newlines (the last may lack one).
-            max_time_s: seconds since 1970; lines with later times are rejected. It must not
-                decrease from call to call.
+            max_time_s: seconds since 1970; lines with later times are rejected. A time that was
+                accepted is still accepted after it decreased.
         """
         self._max_time_s = max_time_s
         parsed = Parsed([], [])

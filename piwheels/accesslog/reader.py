@@ -6,7 +6,6 @@ skipped, and what cannot be compared, is reported with the name of the file.
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import compress
@@ -38,8 +37,6 @@ _PIECES_PER_TURN = 4  # one or two milliseconds
 MAX_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
 _MAX_FIRST_LINE_BYTES = 64 * 1024
-#: The web server's clock may be ahead by this much; later lines are rejected.
-_MAX_CLOCK_SKEW_S = 86_400
 
 
 class _Block:
@@ -266,7 +263,7 @@ class LogReader:
         block.add(lines, self._parse(text), text, self._context.wheel_sizes.by_key)
 
     def _parse(self, text: bytes) -> Parsed:
-        return self._context.parser.parse(text, int(time.time()) + _MAX_CLOCK_SKEW_S)
+        return self._context.parser.parse(text, self._context.latest_s())
 
     # --- committing ---
 

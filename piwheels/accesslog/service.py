@@ -84,7 +84,8 @@ class _IngestService:
         self._counters = Counters()
         self._stopped = asyncio.Event()
         self._rows_since = date.min
-        self._newest_day = date.min  # that accesses confirm
+        self._confirmed = date.min  # by accesses
+        self._newest_day = date.min  # the same, but no day that is to come by the clock
         self._fingerprints_since: date | None = None  # None: all fingerprints are kept
         self._reported_doubt = ""  # the last reported reason to distrust the clock
         self._spool: Spool | None = None  # of the pipe
@@ -279,6 +280,7 @@ class _IngestService:
             urlsplit(self._config.webroot.url).path.strip("/"),
         )
         context.counters = self._counters
+        context.confirmed_day = lambda: self._confirmed
         async with database:
             await self._delete_expired(database)
             keeping = asyncio.create_task(self._heartbeat(database)) if with_heartbeat else None
@@ -363,7 +365,8 @@ class _IngestService:
         """
         months, clock = self._config.accesslog.retention_months, today()
         confirmed = await access_log_positions.confirmed_day(database)
-        newest = self._newest_day = min(confirmed or date.min, clock)
+        self._confirmed = confirmed or date.min
+        newest = self._newest_day = min(self._confirmed, clock)
         kept, oldest = timedelta(RETENTION_DAYS), newest - date.min
         self._fingerprints_since = newest - kept if oldest >= kept else None
         trusted_day = clock if months <= 0 else newest

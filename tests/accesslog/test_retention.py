@@ -1,4 +1,4 @@
-"""Access records are deleted by the time that accesses confirm, not by the clock alone."""
+"""A wrong clock neither deletes access records nor moves accesses to other days."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels.accesslog import service
+from piwheels.accesslog import context, service
 from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
 from piwheels.accesslog.log_formats import LogFormat
 from piwheels.config import Config
@@ -41,6 +41,8 @@ class Run:
         moments = [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in days]
         log.write_bytes(b"".join(download("a", at=moment) for moment in moments))
         self._monkeypatch.setattr(service, "today", lambda: clock)
+        noon = datetime(clock.year, clock.month, clock.day, 12, tzinfo=UTC)
+        self._monkeypatch.setattr(context, "now_s", noon.timestamp)
         options = service.IngestOptions(
             files=(log,), follow=(), line_format=LogFormat.AUTO, as_json=False
         )
@@ -69,6 +71,40 @@ async def test_a_clock_that_is_ahead_deletes_no_records(
     await run.read(*days(BEGAN + timedelta(days=5), 5), clock=BEGAN + ahead)
     assert await rows(database) == 10
     assert f"accesses confirm only {BEGAN + timedelta(days=2)}" in caplog.text
+
+
+async def counted_days(database: Database) -> list[date]:
+    return [
+        row["day"]
+        for row in await database.rows(
+            "SELECT day FROM downloads_daily WHERE counted = 1 ORDER BY day"
+        )
+    ]
+
+
+@pytest.mark.parametrize("jump", [-18_000, -3000, 20_000, 1_000_000])
+async def test_the_time_of_a_line_decides_its_day_whatever_the_clock_says(
+    run: Run, database: Database, jump: int
+) -> None:
+    """The clock jumps by years, and lines of the days before it were not read yet."""
+    before, unread = days(BEGAN, 5), [*days(BEGAN + timedelta(days=5), 3), date(2020, 9, 1)]
+    await run.read(*before, clock=before[-1])
+    await run.read(*unread, clock=before[-1] + timedelta(days=jump))
+    assert await counted_days(database) == [*before, *unread]
+    partitions = await database.value(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'access_records'::regclass"
+    )
+    assert partitions == 2  # of January and September
+
+
+async def test_a_clock_that_is_behind_accepts_no_line_of_a_time_far_ahead(
+    run: Run, database: Database
+) -> None:
+    """Lines more than a year after the days that are confirmed need a clock that says so."""
+    before, later = days(BEGAN, 5), BEGAN + timedelta(days=700)
+    await run.read(*before, clock=before[-1])
+    await run.read(later, clock=date(1995, 1, 1))
+    assert await counted_days(database) == before
 
 
 async def test_two_days_logged_with_a_wrong_clock_delete_no_records(
