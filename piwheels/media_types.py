@@ -8,8 +8,8 @@ SIMPLE_HTML = "application/vnd.pypi.simple.v1+html"
 #: An Accept header that names JSON and does not give it the quality 0; also for nginx and Apache.
 JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
 
-#: Media types by the end of a file's name; nginx.j2 and caddy.j2 have the same.
-_TYPES = {
+#: Media types by the end of a file's name, for objects in a bucket, `piw up` and web servers.
+MEDIA_TYPES = {
     ".html": "text/html",
     ".v1_json": SIMPLE_JSON,
     ".json": "application/json",
@@ -23,6 +23,8 @@ _TYPES = {
     ".xml": "application/xml",
     ".atom": "application/atom+xml",
 }
+#: Of wheels, packed logs and anything else.
+OTHER_MEDIA_TYPE = "application/octet-stream"
 
 _JSON_ACCEPT = re.compile(JSON_ACCEPT, re.IGNORECASE)
 
@@ -35,5 +37,5 @@ def accepts_json(accept: str) -> bool:
 def media_type(name: str) -> str:
     """The media type of a served file, by its name."""
     if name == "json":  # the JSON of a project has no extension
-        return _TYPES[".json"]
-    return _TYPES.get(PurePath(name).suffix, "application/octet-stream")
+        return MEDIA_TYPES[".json"]
+    return MEDIA_TYPES.get(PurePath(name).suffix, OTHER_MEDIA_TYPE)

@@ -22,6 +22,7 @@ from piwheels.config_templates import (
 )
 from piwheels.config_templates.batch_systems import render_slurm
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
+from piwheels.media_types import MEDIA_TYPES, OTHER_MEDIA_TYPE, media_type
 from piwheels.system.open_files import MAX_OPEN_FILES
 from piwheels.webroot import Webroot
 from tests.clients.servers import program as server_program
@@ -240,6 +241,21 @@ def test_a_web_root_with_any_name_is_served(server: str, tree: Path) -> None:
         assert (page.status_code, page.content) == (200, b"{}")
         assert page.headers["content-encoding"] == "gzip"
         assert client.get("simple/demo/").content == b"<html>"
+
+
+@each_server
+def test_every_server_has_the_media_types_of_the_table(server: str, tree: Path) -> None:
+    names = [f"static/file{ending}" for ending in (*MEDIA_TYPES, ".whl", ".unknown")]
+    (tree / "static").mkdir(exist_ok=True)
+    for name in names:
+        (tree / name).write_bytes(b"<svg/>")
+    work = tree.parent / f"types-{server}"
+    work.mkdir(exist_ok=True)
+    work.chmod(0o777)
+    with serving(server, tree, work) as address, httpx.Client(base_url=address) as client:
+        sent = {name: client.get(name).headers.get("content-type", "") for name in names}
+    types = {name: kind.partition(";")[0] or OTHER_MEDIA_TYPE for name, kind in sent.items()}
+    assert types == {name: media_type(name) for name in names}
 
 
 @pytest.mark.parametrize("server", SERVERS)

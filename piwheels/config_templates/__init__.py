@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from piwheels.config import Config, LoadedConfig
 from piwheels.debian_paths import ACCESS_LOGS, NGINX_CACHE
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, UsageError
-from piwheels.media_types import JSON_ACCEPT
+from piwheels.media_types import JSON_ACCEPT, MEDIA_TYPES, OTHER_MEDIA_TYPE
 from piwheels.webroot import FILE_MAX_AGE_S, PAGE_MAX_AGE_S, SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
@@ -173,6 +173,8 @@ def render_web_server_config(
         name_query=_NAME_QUERY,
         letters=string.ascii_uppercase,
         json_accept=JSON_ACCEPT,
+        media_types=MEDIA_TYPES,
+        other_media_type=OTHER_MEDIA_TYPE,
         page_max_age_s=PAGE_MAX_AGE_S,
         file_max_age_s=FILE_MAX_AGE_S,
         security_headers=SECURITY_HEADERS,
@@ -222,6 +224,8 @@ def render_worker(bucket_url: str, *, url: str = "") -> str:
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
         json_accept=JSON_ACCEPT,
+        media_types=MEDIA_TYPES,
+        other_media_type=OTHER_MEDIA_TYPE,
         security_headers=SECURITY_HEADERS,
     )
 
