@@ -1,5 +1,6 @@
 """How a table is arranged: sorting, columns, scrolling, filters; and that it is kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,25 @@ def test_columns_scroll_beside_the_first_two(columns: Columns, shown: str) -> No
     slots = layout_columns(columns, 30)
     assert " ".join(slot.column.key for slot in slots) == shown
     assert all(COLUMNS[slot.cell_index] is slot.column for slot in slots)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (79, "State Name Building Taken Load Temp Built/h"),
+        (70, "State Name Building Taken Load Temp B/h"),
+        (60, "State Name Building Taken Load"),
+    ],
+)
+def test_a_column_is_shortened_rather_than_left_out(width: int, shown: str) -> None:
+    """Beside the pane of a terminal of 120 columns there are 70."""
+    widths = BuildersScreen.MIN_WIDTHS | {"label": 11}
+    columns = tuple(
+        replace(column, width=widths.get(column.key, column.width)) for column in BUILDER_COLUMNS
+    )
+    slots = layout_columns(Columns(columns), width)
+    assert " ".join(slot.column.title for slot in slots) == shown
+    assert slots[-1].end <= width
 
 
 def test_what_another_version_kept_of_a_table_is_ignored() -> None:

@@ -60,8 +60,11 @@ def layout_columns(columns: Columns, width: int) -> tuple[ColumnSlot, ...]:
     kept = columns.with_places
     if columns.by_priority:
         kept = _most_important(kept, room)
+        shorter = _most_important(_in_short_form(columns, kept), room)
+        kept = shorter if len(shorter) > len(kept) else kept
     if columns.skipped:
-        kept += [item for item in columns.with_places if item not in kept]
+        places = {place for place, _ in kept}
+        kept += [item for item in columns.with_places if item[0] not in places]
         del kept[FIXED_COLUMNS : FIXED_COLUMNS + columns.skipped]
     while len(kept) > 1 and _width_of(kept) > room:
         kept.pop()
@@ -75,6 +78,17 @@ def layout_columns(columns: Columns, width: int) -> tuple[ColumnSlot, ...]:
         slots.append(ColumnSlot(place, column, x, cells))
         x += cells + GAP_CELLS
     return tuple(slots)
+
+
+def _in_short_form(
+    columns: Columns, kept: Sequence[tuple[int, Column]]
+) -> list[tuple[int, Column]]:
+    """The columns in their short forms, if one that has a short title is left out."""
+    places = {place for place, _ in kept}
+    every = columns.with_places
+    if all(place in places for place, column in every if column.short_title):
+        return every
+    return [(place, column.in_short_form) for place, column in every]
 
 
 def _most_important(columns: Sequence[tuple[int, Column]], room: int) -> list[tuple[int, Column]]:

@@ -1,7 +1,7 @@
 """Rows and columns of tables as data, with filtering and sorting."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -21,6 +21,8 @@ class Column:
         align: The alignment of its texts.
         stretch: Takes the remaining width.
         keeps_end: Texts that are too long are cut in the middle.
+        short_width: Its width where another column would be left out otherwise; 0: as usual.
+        short_title: Its header then; "": as usual.
     """
 
     key: str
@@ -30,6 +32,14 @@ class Column:
     align: Align = "left"
     stretch: bool = False
     keeps_end: bool = False
+    short_width: int = 0
+    short_title: str = ""
+
+    @property
+    def in_short_form(self) -> "Column":
+        """The column where there is little room."""
+        title, width = self.short_title or self.title, self.short_width or self.width
+        return replace(self, title=title, width=min(width, self.width))
 
     @property
     def is_figure(self) -> bool:
