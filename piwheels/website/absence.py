@@ -21,12 +21,14 @@ class Absence(Struct, frozen=True, kw_only=True):
 
     text: a sentence.
     is_final: nothing that is under way or known to come changes it.
-    only_upstream: installers get it from the upstream index as a wheel, or not at all.
+    only_upstream: installers get its wheels from the upstream index.
+    lacks_sdist: nobody can build it from source.
     """
 
     text: str
     is_final: bool = True
     only_upstream: bool = False
+    lacks_sdist: bool = False
 
 
 def explain_absence(facts: ProjectStatusRow, rows: Sequence[MatrixRow]) -> Absence:
@@ -42,13 +44,13 @@ def explain_absence(facts: ProjectStatusRow, rows: Sequence[MatrixRow]) -> Absen
         return _without_releases(facts)
     states = {cell.state for row in rows for cell in (*row.cells, row.release_cell) if cell}
     if states & _UNDER_WAY:
-        text = "Its first wheels are queued or being built; the table shows how far they are."
+        text = "Its first wheels are queued, being built or to be retried; the table shows which."
         return Absence(text=text, is_final=False)
     if State.UNSERVED in states:
         text = "Its builds wait for a builder that can do them; the table shows what they need."
         return Absence(text=text, is_final=False)
     if states == {State.NO_SDIST}:
-        return Absence(text=_NO_SDIST_TEXT, only_upstream=True)
+        return Absence(text=_NO_SDIST_TEXT, only_upstream=True, lacks_sdist=True)
     if states & {State.FAILED, State.HELD}:
         return Absence(text="Every build failed so far; the table links their logs.")
     return _settled(frozenset(states))
@@ -61,7 +63,7 @@ def _without_releases(facts: ProjectStatusRow) -> Absence:
         later = "New releases are built when they appear upstream."
         return Absence(text=f"{text} {later}" if page else f"No releases are known yet. {later}")
     if not page.newest_has_sdist:
-        return Absence(text=_NO_SDIST_TEXT, only_upstream=True)
+        return Absence(text=_NO_SDIST_TEXT, only_upstream=True, lacks_sdist=True)
     text = "This farm was asked for its next releases: they are built when they appear upstream."
     return Absence(text=text)
 

@@ -58,7 +58,7 @@ async def test_it_is_built_once_its_sdist_appears(site: SiteHarness) -> None:
         upstream.add("demo", WHEEL, b"w")
         await asked_for(site, upstream)
         upstream.add("demo", "demo-1.0.tar.gz", b"s")
-        assert "queued or being built" in (await asked_for(site, upstream)).text
+        assert "queued, being built" in (await asked_for(site, upstream)).text
 
 
 async def test_a_project_whose_wheels_upstream_has_says_so(site: SiteHarness) -> None:
@@ -68,6 +68,7 @@ async def test_a_project_whose_wheels_upstream_has_says_so(site: SiteHarness) ->
         reader = await asked_for(site, upstream, UpstreamWheelPolicy.MISSING)
         assert "There are no wheels here. The upstream index has wheels of it" in reader.text
         assert "pip install demo" in reader.text
+        assert "Only its authors can publish an sdist" not in reader.text
 
 
 @pytest.mark.parametrize("version", ["", "==1.0"])

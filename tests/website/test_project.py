@@ -564,7 +564,7 @@ def test_downloads_are_charted_with_zero_for_days_without_any() -> None:
     ("target", "facts", "why"),
     [
         (a_target(python_allowed=False), {}, "exclude every Python of this farm"),
-        (a_target(queued=True), {}, "queued or being built"),
+        (a_target(queued=True), {}, "queued, being built or to be retried"),
         (lacking_libpq(last_final=True), {}, "Every build failed so far"),
         (a_target(), {"skip_reason": "too large"}, "the table shows why"),
     ],
