@@ -1,6 +1,6 @@
 """Queries of the website apart from downloads: projects, builds, the queue over time."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -212,22 +212,37 @@ async def set_alias(db: Database, name: str, project: str | None) -> bool:
     return changed > 0
 
 
+_PART_PROJECTS = 5000
+
 # --- all projects ------------------------------------------------------------------------
 
 
-async def list_projects(db: Database) -> list[ProjectListing]:
-    """Every project, by name."""
+async def list_projects(db: Database) -> AsyncIterator[ProjectListing]:
+    """Every project, by name, read part by part."""
+    after = ""
+    while part := await _projects_after(db, after):
+        for project in part:
+            yield project
+        after = part[-1].name
+
+
+async def _projects_after(db: Database, after: str) -> list[ProjectListing]:
     rows = await db.rows(
         """
+        WITH part AS MATERIALIZED (
+            SELECT project FROM projects
+             WHERE project > %(after)s ORDER BY project LIMIT %(limit)s
+        )
         SELECT p.project AS name,
                coalesce(f.files, 0) AS files,
                coalesce(t.downloads, 0) AS downloads,
                coalesce(r.recent, 0) AS recent_downloads
-          FROM projects p
+          FROM part p
           LEFT JOIN (
               SELECT f.project, count(*) AS files
                 FROM files f
-               WHERE NOT EXISTS (
+               WHERE f.project > %(after)s AND f.project <= (SELECT max(project) FROM part)
+                 AND NOT EXISTS (
                    SELECT FROM releases r
                     WHERE r.project = f.project AND r.version = f.version
                       AND r.missing_since IS NOT NULL)
@@ -236,14 +251,25 @@ async def list_projects(db: Database) -> list[ProjectListing]:
           LEFT JOIN downloads_by_project t ON t.project = p.project
           LEFT JOIN (
               SELECT project, sum(downloads)::bigint AS recent
-                FROM downloads_monthly_by_project
-               WHERE month >= date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month'
+                FROM downloads_monthly_by_project,
+                     date_trunc('month', now() AT TIME ZONE 'UTC') AS this_month
+               WHERE month = ANY (ARRAY[this_month, this_month - interval '1 month']::date[])
+                 AND project > %(after)s AND project <= (SELECT max(project) FROM part)
                GROUP BY project
           ) r ON r.project = p.project
          ORDER BY p.project
-        """
+        """,
+        {"after": after, "limit": _PART_PROJECTS},
     )
     return [ProjectListing(**row) for row in rows]
+
+
+async def group_sizes(db: Database) -> dict[str, int]:
+    """How many projects' names start with each character."""
+    rows = await db.rows(
+        "SELECT left(project, 1) AS first, count(*) AS projects FROM projects GROUP BY first"
+    )
+    return {row["first"]: row["projects"] for row in rows}
 
 
 async def listed_projects(db: Database, after: str, limit: int) -> list[ListedProject]:
@@ -263,10 +289,18 @@ async def listed_projects(db: Database, after: str, limit: int) -> list[ListedPr
     return [ListedProject(**row) for row in rows]
 
 
-async def project_names(db: Database) -> list[str]:
-    """The name of every project, in order."""
-    rows = await db.rows("SELECT project FROM projects ORDER BY project")
-    return [row["project"] for row in rows]
+async def project_names(db: Database) -> AsyncIterator[str]:
+    """The name of every project, in order, read part by part."""
+    after = ""
+    while rows := await db.rows(
+        """
+        SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": _PART_PROJECTS},
+    ):
+        for row in rows:
+            yield row["project"]
+        after = rows[-1]["project"]
 
 
 # --- builds and the queue ----------------------------------------------------------------

@@ -4,13 +4,13 @@
 `packages.json` a list of rows by position. `json_documents` has this farm's own, versioned format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 import msgspec
 
 from piwheels.model import FileSummary, ProjectStatusRow, ReleaseStatusRow
-from piwheels.website import filters
+from piwheels.website import filters, json_rows
 from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.release_matrix import is_prerelease
 
@@ -66,9 +66,9 @@ def project_json(site: Site, content: ProjectData) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-def packages_json(projects: Sequence[tuple[str, int, int]]) -> bytes:
+def packages_json(projects: Iterable[tuple[str, int, int]]) -> bytes:
     """`packages.json`: rows of name, recent downloads and all downloads."""
-    return msgspec.json.encode(projects) + b"\n"
+    return json_rows.encode_rows(b"[", projects, b"]\n")
 
 
 def _release(

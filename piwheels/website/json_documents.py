@@ -1,5 +1,6 @@
 """JSON documents of the website, as structs from which their schemas are generated."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import ReleaseStatus
 from piwheels.webroot import PROVENANCE_SUFFIX
-from piwheels.website import filters
+from piwheels.website import filters, json_rows
 from piwheels.website.page_data import ProjectData, Site
 
 FORMAT_VERSION = 1
@@ -302,6 +303,15 @@ def _recipe_json(recipe: Recipe) -> RecipeJson:
         environment=dict(recipe.environment),
         patches=tuple(projection(PatchJson, patch) for patch in recipe.patches),
     )
+
+
+def packages_json(projects: Iterable[tuple[str, int, int]]) -> bytes:
+    """`packages-v1.json`, a `PackagesJson`: name, wheels and downloads of each project."""
+    empty = PackagesJson(
+        format=FORMAT_VERSION, columns=("name", "wheels", "downloads"), projects=[]
+    )
+    start, end = encode(empty).split(b"[]")  # the rows are not in memory all at once
+    return json_rows.encode_rows(start + b"[", projects, b"]" + end)
 
 
 def encode(document: msgspec.Struct) -> bytes:

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from piwheels.db import downloads, recipe_store, reproductions, status_queries, target_queries
+from piwheels.db import (
+    catalog,
+    downloads,
+    recipe_store,
+    reproductions,
+    status_queries,
+    target_queries,
+)
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.db.downloads import (
@@ -103,7 +110,7 @@ async def load_home(db: Database, root: Path) -> HomeData:
 async def load_packages(db: Database, listed: Sequence[ProjectListing]) -> PackagesData:
     """The data of the page of all projects."""
     top = await downloads.top_projects(db, first_day(RECENT_DAYS), limit=_TOP_PROJECTS)
-    known = {item.name for item in listed}
+    known = await catalog.existing_projects(db, [share.name for share in top])
     builds = await site_db.latest_builds(db, _TOP_PROJECTS * 3)
     return PackagesData(
         projects=len(listed),

@@ -1,6 +1,6 @@
 """Writes directories of pages, and removes what no longer belongs there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from piwheels.webroot import Webroot, gz_path
@@ -39,7 +39,7 @@ def remove_folder(webroot: Webroot, folder: Path) -> None:
         webroot.remove(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
-def remove_others(webroot: Webroot, folder: Path, pattern: str, pages: Mapping[str, bytes]) -> None:
+def remove_others(webroot: Webroot, folder: Path, pattern: str, pages: Collection[str]) -> None:
     """Delete the pages of a directory, by a pattern, that are not among these."""
     gone = [path for path in folder.glob(pattern) if path.name not in pages]
     webroot.remove(path for page in gone for path in (page, gz_path(page)))

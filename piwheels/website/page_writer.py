@@ -9,7 +9,6 @@ from pathlib import Path
 
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
-from piwheels.model import ProjectListing
 from piwheels.rendering import subprocess_query, write_errors
 from piwheels.webroot import Webroot
 from piwheels.website import (
@@ -22,6 +21,7 @@ from piwheels.website import (
     site_pages,
     sitemaps,
 )
+from piwheels.website.compact_lists import NameList, ProjectTable
 from piwheels.website.page_data import (
     FeedsData,
     HomeData,
@@ -48,14 +48,15 @@ def write_home(root: Path, site: Site, content: HomeData) -> None:
 
 
 def write_search(root: Path, site: Site, dsn: str) -> None:
-    """Write the page of projects, the search index, the JSON list and the pages by letter."""
+    """Write the page of projects, the search index, the JSON lists and the pages by letter."""
     content, listed, described = subprocess_query.run_query(dsn, "search", _load_search)
     webroot = Webroot(root)
     search_files.write_search_files(
-        webroot, [(item.name, item.recent_downloads) for item in listed]
+        webroot, ((item.name, item.recent_downloads) for item in listed)
     )
     search_files.write_word_files(webroot, described)
-    write_pages(webroot, root, site_pages.packages_pages(site, content, listed))
+    for name, page in site_pages.packages_pages(site, content, listed):
+        write_pages(webroot, root, {name: page})
     subprocess_query.run_query(
         dsn, "list", lambda db: project_list_files.write_project_list(db, webroot, site)
     )
@@ -63,8 +64,10 @@ def write_search(root: Path, site: Site, dsn: str) -> None:
 
 async def _load_search(
     db: Database,
-) -> tuple[PackagesData, list[ProjectListing], list[DescribedProject]]:
-    listed = await site_db.list_projects(db)
+) -> tuple[PackagesData, ProjectTable, list[DescribedProject]]:
+    listed = ProjectTable()
+    async for project in site_db.list_projects(db):
+        listed.append(project)
     return (
         await loaders.load_packages(db, listed),
         listed,
@@ -90,11 +93,19 @@ def write_feeds(root: Path, site: Site, content: FeedsData) -> None:
 def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
     """Write the sitemaps, and remove others."""
     webroot = Webroot(root)
-    pages = sitemaps.sitemap_files(
-        site, subprocess_query.run_query(dsn, "sitemaps", site_db.project_names)
-    )
-    write_pages(webroot, root, pages)
-    remove_others(webroot, root, "sitemap-*.xml", pages)
+    names = subprocess_query.run_query(dsn, "sitemaps", _load_names)
+    written: set[str] = set()
+    for name, page in sitemaps.sitemap_files(site, names):
+        write_pages(webroot, root, {name: page})
+        written.add(name)
+    remove_others(webroot, root, "sitemap-*.xml", written)
+
+
+async def _load_names(db: Database) -> NameList:
+    names = NameList()
+    async for name in site_db.project_names(db):
+        names.append(name)
+    return names
 
 
 def write_aliases(

@@ -31,29 +31,34 @@ def list_files(names: Iterable[str]) -> Iterator[str]:
     """The names of all pages of the list of some projects."""
     counts = Counter(map(group_of, names))
     for group in GROUPS:
-        for number in range(1, _page_count(counts[group]) + 1):
-            yield page_file(group, number)
+        yield from group_files(group, counts[group])
 
 
-def _page_count(projects: int) -> int:
-    return max(1, -(-projects // PAGE_PROJECTS))
+def group_files(group: str, projects: int) -> list[str]:
+    """The names of the pages of a group of so many projects; there is at least one."""
+    pages = max(1, -(-projects // PAGE_PROJECTS))
+    return [page_file(group, number) for number in range(1, pages + 1)]
 
 
-def group_pages(
-    site: Site, group: str, projects: Sequence[ListedProject]
-) -> Iterator[tuple[str, bytes]]:
-    """The pages of a group by file name; there is at least one."""
-    count = _page_count(len(projects))
-    for number in range(1, count + 1):
-        start = (number - 1) * PAGE_PROJECTS
-        page = html.render(
-            "projects.html",
-            root="../",
-            site=site,
-            group=group,
-            groups=[(name, page_file(name, 1)) for name in GROUPS],
-            projects=projects[start : start + PAGE_PROJECTS],
-            number=number,
-            files=[page_file(group, each) for each in range(1, count + 1)],
-        )
-        yield page_file(group, number), page
+def group_page(
+    site: Site, group: str, number: int, files: Sequence[str], projects: Sequence[ListedProject]
+) -> bytes:
+    """A page of a group.
+
+    Args:
+        site: the farm's.
+        group: its name.
+        number: of the page, the first is 1.
+        files: the names of all pages of the group.
+        projects: those of this page.
+    """
+    return html.render(
+        "projects.html",
+        root="../",
+        site=site,
+        group=group,
+        groups=[(name, page_file(name, 1)) for name in GROUPS],
+        projects=projects,
+        number=number,
+        files=files,
+    )

@@ -1,6 +1,8 @@
 """Writes the pages of the list of all projects, read from the database part by part."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
@@ -8,44 +10,84 @@ from piwheels.model import ListedProject
 from piwheels.webroot import Webroot, gz_path
 from piwheels.website import project_list
 from piwheels.website.page_data import Site
+from piwheels.website.project_list import PAGE_PROJECTS
 
 _PART_PROJECTS = 5000
+_PAGES_AT_ONCE = 50
+
+
+class _Page(NamedTuple):
+    """A page of a group, and the projects that it lists."""
+
+    group: str
+    number: int
+    projects: Sequence[ListedProject]
 
 
 async def write_project_list(db: Database, webroot: Webroot, site: Site) -> None:
     """Make projects/ hold exactly the pages of the list.
 
+    Projects that are added meanwhile can be missing in links between pages until the next time.
+
     Raises:
         OSError: a page cannot be written.
     """
-    folder = webroot.root / "projects"
+    sizes: Counter[str] = Counter()
+    for first, count in (await site_db.group_sizes(db)).items():
+        sizes[project_list.group_of(first)] += count
+    files = {group: project_list.group_files(group, sizes[group]) for group in project_list.GROUPS}
     kept: set[str] = set()
-    async for group, projects in _groups(db):
-        pages = dict(project_list.group_pages(site, group, projects))
-        kept |= pages.keys()
-        changed = [
-            (folder / name, content)
-            for name, content in pages.items()
-            if not webroot.is_up_to_date(folder / name, content)
-        ]
-        problems = webroot.write_pages({group: changed}) if changed else {}
-        for problem in problems.values():
-            raise problem
+    changed: dict[str, bytes] = {}
+    folder = webroot.root / "projects"
+    async for page in _pages(db):
+        name = project_list.page_file(page.group, page.number)
+        content = project_list.group_page(
+            site, page.group, page.number, files[page.group], page.projects
+        )
+        kept.add(name)
+        if not webroot.is_up_to_date(folder / name, content):
+            changed[name] = content
+        if len(changed) == _PAGES_AT_ONCE:
+            _write(webroot, changed)
+    _write(webroot, changed)
     gone = [path for path in folder.glob("*.html") if path.name not in kept]
     webroot.remove(path for page in gone for path in (page, gz_path(page)))
 
 
-async def _groups(db: Database) -> AsyncIterator[tuple[str, list[ListedProject]]]:
-    """Every group, also an empty one, with its projects; one at a time is in memory."""
-    found: dict[str, list[ListedProject]] = {group: [] for group in project_list.GROUPS}
-    current = after = ""
+def _write(webroot: Webroot, changed: dict[str, bytes]) -> None:
+    folder = webroot.root / "projects"
+    if changed:
+        pages = [(folder / name, content) for name, content in changed.items()]
+        problems = webroot.write_pages({"projects": pages})
+        changed.clear()
+        for problem in problems.values():
+            raise problem
+
+
+async def _pages(db: Database) -> AsyncIterator[_Page]:
+    """The pages of every group, also of an empty one; the projects of one are in memory."""
+    numbers: Counter[str] = Counter()
+    group = ""
+    projects: list[ListedProject] = []
+    async for project in _listed(db):
+        its_group = project_list.group_of(project.name)
+        if projects and (its_group != group or len(projects) == PAGE_PROJECTS):
+            yield _Page(group, numbers[group], projects)
+            projects = []
+        if not projects:
+            group = its_group
+            numbers[group] += 1
+        projects.append(project)
+    if projects:
+        yield _Page(group, numbers[group], projects)
+    for each in project_list.GROUPS:
+        if not numbers[each]:
+            yield _Page(each, 1, [])
+
+
+async def _listed(db: Database) -> AsyncIterator[ListedProject]:
+    after = ""
     while part := await site_db.listed_projects(db, after, _PART_PROJECTS):
         for project in part:
-            group = project_list.group_of(project.name)
-            if current not in {"", group}:
-                yield current, found.pop(current)
-            current = group
-            found[group].append(project)
+            yield project
         after = part[-1].name
-    for group, projects in found.items():
-        yield group, projects

@@ -1,6 +1,6 @@
 """Writes the files of the search index that changed.
 
-All shards are computed each time (13 s of CPU time for 700,000 projects), at low priority and with
+All shards are computed each time (8 s of CPU time for 700,000 projects), at low priority and with
 pauses of fifty times that duration. An incremental computation would need the inputs of each shard
 and would save little: among so many projects some always change, and their words are spread over
 most of the large shards.

@@ -20,8 +20,10 @@ day.
 import heapq
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from string import ascii_lowercase, digits
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -36,10 +38,15 @@ _BASE36 = digits + ascii_lowercase
 _START_BONUS = 3
 #: Longer prefixes are not distinguished: the length of file names is limited.
 _MAX_PREFIX_LENGTH = 60
+#: A rank is the popularity, from its last level on, and the length of the name.
+_RANK_LEVELS, _LENGTH_BITS = 31, 26
+_START_RANK = _START_BONUS << _LENGTH_BITS
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 # The rest of the name from the start of a word, and its rank: (-popularity, length, name).
 _Entry = tuple[str, tuple[int, int, str]]
+# The starts of words: the index of a project and the place of the word in the text of all names.
+_Starts: TypeAlias = "array[int]"
 
 
 def build_search_files(downloads: Iterable[tuple[str, int]]) -> Iterator[tuple[str, bytes]]:
@@ -51,16 +58,18 @@ def build_search_files(downloads: Iterable[tuple[str, int]]) -> Iterator[tuple[s
         downloads: the normalized name of each project, once, and its recent downloads. Names that
             are invalid by PEP 503 and 508 are left out: they cannot be installed.
     """
-    names, levels = _valid_projects(downloads)
-    starts = _words_by_first_character(names)
-    packs = _leaf_groups({char: len(starts[char]) // 2 for char in sorted(starts)})
+    projects = _valid_projects(downloads)
+    starts = _words_by_first_character(projects)
+    packs = _leaf_groups(starts)
     for pack in packs:
-        entries = [entry for char in pack for entry in _entries(names, levels, starts.pop(char))]
-        entries.sort()
-        yield from _subtree_files(pack[0], entries)
+        yield from _subtree_files(projects, pack[0], _joined(starts, pack))
     wanted = heapq.nsmallest(
         MAX_SHARD_PROJECTS,
-        ((-level, len(name), name) for name, level in zip(names, levels, strict=True)),
+        (
+            (-projects.level(at), len(name), name)
+            for at in range(len(projects.ranks))
+            for name in [projects.name(at)]
+        ),
     )
     yield ROOT, _shard([(name, -level) for level, _, name in wanted], packs)
 
@@ -70,81 +79,143 @@ def popularity(downloads: int) -> int:
     return min(max(downloads, 0).bit_length(), len(_POPULARITY_LETTERS) - 1)
 
 
-def _valid_projects(downloads: Iterable[tuple[str, int]]) -> tuple[list[str], bytearray]:
-    names: list[str] = []
-    levels = bytearray()
+class _Projects(NamedTuple):
+    """The names of projects, one after the other, and how popular each project is."""
+
+    text: bytearray
+    ends: "array[int]"  # ends[n] is where the name of project n starts, ends[n + 1] where it ends
+    ranks: "array[int]"  # the lower, the more popular, then the shorter
+
+    def name(self, at: int) -> str:
+        return self.text[self.ends[at] : self.ends[at + 1]].decode()
+
+    def level(self, at: int) -> int:
+        return _RANK_LEVELS - (self.ranks[at] >> _LENGTH_BITS)
+
+    def entry(self, at: int, start: int) -> _Entry:
+        """What a word that starts there is found by."""
+        name, offset = self.name(at), start - self.ends[at]
+        bonus = 0 if offset else _START_BONUS
+        return name[offset:], (-self.level(at) - bonus, len(name), name)
+
+    def rank(self, at: int, start: int) -> int:
+        """The order of its entry's second part, apart from the name."""
+        return self.ranks[at] - (_START_RANK if start == self.ends[at] else 0)
+
+
+def _valid_projects(downloads: Iterable[tuple[str, int]]) -> _Projects:
+    projects = _Projects(bytearray(), array("I", [0]), array("I"))
     for name, count in downloads:
         if not _NAME.fullmatch(name):
             continue
-        names.append(name)
-        levels.append(popularity(count))
-    return names, levels
+        projects.text.extend(name.encode())
+        projects.ends.append(len(projects.text))
+        projects.ranks.append((_RANK_LEVELS - popularity(count) << _LENGTH_BITS) + len(name))
+    return projects
 
 
-def _words_by_first_character(names: list[str]) -> dict[str, "array[int]"]:
-    """Word starts as pairs of a name's index and the word's offset, by first character."""
-    found: dict[str, array[int]] = {}
-    for at, name in enumerate(names):
-        start = 0
-        while start < len(name):
-            pair = found.setdefault(name[start], array("I"))
-            pair.append(at)
-            pair.append(start)
-            start = name.find("-", start) + 1 or len(name)
+def _words_by_first_character(projects: _Projects) -> dict[int, _Starts]:
+    found: dict[int, _Starts] = {}
+    text = projects.text
+    for at, (start, end) in enumerate(pairwise(projects.ends)):
+        word = start
+        while 0 <= word < end:
+            _append(found, text[word], at, word)
+            word = text.find(b"-", word, end) + 1 or end
     return found
 
 
-def _entries(names: list[str], levels: bytearray, starts: "array[int]") -> Iterator[_Entry]:
-    pairs = iter(starts)
-    for at, start in zip(pairs, pairs, strict=True):
-        name = names[at]
-        bonus = 0 if start else _START_BONUS
-        yield name[start:], (-levels[at] - bonus, len(name), name)
+def _append(groups: dict[int, _Starts], char: int, at: int, start: int) -> None:
+    group = groups.get(char)
+    if group is None:
+        group = groups[char] = array("I")
+    group.append(at)
+    group.append(start)
 
 
-def _subtree_files(prefix: str, entries: list[_Entry]) -> Iterator[tuple[str, bytes]]:
-    """The shard of a prefix and those below it; entries are sorted."""
-    if len(entries) <= MAX_LEAF_PROJECTS or len(prefix) == _MAX_PREFIX_LENGTH:
+def _joined(groups: dict[int, _Starts], pack: str) -> _Starts:
+    """The groups of some characters as one; they are taken out of the others."""
+    joined = groups.pop(ord(pack[0]))
+    for char in pack[1:]:
+        joined += groups.pop(ord(char))
+    return joined
+
+
+def _pairs(starts: _Starts) -> Iterator[tuple[int, int]]:
+    numbers = iter(starts)
+    return zip(numbers, numbers, strict=True)
+
+
+def _subtree_files(
+    projects: _Projects, prefix: str, starts: _Starts
+) -> Iterator[tuple[str, bytes]]:
+    """The shard of a prefix and those below it.
+
+    Args:
+        projects: all of them.
+        prefix: which words.
+        starts: of these words; emptied, since those of a long list would take the memory again at
+            each level.
+    """
+    if len(starts) <= 2 * MAX_LEAF_PROJECTS or len(prefix) == _MAX_PREFIX_LENGTH:
+        entries = sorted(projects.entry(at, start) for at, start in _pairs(starts))
         yield prefix, _shard(_distinct_projects(entries, MAX_LEAF_PROJECTS), [])
         return
-    groups = _by_next_character(entries, len(prefix))
-    # Words that end here have no further shard: of a thousand names that end in "-api" that word
-    # finds the most popular ones and the project of that exact name; their other words find all.
-    groups.pop("", None)
-    packs = _leaf_groups({char: len(group) for char, group in groups.items()})
+    popular = _most_popular(prefix, projects, starts)
+    groups = _by_next_character(projects, starts, len(prefix))
+    del starts[:]
+    packs = _leaf_groups(groups)
     for pack in packs:
-        yield from _subtree_files(
-            prefix + pack[0], [entry for char in pack for entry in groups[char]]
-        )
-    yield prefix, _shard(_most_popular(prefix, entries), packs)
+        yield from _subtree_files(projects, prefix + pack[0], _joined(groups, pack))
+    yield prefix, _shard(popular, packs)
 
 
-def _leaf_groups(counts: dict[str, int]) -> list[str]:
+def _leaf_groups(groups: Mapping[int, _Starts]) -> list[str]:
     """Groups of adjacent characters that share a leaf; others have a shard of their own."""
     packs: list[str] = []
     room = 0
-    for char, count in counts.items():
+    for char in sorted(groups):
+        count = len(groups[char]) // 2
         if count <= room:
-            packs[-1] += char
+            packs[-1] += chr(char)
         else:
-            packs.append(char)
+            packs.append(chr(char))
             room = MAX_LEAF_PROJECTS
         room -= count
     return packs
 
 
-def _by_next_character(entries: list[_Entry], depth: int) -> dict[str, list[_Entry]]:
-    groups: dict[str, list[_Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry[0][depth : depth + 1], []).append(entry)
+def _by_next_character(projects: _Projects, starts: _Starts, depth: int) -> dict[int, _Starts]:
+    """The words by the character that follows a prefix of this length.
+
+    Words that end there have no further shard: of a thousand names that end in "-api" that word
+    finds the most popular ones and the project of that exact name; their other words find all.
+    """
+    groups: dict[int, _Starts] = {}
+    text, ends = projects.text, projects.ends
+    for at, start in _pairs(starts):
+        if start + depth < ends[at + 1]:
+            _append(groups, text[start + depth], at, start)
     return groups
 
 
-def _most_popular(prefix: str, entries: list[_Entry]) -> list[tuple[str, int]]:
-    exact = [entry for entry in entries if entry[1][2] == prefix]
+def _most_popular(prefix: str, projects: _Projects, starts: _Starts) -> list[tuple[str, int]]:
     # A name with the prefix in several words has several entries: take more, then deduplicate.
-    wanted = heapq.nsmallest(2 * MAX_SHARD_PROJECTS, entries, key=lambda entry: entry[1])
-    return _distinct_projects(exact + wanted, MAX_SHARD_PROJECTS)
+    ranks = heapq.nsmallest(
+        2 * MAX_SHARD_PROJECTS, (projects.rank(at, start) for at, start in _pairs(starts))
+    )
+    wanted = [
+        projects.entry(at, start)
+        for at, start in _pairs(starts)
+        if projects.rank(at, start) <= ranks[-1]
+    ]
+    wanted.sort(key=lambda entry: (entry[1], entry[0]))
+    exact = [
+        projects.entry(at, start)
+        for at, start in _pairs(starts)
+        if start == projects.ends[at] and projects.ends[at + 1] - start == len(prefix)
+    ]
+    return _distinct_projects(exact + wanted[: 2 * MAX_SHARD_PROJECTS], MAX_SHARD_PROJECTS)
 
 
 def _distinct_projects(entries: list[_Entry], limit: int) -> list[tuple[str, int]]:

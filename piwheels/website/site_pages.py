@@ -1,6 +1,6 @@
 """The single pages of the website: home, projects, statistics, FAQ, JSON, 404."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,26 +36,28 @@ def home_pages(site: Site, content: HomeData) -> dict[str, bytes]:
 
 def packages_pages(
     site: Site, content: PackagesData, listed: Sequence[ProjectListing]
-) -> dict[str, bytes]:
-    """The page of all projects, and the list of them as JSON."""
-    document = json_documents.PackagesJson(
-        format=json_documents.FORMAT_VERSION,
-        columns=("name", "wheels", "downloads"),
-        projects=[(item.name, item.files, item.downloads) for item in listed],
-    )
-    return {
-        "packages.json": compatible_json.packages_json(
-            [(item.name, item.recent_downloads, item.downloads) for item in listed]
+) -> Iterator[tuple[str, bytes]]:
+    """The lists of all projects as JSON, and the page of projects, one after the other."""
+    yield (
+        "packages.json",
+        compatible_json.packages_json(
+            (item.name, item.recent_downloads, item.downloads) for item in listed
         ),
-        "packages-v1.json": json_documents.encode(document),
-        "packages.html": html.render(
+    )
+    yield (
+        "packages-v1.json",
+        json_documents.packages_json((item.name, item.files, item.downloads) for item in listed),
+    )
+    yield (
+        "packages.html",
+        html.render(
             "packages.html",
             root="",
             site=site,
             content=content,
             groups=_group_files(),
         ),
-    }
+    )
 
 
 def _group_files() -> list[tuple[str, str]]:

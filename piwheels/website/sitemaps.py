@@ -1,6 +1,7 @@
 """sitemap.xml (sitemaps.org), the sitemaps it lists, and robots.txt."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from xml.sax.saxutils import escape
 
 from piwheels.website import filters
@@ -14,19 +15,24 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _STATIC_PATHS = ("", "packages.html", "stats.html", "faq.html", "json.html")
 
 
-def sitemap_files(site: Site, projects: Sequence[str]) -> dict[str, bytes]:
+def sitemap_files(site: Site, projects: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """The sitemaps by file name; the last is sitemap.xml, which lists the others."""
-    pages = [f"{site.url}{page}" for page in _STATIC_PATHS]
-    pages += [f"{site.url}projects/{page}" for page in list_files(projects)]
-    pages += [f"{site.url}project/{filters.url_segment(name)}/" for name in projects]
-    parts = {
-        f"sitemap-{number}.xml": _document("urlset", "url", part)
-        for number, part in enumerate(_chunks(pages), start=1)
-    }
-    return {
-        **parts,
-        "sitemap.xml": _document("sitemapindex", "sitemap", [f"{site.url}{n}" for n in parts]),
-    }
+    parts: list[str] = []
+    for part in _chunks(_urls(site, projects)):
+        parts.append(f"sitemap-{len(parts) + 1}.xml")
+        yield parts[-1], _document("urlset", "url", part)
+    listed = _document("sitemapindex", "sitemap", [f"{site.url}{name}" for name in parts])
+    yield "sitemap.xml", listed
+
+
+def _urls(site: Site, projects: Sequence[str]) -> Iterator[str]:
+    """Every page, one after the other."""
+    for page in _STATIC_PATHS:
+        yield f"{site.url}{page}"
+    for page in list_files(projects):
+        yield f"{site.url}projects/{page}"
+    for name in projects:
+        yield f"{site.url}project/{filters.url_segment(name)}/"
 
 
 def robots_txt(site: Site) -> bytes:
@@ -38,9 +44,9 @@ def robots_txt(site: Site) -> bytes:
     ).encode()
 
 
-def _chunks(pages: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(pages), MAX_URLS):
-        yield pages[start : start + MAX_URLS]
+def _chunks(urls: Iterator[str]) -> Iterator[Sequence[str]]:
+    while chunk := list(islice(urls, MAX_URLS)):
+        yield chunk
 
 
 def _document(root: str, item: str, urls: Sequence[str]) -> bytes:

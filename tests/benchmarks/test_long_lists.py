@@ -70,9 +70,9 @@ async def test_the_event_loop_runs_while_all_projects_are_listed(
 
         async def through_the_loop() -> None:
             """The peer: rows are read here, and handed on."""
-            listed = await site_db.list_projects(database)
             rows = [
-                (item.name, item.files, item.downloads, item.recent_downloads) for item in listed
+                (item.name, item.files, item.downloads, item.recent_downloads)
+                async for item in site_db.list_projects(database)
             ]
             assert await loop.run_in_executor(renderer, len, rows) == _PROJECTS
 

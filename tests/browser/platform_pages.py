@@ -44,7 +44,7 @@ def write_platform_pages(root: Path) -> Path:
         **{f"project/demo/{name}": content for name, content in render_project(SITE, demo).items()},
         **site_pages.home_pages(SITE, a_home(targets=TARGETS)),
         **site_pages.static_pages(SITE),
-        **site_pages.packages_pages(SITE, some_packages(), [a_listing()]),
+        **dict(site_pages.packages_pages(SITE, some_packages(), [a_listing()])),
     }
     for name, content in pages.items():
         webroot.write_page(root / name, content)

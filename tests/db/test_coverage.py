@@ -380,7 +380,7 @@ async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database)
     assert await queued_targets(farm) == []
     assert await index_content(farm) == ([], set())
     assert await site_queries.project_files(farm, ["alpha"]) == {}
-    assert [item.files for item in await site_queries.list_projects(farm)] == [0]
+    assert [item.files async for item in site_queries.list_projects(farm)] == [0]
     assert await farm.value("SELECT count(*) FROM files") == 1
     assert await farm.value("SELECT count(*) FROM file_deletions") == 0
 

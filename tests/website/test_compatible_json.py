@@ -108,7 +108,7 @@ def test_any_project_has_a_document(content: ProjectData) -> None:
 
 def test_the_list_of_packages_has_rows_by_position() -> None:
     listed = [a_listing("numpy", recent_downloads=5, downloads=12), a_listing(HOSTILE)]
-    pages = site_pages.packages_pages(SITE, some_packages(), listed)
+    pages = dict(site_pages.packages_pages(SITE, some_packages(), listed))
     rows = json.loads(pages["packages.json"])
     assert rows == [["numpy", 5, 12], [HOSTILE, 5, 12]]
     assert {row[0]: row[2] for row in rows}["numpy"] == 12

@@ -6,7 +6,7 @@ from piwheels.db import catalog
 from piwheels.db.project_metadata import store_metadata
 from piwheels.model import ListedProject, ProjectMetadata
 from piwheels.website import project_list
-from piwheels.website.project_list import GROUPS, PAGE_PROJECTS, group_pages
+from piwheels.website.project_list import GROUPS, PAGE_PROJECTS, group_files, group_page
 from piwheels.website.project_list_files import write_project_list
 from tests.website.factories import HOSTILE, SHOWN, SITE, Reader, assert_harmless
 from tests.website.harness import SiteHarness
@@ -18,7 +18,13 @@ def listed(name: str, summary: str = "", *, has_wheels: bool = True) -> ListedPr
 
 def test_a_group_is_split_into_pages_that_link_each_other() -> None:
     projects = [listed(f"a{number:05}") for number in range(2 * PAGE_PROJECTS + 1)]
-    pages = dict(group_pages(SITE, "a", projects))
+    files = group_files("a", len(projects))
+    pages = {
+        name: group_page(
+            SITE, "a", number, files, projects[PAGE_PROJECTS * (number - 1) :][:PAGE_PROJECTS]
+        )
+        for number, name in enumerate(files, start=1)
+    }
     assert list(pages) == ["a.html", "a-2.html", "a-3.html"]
     shown = [
         link for page in pages.values() for link in Reader(page).links() if "/project/" in link
@@ -28,13 +34,14 @@ def test_a_group_is_split_into_pages_that_link_each_other() -> None:
 
 
 def test_an_empty_group_has_a_page() -> None:
-    ((name, page),) = group_pages(SITE, "x", [])
-    assert name == "x.html"
+    assert group_files("x", 0) == ["x.html"]
+    page = group_page(SITE, "x", 1, ["x.html"], [])
     assert "None." in assert_harmless(page).text
 
 
 def test_hostile_names_and_summaries_stay_text() -> None:
-    ((_, page),) = group_pages(SITE, "x", [listed(HOSTILE, HOSTILE[:60], has_wheels=False)])
+    projects = [listed(HOSTILE, HOSTILE[:60], has_wheels=False)]
+    page = group_page(SITE, "x", 1, ["x.html"], projects)
     text = assert_harmless(page).text
     assert SHOWN in text
     assert "no wheels" in text

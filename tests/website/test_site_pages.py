@@ -113,10 +113,12 @@ def test_hostile_text_stays_text_on_every_single_page() -> None:
     build = hostile_build()
     pages = {
         **site_pages.home_pages(SITE, a_home(recent=(build,), targets=(HOSTILE,))),
-        **site_pages.packages_pages(
-            SITE,
-            some_packages(top=(NamedCount(name=HOSTILE, count=1),), newest=(build,)),
-            [a_listing(HOSTILE)],
+        **dict(
+            site_pages.packages_pages(
+                SITE,
+                some_packages(top=(NamedCount(name=HOSTILE, count=1),), newest=(build,)),
+                [a_listing(HOSTILE)],
+            )
         ),
         **site_pages.stats_pages(SITE, some_stats(charts=(a_chart(label=HOSTILE),))),
     }
@@ -125,7 +127,7 @@ def test_hostile_text_stays_text_on_every_single_page() -> None:
     assert json.loads(pages["packages-v1.json"])["projects"] == [[HOSTILE, 3, 12]]
     failures = ET.fromstring(feeds.failures_feed(SITE, [build]))
     assert SHOWN in "".join(failures.itertext())
-    (urls, _) = sitemaps.sitemap_files(SITE, [HOSTILE]).values()
+    ((_, urls), _) = sitemaps.sitemap_files(SITE, [HOSTILE])
     addresses = [element.text or "" for element in ET.fromstring(urls).iter(f"{SITEMAP}loc")]
     assert all(address.isascii() and " " not in address for address in addresses)
 
@@ -144,7 +146,7 @@ def test_statistics_have_svg_and_json_for_each_chart() -> None:
 
 def test_the_pages_of_statistics_and_projects_render_without_data() -> None:
     assert_harmless(site_pages.stats_pages(SITE, some_stats())["stats.html"])
-    pages = site_pages.packages_pages(SITE, some_packages(), [])
+    pages = dict(site_pages.packages_pages(SITE, some_packages(), []))
     assert "No builds yet." in assert_harmless(pages["packages.html"]).text
     assert json.loads(pages["packages-v1.json"])["projects"] == []
     assert json.loads(pages["packages.json"]) == []
@@ -156,11 +158,11 @@ DOCUMENTS = [
     (json_documents.StatsJson, site_pages.stats_pages(SITE, ONE_CHART)["stats.json"]),
     (
         json_documents.PackagesJson,
-        site_pages.packages_pages(SITE, some_packages(), [])["packages-v1.json"],
+        json_documents.packages_json([]),
     ),
     (
         json_documents.PackagesJson,
-        site_pages.packages_pages(SITE, some_packages(), [a_listing("a")])["packages-v1.json"],
+        json_documents.packages_json([("a", 1, 2), ("b", 0, 0)]),
     ),
 ]
 
@@ -251,7 +253,7 @@ def test_robots_txt_allows_pages_and_names_the_sitemap() -> None:
 @pytest.mark.parametrize("count", [0, 1, sitemaps.MAX_URLS, 3 * sitemaps.MAX_URLS])
 def test_sitemaps_list_every_page_once(count: int) -> None:
     names = [f"project-{number}" for number in range(count)]
-    files = sitemaps.sitemap_files(SITE, names)
+    files = dict(sitemaps.sitemap_files(SITE, names))
     index = ET.fromstring(files.pop("sitemap.xml"))
     assert index.tag == f"{SITEMAP}sitemapindex"
     assert [element.text for element in index.iter(f"{SITEMAP}loc")] == [
