@@ -57,6 +57,7 @@ def write_search(root: Path, site: Site, dsn: str) -> None:
     search_files.write_word_files(webroot, described)
     for name, page in site_pages.packages_pages(site, content, listed):
         write_pages(webroot, root, {name: page})
+        del page  # it may be large, and the next one is made before the name is bound again
     subprocess_query.run_query(
         dsn, "list", lambda db: project_list_files.write_project_list(db, webroot, site)
     )
