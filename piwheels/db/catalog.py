@@ -107,6 +107,17 @@ async def existing_projects(db: Database, projects: Sequence[str]) -> set[str]:
     return {row["project"] for row in rows}
 
 
+async def next_projects(db: Database, after: str, limit: int) -> list[str]:
+    """The projects that follow a name, in order; [] at the end."""
+    rows = await db.rows(
+        """
+        SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    )
+    return [row["project"] for row in rows]
+
+
 async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
     """The stored releases of a project."""
     rows = await db.rows(

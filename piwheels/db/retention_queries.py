@@ -11,9 +11,6 @@ from piwheels.model import Struct
 #: How the reason of a release begins that is not built because its wheels were removed.
 REASON_PREFIX = "removed by retention"
 
-#: Projects whose releases are looked at in one query.
-_PROJECTS = 200
-
 
 class OldRelease(Struct, frozen=True, kw_only=True):
     """A release whose wheels are old enough to be removed."""
@@ -45,17 +42,6 @@ class OldEvents(Struct, frozen=True, kw_only=True):
 
     count: int
     oldest: datetime | None
-
-
-async def next_projects(db: Database, after: str) -> list[str]:
-    """The projects that follow a name, in order; [] at the end."""
-    rows = await db.rows(
-        """
-        SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s
-        """,
-        {"after": after, "limit": _PROJECTS},
-    )
-    return [row["project"] for row in rows]
 
 
 async def counted_days(db: Database, since: date, today: date) -> CountedDays:

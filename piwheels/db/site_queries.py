@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from piwheels.db.catalog import next_projects
 from piwheels.db.database import Database
 from piwheels.db.downloads import RECENT_DAYS, first_day
 from piwheels.db.history import BUILD_SUMMARIES_SQL, build_summary
@@ -292,15 +293,10 @@ async def listed_projects(db: Database, after: str, limit: int) -> list[ListedPr
 async def project_names(db: Database) -> AsyncIterator[str]:
     """The name of every project, in order, read part by part."""
     after = ""
-    while rows := await db.rows(
-        """
-        SELECT project FROM projects WHERE project > %(after)s ORDER BY project LIMIT %(limit)s
-        """,
-        {"after": after, "limit": _PART_PROJECTS},
-    ):
-        for row in rows:
-            yield row["project"]
-        after = rows[-1]["project"]
+    while part := await next_projects(db, after, _PART_PROJECTS):
+        for name in part:
+            yield name
+        after = part[-1]
 
 
 # --- builds and the queue ----------------------------------------------------------------

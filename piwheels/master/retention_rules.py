@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from piwheels.config import Config
-from piwheels.db import audit_log, bucket_changes, retention_queries
+from piwheels.db import audit_log, bucket_changes, catalog, retention_queries
 from piwheels.db.database import Database
 from piwheels.db.retention_queries import REASON_PREFIX, OldRelease
 from piwheels.model import Struct
 from piwheels.webroot import Webroot
 
 _EVENT_BATCH = 1000
+#: Projects whose releases are looked at in one query.
+_PROJECTS = 200
 _LOG_BATCH = 200
 #: One of so many days may lack counts: those of a log that was lost, or is not read yet.
 _UNCOUNTED_SHARE = 10
@@ -118,7 +120,7 @@ class RetentionRules:
             total.note = note
             return
         after = ""
-        while projects := await retention_queries.next_projects(self.db, after):
+        while projects := await catalog.next_projects(self.db, after, _PROJECTS):
             found = await retention_queries.old_releases(self.db, projects, keep, since)
             for release in found:
                 total.add(release.wheels, release.size_bytes, release.released_at)
