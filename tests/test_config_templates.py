@@ -14,6 +14,7 @@ from piwheels.config import LoadedConfig, load, to_toml
 from piwheels.config_templates import (
     BACKUP_TIMER,
     ROLES,
+    WebServerSite,
     render,
     render_backup_service,
     render_units,
@@ -66,11 +67,13 @@ def render_site(server: str, root: Path, access_log: Path, **options: str) -> st
     known = {"server_name": "_", "url": "", **options}
     return render_web_server_config(
         server,
-        root=root,
-        port=8088,
-        access_log=access_log,
-        server_name=known["server_name"],
-        url=known["url"],
+        WebServerSite(
+            root=root,
+            port=8088,
+            access_log=access_log,
+            server_name=known["server_name"],
+            url=known["url"],
+        ),
     )
 
 
@@ -356,9 +359,11 @@ def test_apache_is_refused_in_front_of_a_bucket() -> None:
     with pytest.raises(ConfigError, match="use nginx, Caddy or a worker"):
         render_web_server_config(
             "apache",
-            root=Path("/srv"),
-            server_name="_",
-            port=80,
-            access_log=Path("/var/log/x"),
-            bucket_url="https://storage.example.net/wheels",
+            WebServerSite(
+                root=Path("/srv"),
+                server_name="_",
+                port=80,
+                access_log=Path("/var/log/x"),
+                bucket_url="https://storage.example.net/wheels",
+            ),
         )

@@ -433,12 +433,12 @@ def _web_server(name: str, title: str) -> None:
         certificate_key: Path | None,
         **given: Any,
     ) -> None:
-        from piwheels.config_templates import render_web_server_config, tls_of
+        from piwheels.config_templates import WebServerSite, render_web_server_config, tls_of
 
         tls = tls_of(mode, certificate, certificate_key)
         webroot = load_config(config_file).webroot
-        text = render_web_server_config(name, root=webroot.root, url=webroot.url, tls=tls, **given)
-        click.echo(text)
+        site = WebServerSite(root=webroot.root, url=webroot.url, tls=tls, **given)
+        click.echo(render_web_server_config(name, site))
 
 
 for _name, _title in (("nginx", "nginx"), ("apache", "Apache"), ("caddy", "Caddy")):

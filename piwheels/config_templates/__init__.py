@@ -119,54 +119,56 @@ def default_port(tls: Tls | None) -> int:
     return 80 if tls is None else 443
 
 
-def render_web_server_config(
-    name: str,
-    *,
-    root: Path,
-    server_name: str,
-    access_log: Path,
-    port: int | None = None,
-    url: str = "",
-    tls: Tls | None = None,
-    bucket_url: str = "",
-    cache_dir: Path = NGINX_CACHE,
-) -> str:
-    """The configuration of a web server that serves the web root, or a bucket with a copy of it.
+class WebServerSite(msgspec.Struct, frozen=True, kw_only=True):
+    """What a web server serves: the web root, or a bucket with a copy of it.
 
-    Args:
-        name: "nginx", "apache" or "caddy".
-        root: the web root.
-        server_name: the host name served; "_" is any.
-        access_log: the file that requests are logged to.
-        port: the TCP port to listen on; None is that of HTTP, or of HTTPS.
-        url: webroot.url; the web root is also served below its path.
-        tls: how to encrypt; None is not.
-        bucket_url: where everybody may read the bucket; "" for the web root.
-        cache_dir: where nginx keeps objects of the bucket.
+    root: the web root.
+    server_name: the host name served; "_" is any.
+    access_log: the file that requests are logged to.
+    port: the TCP port to listen on; None is that of HTTP, or of HTTPS.
+    url: webroot.url; the web root is also served below its path.
+    tls: how to encrypt; None is not.
+    bucket_url: where everybody may read the bucket; "" for the web root.
+    cache_dir: where nginx keeps objects of the bucket.
+    """
+
+    root: Path
+    server_name: str
+    access_log: Path
+    port: int | None = None
+    url: str = ""
+    tls: Tls | None = None
+    bucket_url: str = ""
+    cache_dir: Path = NGINX_CACHE
+
+
+def render_web_server_config(name: str, site: WebServerSite) -> str:
+    """The configuration of a web server: "nginx", "apache" or "caddy".
 
     Raises:
         ConfigError: a path, the name or the URL cannot be written in a configuration, or the
             server cannot be configured so.
     """
+    tls = site.tls
     if tls is not None:
-        check_tls(name, server_name, tls)
-    bucket = bucket_of(bucket_url) if bucket_url else None
+        check_tls(name, site.server_name, tls)
+    bucket = bucket_of(site.bucket_url) if site.bucket_url else None
     if bucket is not None and name == "apache":
         raise UsageError("in front of a bucket: use nginx, Caddy or a worker, not Apache")
     return render(
         f"{name}_bucket" if bucket else name,
         bucket=bucket,
-        cache_dir=quotable_path("cache directory", cache_dir),
+        cache_dir=quotable_path("cache directory", site.cache_dir),
         cache_size_gb=_CACHE_GB,
-        root=quotable_path("webroot.root", root),
-        server_name=unquoted_word("server name", server_name),
-        port=port or default_port(tls),
-        access_log=quotable_path("access log", access_log),
-        prefix=_url_path(url),
+        root=quotable_path("webroot.root", site.root),
+        server_name=unquoted_word("server name", site.server_name),
+        port=site.port or default_port(tls),
+        access_log=quotable_path("access log", site.access_log),
+        prefix=_url_path(site.url),
         tls=tls is not None,
         certificate=tls_path("certificate", tls.certificate if tls else None),
         certificate_key=tls_path("certificate key", tls.certificate_key if tls else None),
-        origin=_url_origin(url),
+        origin=_url_origin(site.url),
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
         respelled=_UNNORMALIZED_NAME,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from piwheels.bucket.copier import Copier
 from piwheels.bucket.store import open_store
-from piwheels.config_templates import Tls, render_web_server_config, render_worker
+from piwheels.config_templates import Tls, WebServerSite, render_web_server_config, render_worker
 from piwheels.webroot import Webroot
 from tests.bucket import seaweed
 from tests.bucket.harness import expected_objects
@@ -101,13 +101,15 @@ def proxy(name: str, bucket_url: str, work: Path, url: str = "") -> Iterator[str
         kind = name.removeprefix("bucket-")
         site = render_web_server_config(
             kind,
-            root=work,
-            server_name="_",
-            port=port,
-            access_log=work / f"{name}.log",
-            url=url,
-            bucket_url=bucket_url,
-            cache_dir=work / "cache",
+            WebServerSite(
+                root=work,
+                server_name="_",
+                port=port,
+                access_log=work / f"{name}.log",
+                url=url,
+                bucket_url=bucket_url,
+                cache_dir=work / "cache",
+            ),
         )
         command, environ = {"nginx": _nginx, "caddy": _caddy}[kind](site, work)
     with running(name, command, environ, work, port):
@@ -216,12 +218,14 @@ def _command(
     log = work / f"{name}.log"
     site = render_web_server_config(
         name,
-        root=root,
-        server_name="localhost" if tls else "_",
-        port=port,
-        access_log=log,
-        url=url,
-        tls=tls,
+        WebServerSite(
+            root=root,
+            server_name="localhost" if tls else "_",
+            port=port,
+            access_log=log,
+            url=url,
+            tls=tls,
+        ),
     )
     return {"nginx": _nginx, "apache": _apache, "caddy": _caddy}[name](site, work)
 

@@ -13,7 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from piwheels.config_templates import Tls, check_tls, render_web_server_config, tls_of
+from piwheels.config_templates import (
+    Tls,
+    WebServerSite,
+    check_tls,
+    render_web_server_config,
+    tls_of,
+)
 from piwheels.errors import ConfigError, UsageError
 from piwheels.webroot import Webroot
 from tests.clients.servers import program, serving
@@ -113,11 +119,13 @@ def test_caddy_is_asked_to_get_a_certificate_for_the_name(tmp_path: Path) -> Non
     file.write_text(
         render_web_server_config(
             "caddy",
-            root=tmp_path,
-            server_name="wheels.example.org",
-            port=443,
-            access_log=tmp_path / "access.log",
-            tls=Tls(),
+            WebServerSite(
+                root=tmp_path,
+                server_name="wheels.example.org",
+                port=443,
+                access_log=tmp_path / "access.log",
+                tls=Tls(),
+            ),
         )
     )
     adapted = subprocess.run(
