@@ -178,16 +178,21 @@ def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
         OSError: the whole web root cannot be written now.
     """
     webroot = Webroot(root)
+    index = webroot.simple_dir()
     problems: dict[str, str] = {}
     changed = {}
     for project, page in content:
+        folder = f"{index}/{project}"  # a Path would take longer than all else, if nothing changed
         # The HTML is written last: its first bytes identify the content of both.
-        paths = [webroot.simple_dir(project) / name for name in ("index.v1_json", "index.html")]
+        pages = [f"{folder}/index.v1_json", f"{folder}/index.html"]
+        paths = map(Path, pages)
         if page is None:
             with write_errors.collecting_path_errors(problems, project):
-                webroot.remove([path for page in reversed(paths) for path in (page, gz_path(page))])
-        elif webroot.has_marked_pages(paths, content_marker(page)):
-            webroot.discard_temporaries(paths)
+                webroot.remove(
+                    path for page in reversed([*paths]) for path in (page, gz_path(page))
+                )
+        elif webroot.has_marked_pages(pages, content_marker(page)):
+            webroot.discard_temporaries(pages)
         else:
             rendered = render_project(page)
             changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))

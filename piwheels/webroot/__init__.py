@@ -216,11 +216,11 @@ class Webroot:
             _synced_roots.discard(self.root)  # renamed, perhaps, and not on disk
             raise
 
-    def discard_temporaries(self, pages: Iterable[Path]) -> None:
+    def discard_temporaries(self, pages: Iterable[Path | str]) -> None:
         """Delete what a crash left beside pages that need not be written again."""
         for page in pages:
             discard_temporary(page)
-            discard_temporary(gz_path(page))
+            discard_temporary(f"{page}.gz")
 
     def _sync_once(self) -> None:
         """Make durable what is there, before a file counts as written because it is there.
@@ -231,15 +231,18 @@ class Webroot:
             sync_tree(self.root)
             _synced_roots.add(self.root)
 
-    def has_marked_pages(self, pages: Sequence[Path], marker: bytes) -> bool:
+    def has_marked_pages(self, pages: Sequence[Path | str], marker: bytes) -> bool:
         """Whether a group of pages is complete, and the last of them starts with a marker."""
         self._sync_once()
         try:
-            with pages[-1].open("rb", buffering=0) as file:
-                if file.read(len(marker)) != marker:
+            file = os.open(pages[-1], os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if os.read(file, len(marker)) != marker:
                     return False
-                mtime_ns = os.fstat(file.fileno()).st_mtime_ns
-            others = [*pages[:-1], *map(gz_path, pages)]
+                mtime_ns = os.fstat(file).st_mtime_ns
+            finally:
+                os.close(file)
+            others = [*pages[:-1], *(f"{page}.gz" for page in pages)]
             return all(os.stat(path).st_mtime_ns == mtime_ns for path in others)  # noqa: PTH116 - Path.stat is slower
         except OSError as error:
             if is_path_error(error):

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar
 
 _MAX_ATTEMPTS = 100
 _MAX_NAME_BYTES = 255
+_MAX_NAME_CHARACTERS = 60  # that are surely not more bytes
 _T = TypeVar("_T")
 
 
@@ -75,16 +76,25 @@ def temporary_path(path: Path) -> Path:
 
     Each path has one, so that a crash leaves at most one file, which the next write replaces.
     """
-    name = f".{path.name}.new"
-    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.new"
-    return path.with_name(name)
+    return path.with_name(_temporary_name(path.name))
 
 
-def discard_temporary(path: Path) -> None:
+def temporary_str(path: str) -> str:
+    """As `temporary_path`, in less time: for all pages of a batch, and those that are unchanged."""
+    folder, separator, name = path.rpartition("/")
+    return f"{folder}{separator}{_temporary_name(name)}"
+
+
+def _temporary_name(name: str) -> str:
+    if len(name) > _MAX_NAME_CHARACTERS and len(os.fsencode(name)) > _MAX_NAME_BYTES - 5:
+        return f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.new"
+    return f".{name}.new"
+
+
+def discard_temporary(path: Path | str) -> None:
     """Delete what a crash may have left of a write to a path that nobody writes now."""
     with contextlib.suppress(OSError):
-        os.unlink(temporary_path(path))  # noqa: PTH108 - for each page that has not changed
+        os.unlink(temporary_str(str(path)))  # noqa: PTH108 - for each page that has not changed
 
 
 @contextlib.contextmanager

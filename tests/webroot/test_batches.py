@@ -73,17 +73,17 @@ def test_everything_is_durable_before_the_first_rename_and_after_the_last(
     tree: Webroot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    replace_path = Path.replace
+    rename = os.replace
 
-    def renaming(path: Path, target: Path) -> Path:
-        seen.append(target.name)
-        return replace_path(path, target)
+    def renaming(path: str, target: str) -> None:
+        seen.append(Path(target).name)
+        rename(path, target)
 
     def syncing(_: int) -> int:
         seen.append("sync")
         return 0
 
-    monkeypatch.setattr(Path, "replace", renaming)
+    monkeypatch.setattr(os, "replace", renaming)
     monkeypatch.setattr(atomic_file, "_SYNCFS", syncing)
     tree.write_pages({"demo": group(tree, b"one")})
     assert seen == [
