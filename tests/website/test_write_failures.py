@@ -166,7 +166,7 @@ async def test_writing_resumes_after_a_full_disk(
 
 #: Stops in the middle of its pages, between a file and its name.
 WRITER = """
-import asyncio, sys, time
+import asyncio, os, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from piwheels.db.database import Database
@@ -174,7 +174,7 @@ from piwheels.website.page_data import Site
 from piwheels.website.site_publisher import SitePublisher
 from piwheels.webroot import Webroot
 
-replace, root = Path.replace, Path(sys.argv[2])
+replace, root = os.replace, Path(sys.argv[2])
 left = 300
 
 def replace_and_stop(new, path):
@@ -185,7 +185,7 @@ def replace_and_stop(new, path):
         time.sleep(600)
     return replace(new, path)
 
-Path.replace = replace_and_stop
+os.replace = replace_and_stop
 
 async def main():
     async with await Database.connect(sys.argv[1], role="show") as db:
