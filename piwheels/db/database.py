@@ -85,10 +85,14 @@ class OtherMasterError(DatabaseError):
     """Another master uses the database."""
 
 
+#: A value that is none of its type, that a constraint forbids, or that is too large for an index.
+_VALUE_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+
+
 def is_database_error(error: BaseException) -> bool:
     """Whether the database or the statement is the cause, and not a value in it."""
     at_fault = isinstance(error, psycopg.Error | DatabaseError | DatabaseUnavailableError)
-    return at_fault and not isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+    return at_fault and not isinstance(error, _VALUE_ERRORS)
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -501,6 +505,8 @@ def _raise_unless_transient(error: psycopg.Error) -> None:
     """Raise an error that no retry can fix, with what an operator can do about it."""
     if is_transient(error):
         return
+    if isinstance(error, _VALUE_ERRORS):
+        raise error
     if error.sqlstate == EPOCH_OVER_STATE:
         raise epoch_over() from error
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

@@ -165,17 +165,24 @@ async def projects_to_read(db: Database, limit: int, exclude: Sequence[str]) -> 
     return [row["project"] for row in rows]
 
 
-async def postpone(db: Database, project: str, problem: str, delay: timedelta) -> int:
-    """Read a project's page later; returns how often that was tried."""
+async def checks_of(db: Database, project: str) -> int:
+    """How often the page of a listed project was read in vain."""
     checks = await db.value(
+        "SELECT checks FROM listed_projects WHERE project = %(project)s", {"project": project}
+    )
+    return int(checks or 0)
+
+
+async def postpone(db: Database, project: str, problem: str, delay: timedelta) -> None:
+    """Read a project's page, which was read in vain, again after a delay."""
+    await db.execute(
         """
         UPDATE listed_projects
            SET checks = checks + 1, problem = %(problem)s, next_check_at = now() + %(delay)s
-         WHERE project = %(project)s RETURNING checks
+         WHERE project = %(project)s
         """,
         {"project": project, "problem": problem, "delay": delay},
     )
-    return int(checks or 0)
 
 
 async def drop_listed(db: Database, project: str) -> None:

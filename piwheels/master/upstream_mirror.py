@@ -26,6 +26,7 @@ from piwheels.index_client.client import FileTooLargeError, SimpleIndex
 from piwheels.model import MIRROR_MAKER, CompatibilityRules
 from piwheels.scheduler import imported_wheels, reasons
 from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.upstream.faults import describe_fault
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,9 @@ class UpstreamMirror:
                     delay_s = _MAX_DELAY_S
                     await self._remove_partial(wheel)
                 await self._record_problem(wheel, str(error), delay_s)
+            except Exception as error:  # noqa: BLE001 - of one wheel; the database's are raised again
+                problem = describe_fault(error, wheel.filename)
+                await self._record_problem(wheel, problem, self._delay_s(wheel))
 
     async def _fetch_and_publish(self, wheel: WheelToMirror) -> None:
         if not wheel.sha256:

@@ -12,6 +12,8 @@ from piwheels.backoff import Backoff
 _FAULTS_BEFORE_OUTAGE = 3
 #: Projects whose last response is remembered, to compare the numbers of missing and present ones.
 _MAX_REMEMBERED = 200
+#: Projects of which is remembered that their pages are unusable while the upstream is well.
+_MAX_KNOWN_UNUSABLE = 2000
 
 
 class UpstreamHealth:
@@ -22,6 +24,9 @@ class UpstreamHealth:
         self._backoff = Backoff(first_delay_s, max_delay_s)
         self._consecutive_faults = 0
         self._recent_presence: OrderedDict[str, bool] = OrderedDict()
+        # Unusable since the last usable response, and those that were while others were usable.
+        self._suspects: set[str] = set()
+        self._known_unusable: OrderedDict[str, None] = OrderedDict()
         self.concurrency = 1  # grows by one with each usable response
         self.retry_at = float("-inf")
         self.outage = ""
@@ -29,6 +34,11 @@ class UpstreamHealth:
     def record_success(self, project: str) -> None:
         """A usable page was received."""
         self._remember(project, present=True)
+        self._known_unusable.update(dict.fromkeys(self._suspects))
+        self._suspects.clear()
+        self._known_unusable.pop(project, None)
+        while len(self._known_unusable) > _MAX_KNOWN_UNUSABLE:
+            self._known_unusable.popitem(last=False)
         self.concurrency = min(self.concurrency + 1, self._max_concurrency)
         self._backoff.reset()
         self._consecutive_faults = 0
@@ -40,8 +50,15 @@ class UpstreamHealth:
         if not self.trusts_absence():
             self._record_fault(problem)
 
-    def record_unusable(self, problem: str) -> None:
-        """An unusable response was received."""
+    def record_unusable(self, project: str, problem: str) -> None:
+        """An unusable response was received.
+
+        One that a project had before, while others were usable, is the fault of its page alone.
+        """
+        if project in self._known_unusable:
+            return
+        if len(self._suspects) < _MAX_KNOWN_UNUSABLE:
+            self._suspects.add(project)
         self.concurrency = max(self.concurrency // 2, 1)
         self._record_fault(problem)
 

@@ -16,9 +16,10 @@ from piwheels.backoff import Backoff
 from piwheels.db import key_values, listed_projects, upstream
 from piwheels.db.database import Database
 from piwheels.db.listed_projects import ListingState
-from piwheels.errors import RejectedError, TransientError
+from piwheels.errors import TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.listing import ProjectListing, read_listing
+from piwheels.upstream.faults import describe_fault
 from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.reconcile import Reconciler
 
@@ -64,10 +65,11 @@ class ListingReader:
                 await self._read_if_due()
                 self.problem = ""
                 backoff.reset()
-            except (TransientError, RejectedError) as error:
+            except Exception as error:  # noqa: BLE001 - of the list; the database's are raised again
+                subject = "the list of all projects"
                 asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
                 wait_s = max(backoff.next_s(), asked_s)
-                self.problem = f"the list of all projects: {error}; retrying"
+                self.problem = f"{subject}: {describe_fault(error, subject)}; retrying"
             await asyncio.sleep(min(wait_s, self.max_age_s()))
 
     async def _read_if_due(self) -> None:

@@ -10,27 +10,27 @@ import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from piwheels.db import listed_projects
-from piwheels.db.database import Database
+from piwheels.db.database import Database, is_database_error
 from piwheels.db.listed_projects import NewProject
 from piwheels.db.upstream import ProjectToCheck
-from piwheels.errors import RejectedError, TransientError
+from piwheels.errors import TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.page import ProjectPage
-from piwheels.model import CompatibilityRules, PageCheckResult
+from piwheels.model import CompatibilityRules, PageCheckResult, Release
+from piwheels.sanitize import truncate_line
 from piwheels.upstream import page_evidence
 from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.faults import describe_fault
 from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.last_check import upstream_page_of
 from piwheels.upstream.page_evidence import Assessment
-from piwheels.upstream.reconcile import Reconciler
+from piwheels.upstream.reconcile import EPOCH, Reconciler
 from piwheels.upstream.selection import releases_of
 from piwheels.upstream.wheels import counting_wheels
 
-#: Every release of a project that nobody added is new.
-EPOCH = datetime.fromtimestamp(0, UTC)
 #: A batch is stored when it has so many releases or projects, or after this time.
 BATCH_RELEASES = 2000
 BATCH_PROJECTS = 200
@@ -103,16 +103,23 @@ class ListingFill:
             await self.reconciler.record_event("read the pages of all listed projects")
 
     async def read(self, project: str) -> None:
-        """Read a project's page, for the next batch."""
+        """Read a project's page, for the next batch; whatever is wrong with it delays it alone."""
+        try:
+            await self._read(project)
+        except Exception as error:  # noqa: BLE001 - of one page; the database's are raised again
+            await self._handle_fault(project, error)
+
+    async def _handle_fault(self, project: str, error: Exception) -> None:
+        problem = describe_fault(error, f"the page of {project}")
+        self.health.record_unusable(project, problem)
+        await self._postpone(project, PageCheckResult.UNUSABLE, problem)
+
+    async def _read(self, project: str) -> None:
         try:
             page = await self.index.project(project)
         except TransientError as error:
             self.health.record_overload(str(error), time.monotonic(), error.retry_after_s)
             await self._postpone(project, PageCheckResult.UNAVAILABLE, str(error))
-            return
-        except RejectedError as error:
-            self.health.record_unusable(str(error))
-            await self._postpone(project, PageCheckResult.UNUSABLE, str(error))
             return
         due = ProjectToCheck(project=project, exists=False)
         if page is None:
@@ -121,15 +128,14 @@ class ListingFill:
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
         judgment = page_evidence.assess(due, page, len(releases))
         if judgment.finding is not PageCheckResult.UP_TO_DATE:
-            self.health.record_unusable(judgment.problem)
+            self.health.record_unusable(project, judgment.problem)
             await self._postpone(project, judgment.finding, judgment.problem)
             return
         self.clock.update(page.answered_at, page.age_s)
         self.health.record_success(project)
-        await self._pages.put(self._new_project(page))
+        await self._pages.put(self._new_project(page, releases))
 
-    def _new_project(self, page: ProjectPage) -> NewProject:
-        releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
+    def _new_project(self, page: ProjectPage, releases: list[Release]) -> NewProject:
         return NewProject(
             project=page.project,
             display_name=page.display_name,
@@ -153,9 +159,14 @@ class ListingFill:
             await listed_projects.drop_listed(self.db, project)
 
     async def _postpone(self, project: str, finding: PageCheckResult, problem: str) -> int:
-        wait_s = page_evidence.page_wait_s(self.interval_s, finding, 1)
-        checks = await listed_projects.postpone(
-            self.db, project, problem, timedelta(seconds=wait_s)
+        """Read a page again later, and later each time; returns how often that was tried."""
+        checks = await listed_projects.checks_of(self.db, project) + 1
+        interval_s = self.interval_s
+        if finding is PageCheckResult.UNAVAILABLE:  # no fault of the page
+            interval_s = min(interval_s, page_evidence.MAX_WAIT_S)
+        wait_s = page_evidence.page_wait_s(interval_s, finding, checks)
+        await listed_projects.postpone(
+            self.db, project, truncate_line(problem), timedelta(seconds=wait_s)
         )
         self._pending.discard(project)
         return checks
@@ -176,7 +187,21 @@ class ListingFill:
         return batch
 
     async def _store(self, batch: list[NewProject]) -> None:
-        await listed_projects.store_new_projects(self.db, batch, self.rules)
+        """Store a batch; if a page of it cannot be stored, the others one by one."""
+        try:
+            await listed_projects.store_new_projects(self.db, batch, self.rules)
+        except Exception as error:
+            if len(batch) == 1:
+                await self._handle_fault(batch[0].project, error)
+                return
+            if is_database_error(error):
+                raise
+            for item in batch:
+                await self._store([item])
+            return
+        await self._count_stored(batch)
+
+    async def _count_stored(self, batch: list[NewProject]) -> None:
         self._pending.difference_update(item.project for item in batch)
         self._stored += len(batch)
         if self._stored >= self._analyze_at:

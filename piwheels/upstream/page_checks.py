@@ -14,12 +14,13 @@ from datetime import timedelta
 from piwheels.db import upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import CheckResult, ProjectToCheck
-from piwheels.errors import RejectedError, TransientError
+from piwheels.errors import TransientError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import PageCheckResult
 from piwheels.upstream import page_evidence
 from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.faults import describe_fault
 from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_evidence import Assessment
@@ -117,12 +118,21 @@ class PageChecker:
 
     async def _sync_project(self, due: ProjectToCheck) -> None:
         try:
-            result = await self._check(due)
-            await upstream.record_check(self.db, result)
+            await self._check_and_record(due)
         finally:
             self._busy.discard(due.project)
             self._wake.set()
         await self._record_health()
+
+    async def _check_and_record(self, due: ProjectToCheck) -> None:
+        """Check a page; whatever is wrong with it, it stays the fault of this project."""
+        try:
+            await upstream.record_check(self.db, await self._check(due))
+        except Exception as error:  # noqa: BLE001 - of one page; the database's are raised again
+            problem = describe_fault(error, f"the page of {due.project}")
+            self.health.record_unusable(due.project, problem)
+            result = await self._result(due, _unusable(problem))
+            await upstream.record_check(self.db, result)
 
     async def _record_health(self) -> None:
         """Record an event when an outage of the upstream starts, and when it ends."""
@@ -144,11 +154,6 @@ class PageChecker:
             return await self._result(
                 due, Assessment(finding=PageCheckResult.UNAVAILABLE, problem=str(error))
             )
-        except RejectedError as error:
-            self.health.record_unusable(str(error))
-            return await self._result(
-                due, Assessment(finding=PageCheckResult.UNAVAILABLE, problem=str(error))
-            )
         if page is None:
             return await self._handle_absent(due)
         if page is known:
@@ -162,7 +167,7 @@ class PageChecker:
         if judgment.finding is PageCheckResult.EMPTY:
             return await self._handle_empty(due, page, judgment)
         if judgment.finding is not PageCheckResult.UP_TO_DATE:
-            self.health.record_unusable(judgment.problem)
+            self.health.record_unusable(due.project, judgment.problem)
             return await self._result(due, judgment)
         self.clock.update(page.answered_at, page.age_s)
         self.health.record_success(due.project)
@@ -259,6 +264,10 @@ class PageChecker:
                 await self.reconciler.record_event(
                     f"{result.change_problem}; still checking", due.project
                 )
+
+
+def _unusable(problem: str) -> Assessment:
+    return Assessment(finding=PageCheckResult.UNUSABLE, problem=problem)
 
 
 def _last_page(due: ProjectToCheck) -> ProjectPage | None:

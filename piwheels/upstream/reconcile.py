@@ -22,7 +22,8 @@ from piwheels.upstream.wheels import counting_wheels, listed_wheels
 
 log = logging.getLogger(__name__)
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
+#: Every release of a project that nobody added is new.
+EPOCH = datetime.fromtimestamp(0, UTC)
 _MAX_NAMED = 5
 _DELETE_BATCH_SIZE = 100
 
@@ -58,7 +59,7 @@ class Reconciler:
         if follow:
             display = page.display_name
             await catalog.add_project(
-                db, project, display, follow_since=_EPOCH, existing=(), named=False
+                db, project, display, follow_since=EPOCH, existing=(), named=False
             )
         there = await catalog.stored_releases(db, project)
         known = {item.version for item in there}
@@ -140,14 +141,14 @@ class Reconciler:
 
         Args:
             project: its normalized name.
-            removed: versions, "" for the is_project project.
+            removed: versions, "" for the project as a whole.
             now: the time by the upstream's clock.
         """
-        db, is_project = self.db, "" in removed
-        versions = None if is_project else removed
+        db, is_whole = self.db, "" in removed
+        versions = None if is_whole else removed
         removed_releases = await upstream.confirm_removal(db, project, versions, now)
         if removed_releases:
-            what = "was removed" if is_project else "removed releases"
+            what = "was removed" if is_whole else "removed releases"
             kept = f"hidden, and deleted in {self.retention_days} days"
             await self.record_event(
                 f"{what} upstream ({_name_versions(removed_releases)} {kept})", project

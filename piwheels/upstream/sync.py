@@ -33,6 +33,7 @@ from piwheels.model import (
 from piwheels.protocol.messages import AddResult
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.faults import describe_fault
 from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.listing import ListingReader
@@ -135,6 +136,9 @@ async def add_projects(
                 return await _add_project(db, index, item, rules, wheels)
             except PiwheelsError as error:
                 return AddResult(requirement=item.requirement, problem=str(error))
+            except Exception as error:  # noqa: BLE001 - of one page; the database's are raised again
+                problem = describe_fault(error, item.requirement)
+                return AddResult(requirement=item.requirement, problem=problem)
 
     return tuple(await asyncio.gather(*map(one, requests)))
 
@@ -374,10 +378,10 @@ class UpstreamSync:
                 self._changelog_answered_at = time.monotonic()
                 backoff.reset()
                 self._method_chosen.set()
-            except (TransientError, RejectedError) as error:
+            except Exception as error:  # noqa: BLE001 - of the answer; the database's are raised again
                 asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
                 wait_s = max(backoff.next_s(), asked_s)
-                self._changelog_error = f"{error}; retrying"
+                self._changelog_error = f"{describe_fault(error, 'the changelog')}; retrying"
                 if time.monotonic() - self._changelog_answered_at > options.changelog_timeout_s:
                     self._fall_back_to_polling()
             self._log_status()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from piwheels.db.upstream_wheels import ListedWheel, MirrorSource, UpstreamWheel
+from piwheels.errors import RejectedError
 from piwheels.index_client.page import FileKind, ProjectPage
 from piwheels.model import ProjectStatus, UpstreamWheelPolicy, build_tag_number, projection
 from piwheels.wheel.tags import compatibility_of
@@ -39,7 +40,10 @@ def _usable(page: ProjectPage, *, with_source: bool) -> Iterator[UpstreamWheel]:
     for file in page.files:
         if file.kind is not FileKind.WHEEL or not file.version or file.yanked is not None:
             continue
-        compatibility = compatibility_of(file.filename)
+        try:
+            compatibility = compatibility_of(file.filename)
+        except RejectedError:
+            continue  # no installer knows it by this name; unusable_names() reports it
         if all(map(_is_other_system, compatibility.tags.rpartition("-")[2].split("."))):
             continue
         yield UpstreamWheel(
@@ -50,6 +54,23 @@ def _usable(page: ProjectPage, *, with_source: bool) -> Iterator[UpstreamWheel]:
             requires_python=file.requires_python,
             source=projection(MirrorSource, file) if with_source else None,
         )
+
+
+def unusable_names(page: ProjectPage) -> list[str]:
+    """Wheels of a page that count for nothing because their names are none of wheels (PEP 427)."""
+    return [
+        file.filename
+        for file in page.files
+        if file.kind is FileKind.WHEEL and not _has_wheel_name(file.filename)
+    ]
+
+
+def _has_wheel_name(filename: str) -> bool:
+    try:
+        compatibility_of(filename)
+    except RejectedError:
+        return False
+    return True
 
 
 def _is_other_system(platform: str) -> bool:

@@ -23,7 +23,8 @@ from piwheels.db.migrate import upgrade
 from piwheels.index_client.listing import ListedProject, convert_listing, read_listing
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import Release, Sdist, UpstreamPage
-from piwheels.upstream.listing_fill import BATCH_PROJECTS, BATCH_RELEASES, EPOCH
+from piwheels.upstream.listing_fill import BATCH_PROJECTS, BATCH_RELEASES
+from piwheels.upstream.reconcile import EPOCH
 from tests.benchmarks.cpu_calibration import cpu_s
 from tests.benchmarks.large_farm import FARM_TARGETS, FULL_PROJECTS
 from tests.db.scenario import RULES
