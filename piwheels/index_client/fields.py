@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 from piwheels import untrusted_names
@@ -33,7 +34,7 @@ class InvalidFieldError(ValueError):
 
 
 def parse_url(url: object, base_url: str) -> SplitResult:
-    """The absolute http(s) URL of a file.
+    """The absolute http(s) URL of a file, without credentials.
 
     Raises:
         InvalidFieldError: there is none.
@@ -41,30 +42,54 @@ def parse_url(url: object, base_url: str) -> SplitResult:
     if not isinstance(url, str) or not url:
         raise InvalidFieldError("has no url")
     try:
+        # The base is the page's, too: joined to each of its files, a long one would fill memory.
+        if max(len(url), len(base_url)) > _MAX_URL_LENGTH:
+            raise ValueError("too long")
         parts = urlsplit(urljoin(base_url, url.strip()))
-        is_usable = parts.scheme in {"http", "https"} and parts.port != 0
-        is_usable = is_usable and _HOST.fullmatch(parts.hostname or "") is not None
-    except ValueError:  # an invalid port, or unbalanced brackets
-        is_usable = False
-    if not is_usable or len(url) > _MAX_URL_LENGTH:
-        raise InvalidFieldError("has an unusable url")
-    return parts
+        if parts.scheme not in {"http", "https"}:
+            raise ValueError("another scheme")
+        return parts._replace(netloc=_host_and_port(parts))
+    except ValueError:
+        raise InvalidFieldError("has an unusable url") from None
+
+
+def _host_and_port(url: SplitResult) -> str:
+    """What is validated, put together again: urlsplit ignores text around an address in brackets.
+
+    Raises:
+        ValueError: the host or the port is invalid.
+    """
+    host, port = url.hostname or "", url.port
+    if "[" in url.netloc:
+        host = f"[{IPv6Address(host)}]"
+        given = url.netloc.rpartition("@")[2]
+        if not given.startswith("[") or given.partition("]")[2].partition(":")[0]:
+            raise ValueError("text around the address")
+    if _HOST.fullmatch(host) is None or port == 0:
+        raise ValueError("an invalid host or port")
+    return host if port is None else f"{host}:{port}"
 
 
 def clean_url(url: SplitResult) -> str:
-    """A URL without credentials and fragment, quoted."""
-    host = url.netloc.rpartition("@")[2]
+    """A URL of `parse_url` without its fragment, quoted.
+
+    Raises:
+        InvalidFieldError: it is too long.
+    """
     path = quote(url.path, safe=_SAFE_IN_PATH, errors="replace")
     query = quote(url.query, safe=f"{_SAFE_IN_PATH}?", errors="replace")
-    return urlunsplit((url.scheme, host, path, query, ""))
+    quoted = urlunsplit((url.scheme, url.netloc, path, query, ""))
+    if len(quoted) > _MAX_URL_LENGTH:
+        raise InvalidFieldError("has an unusable url")
+    return quoted
 
 
 def parse_size(size: object) -> int | None:
-    """A number of bytes."""
+    """A number of bytes; 7.0 is one."""
     if size is None:
         return None
-    number = size if isinstance(size, (int, float)) and size is not True else -1
-    if not 0 <= number <= _MAX_BIGINT:
+    number = size if isinstance(size, (int, float)) and not isinstance(size, bool) else -1
+    if not 0 <= number <= _MAX_BIGINT or number != int(number):
         raise InvalidFieldError("its size is not a number of bytes")
     return int(number)
 
@@ -97,9 +122,9 @@ def parse_status(status: object) -> ProjectStatus:
     if status is None:
         return ProjectStatus.ACTIVE
     try:
-        return ProjectStatus(str(status).strip().lower())
+        return ProjectStatus(status.strip().lower() if isinstance(status, str) else "")
     except ValueError:
-        raise InvalidFieldError(f"project-status {status!r} is unknown") from None
+        raise InvalidFieldError(f"project-status {shown(status)} is unknown") from None
 
 
 def parse_hashes(
@@ -163,6 +188,13 @@ def parse_yanked(reason: object) -> str | None:
 def parse_text(text: object) -> str:
     """One line of bounded length; "" for what is not a text."""
     return truncate_line(text, _MAX_TEXT_LENGTH) if isinstance(text, str) else ""
+
+
+def shown(value: object) -> str:
+    """A value of any type, for a problem: only texts and numbers are shown, and not whole."""
+    if isinstance(value, (str, int, float)):
+        return repr(truncate_line(value if isinstance(value, str) else str(value), 80))
+    return f"of type {type(value).__name__}"
 
 
 def parse_serial(serial: object) -> int | None:

@@ -5,14 +5,15 @@ both are listed in the page's `problems`. Only what is not a Simple API page is 
 bounded and printable, and numbers fit a 64-bit integer, so that any page can be stored.
 """
 
+import contextlib
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote
 
-from packaging.utils import canonicalize_name
-
+from piwheels import untrusted_names
+from piwheels.errors import RejectedError
 from piwheels.index_client import fields
 from piwheels.index_client.fields import InvalidFieldError
 from piwheels.index_client.filenames import (
@@ -44,6 +45,7 @@ _D = TypeVar("_D")
 MAX_PROBLEMS = 10  # that a page keeps; problem_count counts all
 ACCEPT = f"{SIMPLE_JSON}, {SIMPLE_HTML};q=0.5, text/html;q=0.1"
 _MAX_AGE_S = 30 * 86400
+_MAX_VALIDATOR_LENGTH = 1000
 
 
 def parse_page(project: str, url: str, content: bytes, headers: Mapping[str, str]) -> ProjectPage:
@@ -69,6 +71,11 @@ def parse_page(project: str, url: str, content: bytes, headers: Mapping[str, str
     return _PageValidator(project).validate(page, headers)
 
 
+def _is_version_1(version: object) -> bool:
+    """Whether an API version is 1.x; some pages have a number instead of a text."""
+    return isinstance(version, (str, int, float)) and str(version).partition(".")[0] == "1"
+
+
 def _age_s(headers: Mapping[str, str]) -> int:
     """Age (RFC 9111, 5.1), in seconds; some caches send it with a Date of their own."""
     age = headers.get("Age", "").strip()
@@ -77,7 +84,8 @@ def _age_s(headers: Mapping[str, str]) -> int:
 
 def validator_header(text: str) -> str:
     """An ETag or a Last-Modified that can be sent back; "" for one that cannot."""
-    return text if text.isascii() and text.isprintable() else ""
+    is_usable = len(text) <= _MAX_VALIDATOR_LENGTH and text.isascii() and text.isprintable()
+    return text if is_usable else ""
 
 
 @dataclass(slots=True)
@@ -91,8 +99,8 @@ class _PageValidator:
 
     def validate(self, page: RawPage, headers: Mapping[str, str]) -> ProjectPage:
         version = page.api_version
-        if version is not None and str(version).partition(".")[0] != "1":
-            self._report(f"the page's API version is {version!r}; read as 1.x")
+        if version is not None and not _is_version_1(version):
+            self._report(f"the page's API version is {fields.shown(version)}; read as 1.x")
         for entry in page.entries:
             if isinstance(entry, str):
                 self._report(entry)
@@ -125,8 +133,9 @@ class _PageValidator:
             self.problems.append(truncate_line(problem, 200))
 
     def _display_name(self, name: object) -> str:
-        if isinstance(name, str) and canonicalize_name(name) == self.project:
-            return name
+        with contextlib.suppress(RejectedError):
+            if isinstance(name, str) and untrusted_names.normalize_project(name) == self.project:
+                return name
         return self.project
 
     # --- entries ---
@@ -145,6 +154,7 @@ class _PageValidator:
     def _file(self, entry: RawEntry) -> IndexFile | None:
         try:
             url = fields.parse_url(entry.url, entry.base_url)
+            address = fields.clean_url(url)
         except InvalidFieldError as error:
             self._report(f"{entry.label} {error}; ignored")
             return None
@@ -154,7 +164,7 @@ class _PageValidator:
         hashes = self._hashes(entry, url.fragment)
         return IndexFile(
             filename=identity.filename,
-            url=fields.clean_url(url),
+            url=address,
             kind=identity.kind,
             version=identity.version,
             sha256=hashes.get("sha256", ""),

@@ -25,6 +25,7 @@ _MALFORMED = (
     ArithmeticError,
     AttributeError,
     LookupError,
+    RecursionError,
     TypeError,
     ValueError,
 )
@@ -124,12 +125,18 @@ def _parse_response(url: str, content: bytes) -> Any:
     try:
         values, _ = xmlrpc.client.loads(content)
     except xmlrpc.client.Fault as fault:
-        raise TransientError(f"{url}: {truncate_line(str(fault.faultString))}") from None
+        raise TransientError(f"{url}: {_fault_text(fault)}") from None
     except _MALFORMED as error:
         raise TransientError(
             f"{url}: the response is not XML-RPC: {truncate_line(str(error))}"
         ) from None
     return values[0] if values else None
+
+
+def _fault_text(fault: xmlrpc.client.Fault) -> str:
+    """Of one line; a fault may hold values of any type, also arrays that nest without limit."""
+    text: object = fault.faultString
+    return truncate_line(text) if isinstance(text, str) else "a fault without a text"
 
 
 def _is_serial(value: Any) -> TypeGuard[int]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -296,6 +297,9 @@ def test_a_file_is_kept_with_any_invalid_field(key: str, value: object) -> None:
         (entry(hashes={"sha256": "short"}), "its sha256 is not a hash"),
         (entry(size=1e300), "its size is not a number of bytes"),
         (entry(size="7"), "its size is not a number of bytes"),
+        (entry(size=False), "its size is not a number of bytes"),
+        (entry(size=True), "its size is not a number of bytes"),
+        (entry(size=1.9), "its size is not a number of bytes"),
         (entry(**{"upload-time": "yesterday"}), "its upload-time is not a time"),
         (entry(**{"upload-time": 1_700_000_000}), "its upload-time is not a time"),
         (entry(**{"requires-python": 3}), "its requires-python is not a version specifier"),
@@ -316,6 +320,97 @@ def test_a_malformed_entry_is_reported_with_its_number(odd: object, problem: str
     (message,) = page.problems
     assert message.startswith("entry 2")
     assert problem in message
+
+
+_ODD_HOSTS = (
+    "[::1]\ud800",
+    "[::1]\x00",
+    "a\ud800[::1]",
+    '[::1]"><b>:80',
+    "[::1]]",
+    "[::1",
+    "[v1.x]",
+    "[fe80::1%\x00]",
+    "[fe80::1%\ud800]",
+    "h:80\ud800",
+    "h\x00",
+    "h:0",
+    "h:99999",
+)
+
+
+@pytest.mark.parametrize("host", _ODD_HOSTS)
+def test_a_url_has_no_text_around_its_host(host: str) -> None:
+    address = f"https://{host}/demo-1.0.tar.gz"
+    page = json_page(entry("demo-2.0.tar.gz", provenance=address), entry(url=address))
+    assert sdists(page) == ["2.0"]
+    assert page.files[0].attestations_url == ""
+    assert [problem.partition(": ")[0][:7] for problem in page.problems] == ["entry 1", "entry 2"]
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("Files.Example", "files.example"),
+        ("user:\ud800@h:0080", "h:80"),
+        ("h:", "h"),
+        ("[2001:DB8::0:1]:81", "[2001:db8::1]:81"),
+        ("user@[::1]", "[::1]"),
+    ],
+)
+def test_the_host_of_a_url_is_kept_in_its_usual_form(host: str, kept: str) -> None:
+    page = json_page(entry(url=f"https://{host}/demo-1.0.tar.gz"))
+    assert [file.url for file in page.files] == [f"https://{kept}/demo-1.0.tar.gz"]
+
+
+_ANY_TEXT = st.text(st.characters(codec=None), max_size=9) | st.sampled_from(_ODD_HOSTS)
+
+
+@given(st.lists(_ANY_TEXT, min_size=6, max_size=6))
+def test_every_text_of_a_page_can_be_stored(texts: list[str]) -> None:
+    host, path, name, reason, version, key = texts
+    odd = entry(
+        f"demo-1.0{name}.tar.gz",
+        url=f"https://{host}/{path}/demo-1.0.tar.gz?{name}#{key}",
+        provenance=f"https://{host}/{path}",
+        yanked=reason,
+        **{"requires-python": reason, "upload-time": version, "hashes": {key: name}},
+    )
+    page = json_page(odd, name=name, **{"project-status": {"status": key, "reason": reason}})
+    stored = json.dumps(msgspec.to_builtins(page), ensure_ascii=False)
+    assert "\\u0000" not in stored
+    assert stored.encode()  # PostgreSQL stores neither NUL nor a lone surrogate
+
+
+@pytest.mark.parametrize("letter", ["a", "\u4e2d"])
+def test_a_long_base_address_is_not_copied_to_each_file(letter: str) -> None:
+    links = "".join(f'<a href="demo-{number}.tar.gz">x</a>' for number in range(1000))
+    content = f'<base href="https://h/{letter * 3000}/{letter * 3000}/">{links}'.encode()
+    page = parse_page("demo", URL, content, {"Content-Type": "text/html; charset=utf-8"})
+    assert (page.files, page.problem_count) == ((), 1000)
+    short = content.replace(f"{letter * 3000}/".encode(), b"", 1)
+    page = parse_page("demo", URL, short, {"Content-Type": "text/html; charset=utf-8"})
+    assert all(len(file.url) <= 4000 for file in page.files)
+
+
+@pytest.mark.parametrize(
+    ("project", "name"),
+    [("a-b", f"a{'-_.' * 100_000}b"), ("kivy", "\u212aivy"), ("a-b", "a-b\n"), ("a-b", "-a-b")],
+)
+def test_a_display_name_is_a_valid_name(project: str, name: str) -> None:
+    content = json.dumps({"name": name, "files": []}).encode()
+    assert parse_page(project, URL, content, {"Content-Type": JSON}).display_name == project
+
+
+@pytest.mark.parametrize("depth", [1, 300, 900])
+def test_nested_lists_in_texts_are_reported_in_a_line(depth: int) -> None:
+    nested: Any = "x"
+    for _ in range(depth):
+        nested = [nested]
+    odd = entry(url=nested, yanked=nested, hashes={"sha256": nested}, provenance=nested)
+    page = json_page(odd, **{"project-status": nested, "meta": {"api-version": nested}})
+    assert page.problem_count == 3
+    assert all(len(problem) < 200 for problem in page.problems)
 
 
 def test_a_valid_page_has_no_problems() -> None:
@@ -489,6 +584,12 @@ def test_an_out_of_range_time_is_ignored(time: str) -> None:
     headers = {"Content-Type": JSON, "Date": "Fri, 31 Dec 9999 23:59:59 GMT", "Age": "9" * 5000}
     page = parse_page("demo", URL, b'{"files": []}', headers)
     assert (page.answered_at, page.age_s) == (None, 0)
+
+
+def test_a_long_validator_is_dropped() -> None:
+    headers = {"Content-Type": JSON, "ETag": "e" * 50_000, "Last-Modified": "m" * 50_000}
+    page = parse_page("demo", URL, b'{"files": []}', headers)
+    assert (page.etag, page.modified) == ("", "")
 
 
 def test_a_validator_that_cannot_be_sent_back_is_dropped() -> None:

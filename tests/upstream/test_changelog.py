@@ -42,6 +42,8 @@ async def test_the_changelog_is_requested_like_the_index(
         _FAULT.format("<string></string>"),
         _FAULT.format("<int>7</int>"),
         _FAULT.format("<string>HTTPTooManyRequests:\nslow down</string>"),
+        _FAULT.format(f"{'<array><data><value>' * 5000}{'</value></data></array>' * 5000}"),
+        _FAULT.format(f"<string>{'x' * 500_000}</string>"),
         _PAGE.format("<fault><value><int>1</int></value></fault>"),
         _PAGE.format("<params></array></params>"),
         _VALUE.format("<int>seven</int>"),
@@ -57,6 +59,7 @@ async def test_an_invalid_response_is_reported_in_one_line(
     with pytest.raises((TransientError, NoChangelogError)) as caught:
         await changelog.last_serial()
     assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
 
 
 async def test_entities_are_rejected_in_any_encoding(
