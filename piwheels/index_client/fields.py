@@ -80,7 +80,7 @@ def clean_url(url: SplitResult) -> str:
     query = quote(url.query, safe=f"{_SAFE_IN_PATH}?", errors="replace")
     quoted = urlunsplit((url.scheme, url.netloc, path, query, ""))
     if len(quoted) > _MAX_URL_LENGTH:
-        raise InvalidFieldError("has an unusable url")
+        raise InvalidFieldError(f"has a url of more than {_MAX_URL_LENGTH} characters")
     return quoted
 
 
