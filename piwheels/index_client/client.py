@@ -10,6 +10,8 @@ import hashlib
 import os
 import ssl
 import tempfile
+import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,6 +35,7 @@ from piwheels.index_client.raw_page import SERIAL_HEADER, first_present
 from piwheels.index_client.urls import origin_of, parse_url, redact_url
 from piwheels.isolated_process import Limits, run_isolated
 from piwheels.model import Struct
+from piwheels.sanitize import truncate_line
 
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
 #: A larger page is parsed in a child process: in a thread it would slow down the event loop.
@@ -45,7 +48,11 @@ _TRANSIENT_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 _MAX_RETRY_AFTER_S = 3600.0
-_PAGE_TIMEOUT_S = 600.0  # for a whole page: a slow trickle would not trigger the timeouts above
+#: For a whole exchange, redirects, headers and content: a trickle of single bytes would not trigger
+#: the timeouts above. A file has as much longer as its bytes so far take at _MIN_BYTES_PER_S.
+_EXCHANGE_TIMEOUT_S = 600.0
+_MIN_BYTES_PER_S = 16 * 1024
+_MAX_REDIRECTS = 8
 
 Progress = Callable[[int, int | None], None]
 
@@ -105,9 +112,10 @@ class SimpleIndex:
         self._client = httpx.AsyncClient(
             verify=_ssl_context(bare),
             timeout=_TIMEOUT,
-            follow_redirects=True,
-            max_redirects=8,
-            headers={"User-Agent": f"{user_agent}/{version('piwheels')}"},
+            headers={
+                "User-Agent": f"{user_agent}/{version('piwheels')}",
+                "Accept-Encoding": "gzip, deflate",  # what `_decoded` knows
+            },
         )
 
     async def __aenter__(self) -> Self:
@@ -145,7 +153,7 @@ class SimpleIndex:
             headers["If-None-Match"] = known.etag
         if known is not None and known.modified:
             headers["If-Modified-Since"] = known.modified
-        async with self._response(url, headers) as response:
+        async with _time_limit(url), self._response(url, headers) as response:
             if response.status_code in _MISSING_STATUSES:
                 return None
             if response.status_code == httpx.codes.NOT_MODIFIED and known is not None:
@@ -170,7 +178,10 @@ class SimpleIndex:
         """
         headers = {"Accept": ACCEPT} | ({"If-None-Match": etag} if etag else {})
         with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".listing-") as file:
-            async with self._response(self.url, headers) as response:
+            async with (
+                _time_limit(self.url),
+                self._response(self.url, headers) as response,
+            ):
                 if response.status_code == httpx.codes.NOT_MODIFIED and etag:
                     return None
                 _raise_for_status(response, self.url)
@@ -214,7 +225,7 @@ class SimpleIndex:
         headers = {"Accept-Encoding": "identity"}
         if bypass_caches:
             headers |= {"Cache-Control": "no-cache", "Pragma": "no-cache"}
-        async with self._response(url, headers) as response:
+        async with _time_limit(url) as limit, self._response(url, headers) as response:
             _raise_if_missing(response, url)
             _raise_for_status(response, url)
             with _temporary_file(destination) as (file, temporary):
@@ -223,6 +234,7 @@ class SimpleIndex:
                 # aiter_raw: some servers declare the compression of a .tar.gz as an encoding.
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
+                    limit.extend(len(chunk))
                     if size > limit_bytes:
                         raise FileTooLargeError(_too_large(url, limit_bytes))
                     for hasher, _ in checks.values():
@@ -255,7 +267,7 @@ class SimpleIndex:
         headers = {"Accept-Encoding": "identity"}
         if there:
             headers["Range"] = f"bytes={there}-"
-        async with self._response(url, headers) as response:
+        async with _time_limit(url) as limit, self._response(url, headers) as response:
             _raise_if_missing(response, url)
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 await asyncio.to_thread(partial.unlink)
@@ -265,6 +277,7 @@ class SimpleIndex:
                 await asyncio.to_thread(partial.unlink, missing_ok=True)
             with AppendFile(partial) as file:
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
+                    limit.extend(len(chunk))
                     if file.size_bytes + len(chunk) > limit_bytes:
                         raise FileTooLargeError(_too_large(url, limit_bytes))
                     await asyncio.to_thread(file.write, chunk)
@@ -285,7 +298,7 @@ class SimpleIndex:
         """
         headers = {"Accept-Encoding": "identity", "Range": f"bytes=-{length_bytes}"}
         content = bytearray()
-        async with self._response(url, headers) as response:
+        async with _time_limit(url), self._response(url, headers) as response:
             if response.status_code != httpx.codes.PARTIAL_CONTENT:
                 _raise_for_status(response, url)
             async for chunk in response.aiter_raw(_CHUNK_BYTES):
@@ -302,7 +315,10 @@ class SimpleIndex:
             RejectedError: the response is too large, or the URL is unusable.
         """
         headers = {"Content-Type": media_type}
-        async with self._response(url, headers, content=content) as response:
+        async with (
+            _time_limit(url),
+            self._response(url, headers, content=content) as response,
+        ):
             return HttpResponse(
                 status=response.status_code,
                 media_type=_media_type(response),
@@ -317,15 +333,16 @@ class SimpleIndex:
         """A streamed GET, or a POST of content; errors of httpx become errors of piwheels."""
         try:
             auth = self._auth if origin_of(parse_url(url)) == self._origin else None
-            async with self._client.stream(
-                "GET" if content is None else "POST",
-                url,
-                headers=headers,
-                auth=auth,
-                content=content,
-                follow_redirects=content is None,  # a POST would become a GET
-            ) as response:
+            method = "GET" if content is None else "POST"
+            request = self._client.build_request(method, url, headers=headers, content=content)
+            response = await self._client.send(request, auth=auth or httpx.Auth(), stream=True)
+            try:
+                # Not of a POST, which would become a GET.
+                if content is None:
+                    response = await self._follow_redirects(response)
                 yield response
+            finally:
+                await response.aclose()
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
             raise RejectedError(f"{redact_url(url)}: {_error_text(error)}") from error
         except (httpx.InvalidURL, ConfigError, UnicodeError) as error:  # UnicodeError: of IDNA
@@ -334,6 +351,56 @@ class SimpleIndex:
             raise TransientError(
                 f"{redact_url(url)} cannot be reached: {_error_text(error)}"
             ) from error
+
+    async def _follow_redirects(self, response: httpx.Response) -> httpx.Response:
+        """The response to which others lead, whose contents are not read, however long they are.
+
+        httpx makes each next request: without credentials for another origin. Those of the
+        address itself are not used.
+        """
+        for _ in range(_MAX_REDIRECTS):
+            if response.next_request is None:
+                return response
+            await response.aclose()
+            response = await self._client.send(
+                response.next_request, auth=httpx.Auth(), stream=True
+            )
+        if response.next_request is not None:
+            await response.aclose()
+            raise httpx.TooManyRedirects("Exceeded maximum allowed redirects.")
+        return response
+
+
+class _TimeLimit:
+    """The time limit of an exchange, which grows with what came."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+
+    def extend(self, count_bytes: int) -> None:
+        """Allow the time that these bytes take at the slowest acceptable rate."""
+        when = self._timeout.when()
+        if when is not None:
+            self._timeout.reschedule(when + count_bytes / _MIN_BYTES_PER_S)
+
+
+@contextlib.asynccontextmanager
+async def _time_limit(url: str) -> AsyncIterator[_TimeLimit]:
+    """Limits the time of a whole exchange.
+
+    Raises:
+        TransientError: it was not complete in time.
+    """
+    timeout = asyncio.timeout(_EXCHANGE_TIMEOUT_S)
+    began = time.monotonic()
+    try:
+        async with timeout:
+            yield _TimeLimit(timeout)
+    except TimeoutError:
+        if not timeout.expired():
+            raise  # a disk's
+        passed_s = time.monotonic() - began
+        raise TransientError(f"{redact_url(url)} was not complete after {passed_s:.0f} s") from None
 
 
 # --- URLs, responses and errors ---
@@ -455,32 +522,53 @@ def _media_type(response: httpx.Response) -> str:
 async def _save_limited(
     response: httpx.Response, url: str, file: IO[bytes], limit_bytes: int
 ) -> None:
-    try:
-        async with asyncio.timeout(_PAGE_TIMEOUT_S):
-            async for chunk in response.aiter_bytes():
-                file.write(chunk)
-                if response.num_bytes_downloaded > limit_bytes or file.tell() > limit_bytes:
-                    raise RejectedError(_too_large(url, limit_bytes))
-    except TimeoutError:
-        raise TransientError(_incomplete(url)) from None
-    file.flush()
-
-
-def _incomplete(url: str) -> str:
-    return f"{redact_url(url)} was not complete after {_PAGE_TIMEOUT_S:.0f} s"
+    async for chunk in _decoded(response, url, limit_bytes):
+        await asyncio.to_thread(file.write, chunk)
+    await asyncio.to_thread(file.flush)
 
 
 async def _read_limited(response: httpx.Response, url: str) -> bytes:
     content = bytearray()
-    try:
-        async with asyncio.timeout(_PAGE_TIMEOUT_S):
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > PAGE_LIMIT_BYTES:
-                    raise RejectedError(_too_large(url, PAGE_LIMIT_BYTES))
-    except TimeoutError:
-        raise TransientError(_incomplete(url)) from None
+    async for chunk in _decoded(response, url, PAGE_LIMIT_BYTES):
+        content += chunk
     return bytes(content)
+
+
+async def _decoded(response: httpx.Response, url: str, limit_bytes: int) -> AsyncIterator[bytes]:
+    """A response's content without its coding, in bounded chunks.
+
+    httpx decodes what it received at once, and any number of codings after each other: 64 KiB
+    could become gigabytes.
+
+    Raises:
+        RejectedError: it is longer than allowed, received or decoded; or it cannot be decoded.
+    """
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+        shown = truncate_line(coding, 80)
+        raise RejectedError(f"{redact_url(url)} has an unknown content coding: {shown}")
+    # This finds out whether the data is gzip's or zlib's.
+    decoder = None if coding in {"", "identity"} else zlib.decompressobj(zlib.MAX_WBITS | 32)
+    received = decoded = 0
+    async for data in response.aiter_raw(_CHUNK_BYTES):
+        received += len(data)
+        for chunk in (data,) if decoder is None else _decompressed(decoder, data, url):
+            decoded += len(chunk)
+            if max(received, decoded) > limit_bytes:
+                raise RejectedError(_too_large(url, limit_bytes))
+            yield chunk
+    if decoder is not None and received and not decoder.eof:
+        raise RejectedError(f"{redact_url(url)} has compressed content that is not complete")
+
+
+def _decompressed(decoder: "zlib._Decompress", data: bytes, url: str) -> Iterator[bytes]:
+    """What these bytes decode to, in chunks of at most _CHUNK_BYTES."""
+    try:
+        while data and not decoder.eof:
+            yield decoder.decompress(data, _CHUNK_BYTES)
+            data = decoder.unconsumed_tail
+    except zlib.error as error:
+        raise RejectedError(f"{redact_url(url)} has damaged content: {error}") from None
 
 
 def _hashers(sha256: str, digest: str) -> dict[str, tuple["hashlib._Hash", str]]:
@@ -523,6 +611,10 @@ def _parsing(url: str, expected: str) -> Iterator[None]:
         raise RejectedError(f"{redact_url(url)} is not {expected}: {error}") from None
     except OSError as error:
         raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None
+    # As in a child process: whatever a parser fails with, the content caused it.
+    except Exception as error:  # noqa: BLE001
+        reason = truncate_line(f"{type(error).__name__}: {error}")
+        raise RejectedError(f"{redact_url(url)} is not {expected}: {reason}") from None
 
 
 async def _parse_response(project: str, response: httpx.Response, content: bytes) -> ProjectPage:

@@ -5,9 +5,12 @@ import contextlib
 import gzip
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,6 +22,7 @@ from piwheels.index_client.urls import validate_index_url
 from piwheels.isolated_process import Limits
 from piwheels.model import ProjectStatus
 from tests.fake_index import JSON, FakeIndex, fake_index
+from tests.timeouts import WAIT_S
 
 SDIST = b"an sdist, or so it says"
 
@@ -136,28 +140,165 @@ async def test_an_unchanged_page_returns_the_known_one(
     assert len(second.files) == 2
 
 
-async def test_a_page_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = asyncio.Event()
+@contextlib.asynccontextmanager
+async def raw_server(*answers: bytes, trickle: bytes = b"") -> AsyncIterator[str]:
+    """The address of a server that sends these responses to its connections, the last to all more.
 
-    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
-        with contextlib.suppress(OSError):
-            while not writer.is_closing():
-                writer.write(b" ")
+    After each, it sends `trickle` for as long as the client reads.
+    """
+    served = iter(answers)
+    left = answers[-1]
+    connections: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(next(served, left))
+            await writer.drain()
+            while trickle and not writer.is_closing():
+                writer.write(trickle)
                 await writer.drain()
                 await asyncio.sleep(0.02)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-        ended.set()
 
-    monkeypatch.setattr(client, "_PAGE_TIMEOUT_S", 0.3)
-    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with SimpleIndex(f"http://127.0.0.1:{port}/simple/") as index:
-            with pytest.raises(TransientError, match="was not complete after 0 s"):
-                await index.project("demo")
-        await ended.wait()
+        yield f"http://127.0.0.1:{port}/"
+        server.close()
+        await asyncio.gather(*filter(None, connections))
+
+
+_BEGINNINGS = {
+    "content": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
+    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "redirect": b"HTTP/1.1 302 F\r\nLocation: /end\r\nX-Slow: ",
+}
+
+
+@pytest.mark.parametrize("part", sorted(_BEGINNINGS))
+@pytest.mark.parametrize("call", ["project", "listing", "fetch", "resume", "tail", "post"])
+async def test_no_exchange_lasts_longer_than_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, call: str
+) -> None:
+    monkeypatch.setattr(client, "_EXCHANGE_TIMEOUT_S", 0.2)
+    async with (
+        raw_server(_BEGINNINGS[part], trickle=b"a") as address,
+        SimpleIndex(f"{address}simple/") as index,
+        asyncio.timeout(WAIT_S),
+    ):
+        file, target = f"{address}f", tmp_path / "f"
+        exchanges: dict[str, Callable[[], Awaitable[object]]] = {
+            "project": lambda: index.project("demo"),
+            "listing": lambda: index.listing(target),
+            "fetch": lambda: index.fetch(file, "", target, limit_bytes=1 << 20),
+            "resume": lambda: index.fetch_resumable(file, "0", target, limit_bytes=1 << 20),
+            "tail": lambda: index.read_tail(file, 1 << 20),
+            "post": lambda: index.post_raw(file, b"", media_type="text/xml"),
+        }
+        with pytest.raises(TransientError, match="was not complete after 0 s"):
+            await exchanges[call]()
+
+
+async def test_a_file_has_the_time_that_its_size_takes(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"x" * (3 << 20)
+    entry = upstream.add("foo", "foo-1.tar.gz", content)
+    monkeypatch.setattr(client, "_EXCHANGE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(client, "_MIN_BYTES_PER_S", 1 << 20)
+
+    def pause(done: int, _: int | None) -> None:
+        time.sleep(0.4 if done == len(content) else 0.0)
+
+    sha256 = entry["hashes"]["sha256"]
+    fetched = await index.fetch(
+        upstream.file_url(entry), sha256, tmp_path / "f", limit_bytes=1 << 30, on_progress=pause
+    )
+    assert fetched.size_bytes == len(content)
+
+
+def _peak_memory_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
+@pytest.mark.parametrize("status", [b"302 F\r\nLocation: /end", b"200 OK"])
+async def test_compressed_content_is_not_decoded_beyond_its_limit(
+    monkeypatch: pytest.MonkeyPatch, status: bytes
+) -> None:
+    monkeypatch.setattr(client, "PAGE_LIMIT_BYTES", 1 << 20)
+    packer = zlib.compressobj(wbits=31)
+    body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(400)) + packer.flush()
+    head = b"Content-Type: text/html\r\nContent-Encoding: gzip\r\nConnection: close\r\n"
+    length = f"Content-Length: {len(body)}\r\n\r\n".encode()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+    before = _peak_memory_bytes()
+    async with (
+        raw_server(b"HTTP/1.1 %b\r\n%b%b%b" % (status, head, length, body)) as address,
+        SimpleIndex(f"{address}simple/") as index,
+    ):
+        with pytest.raises(RejectedError, match=r"larger than|maximum allowed redirects"):
+            await index.project("demo")
+    assert _peak_memory_bytes() - before < 100 << 20
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "x" * 5000])
+async def test_an_unknown_coding_is_rejected(
+    upstream: FakeIndex, index: SimpleIndex, coding: str
+) -> None:
+    content = gzip.compress(gzip.compress(b'{"files": []}'))
+    upstream.headers["Content-Encoding"], upstream.pages["foo"] = coding, (JSON, content)
+    with pytest.raises(RejectedError, match="unknown content coding") as caught:
+        await index.project("foo")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+async def test_a_compressed_page_is_read_whole_or_rejected(
+    upstream: FakeIndex, index: SimpleIndex, pack: Callable[[bytes], bytes]
+) -> None:
+    upstream.headers["Content-Encoding"] = "deflate" if pack is zlib.compress else "gzip"
+    whole = pack(b'{"files": []}' + b" " * 1_000_000)
+    upstream.pages["foo"] = (JSON, whole)
+    assert await index.project("foo") is not None
+    for damaged, why in ((whole[:-9], "not complete"), (b"no" + whole, "damaged")):
+        upstream.pages["foo"] = (JSON, damaged)
+        with pytest.raises(RejectedError, match=why):
+            await index.project("foo")
+
+
+async def test_credentials_do_not_follow_a_redirect_elsewhere(
+    upstream: FakeIndex, tmp_path: Path
+) -> None:
+    entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
+    there = upstream.file_url(entry).replace("://", "://mallory:evil@")
+    redirect = f"HTTP/1.1 302 F\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with raw_server(redirect) as address:
+        login = address.replace("://", "://farm:s3cret@")
+        async with SimpleIndex(f"{login}simple/") as index:
+            sha256 = entry["hashes"]["sha256"]
+            await index.fetch(f"{address}f", sha256, tmp_path / "f", limit_bytes=999)
+    assert "Authorization" not in upstream.requests[0][1]
+
+
+async def test_a_redirect_to_another_scheme_is_rejected() -> None:
+    redirect = b"HTTP/1.1 302 F\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(redirect) as address, SimpleIndex(f"{address}simple/") as index:
+        with pytest.raises(RejectedError, match="/simple/demo/"):
+            await index.project("demo")
+
+
+async def test_whatever_a_parser_fails_with_is_a_rejection(
+    upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add("foo", "foo-1.tar.gz", SDIST)
+    for error in (RecursionError("deep"), MemoryError(), ArithmeticError("x"), KeyError("y")):
+        monkeypatch.setattr(client, "parse_page", Mock(side_effect=error))
+        with pytest.raises(RejectedError, match=r"/simple/foo/ is not a Simple API page"):
+            await index.project("foo")
 
 
 @pytest.mark.parametrize(
