@@ -84,7 +84,7 @@ class FollowedReleases(Struct, frozen=True, kw_only=True):
     existing_versions: frozenset[str] | None
 
 
-# --- looks -------------------------------------------------------------------------------
+# --- checks ------------------------------------------------------------------------------
 
 
 # Projects with reported changes, then those whose page is due, each of a wrong clock included.
@@ -110,6 +110,10 @@ _PROJECTS_DUE_SQL = """
         SELECT project, min(rank) AS rank, min(at) AS at
           FROM candidates GROUP BY project ORDER BY 2, 3 LIMIT %(limit)s
     )
+"""
+
+# The projects of `chosen`, with the results of their last checks and the changes reported of them.
+_STATE_SQL = """
     SELECT chosen.project, p.project IS NOT NULL AS exists, coalesce(p.etag, '') AS etag,
            coalesce(p.last_modified, '') AS last_modified, p.page_serial,
            coalesce(p.check_result, '') AS last_result,
@@ -141,7 +145,7 @@ async def projects_due(
         max_change_delay: the same for reported changes.
     """
     rows = await db.rows(
-        _PROJECTS_DUE_SQL,
+        _PROJECTS_DUE_SQL + _STATE_SQL,
         {
             "limit": limit,
             "busy": list(exclude),
@@ -150,6 +154,13 @@ async def projects_due(
         },
     )
     return [_project_of_row(row) for row in rows]
+
+
+async def project_state(db: Database, project: str) -> ProjectToCheck:
+    """A project with the result of its last check, whether it is to be checked now or not."""
+    chosen = "WITH chosen AS (SELECT %(project)s::text AS project, 0 AS rank, now() AS at)"
+    rows = await db.rows(chosen + _STATE_SQL, {"project": project})
+    return _project_of_row(rows[0])
 
 
 _CHANGE_COLUMNS = (
@@ -174,9 +185,9 @@ def _project_of_row(row: dict[str, Any]) -> ProjectToCheck:
 
 
 @transactional
-async def record_check(db: Database, look: CheckResult) -> None:
+async def record_check(db: Database, result: CheckResult) -> None:
     """Store the result of a check, and when to check again."""
-    facts = {name: getattr(look, name) for name in look.__struct_fields__ if name != "change"}
+    facts = {name: getattr(result, name) for name in result.__struct_fields__ if name != "change"}
     await db.execute(
         """
         UPDATE projects
@@ -186,9 +197,9 @@ async def record_check(db: Database, look: CheckResult) -> None:
                checked_at = now(), next_poll_at = now() + %(next_check_in)s
          WHERE project = %(project)s
         """,
-        {**facts, "result": str(look.result)},
+        {**facts, "result": str(result.result)},
     )
-    if look.visible_serial is not None:
+    if result.visible_serial is not None:
         await db.execute(
             """
             DELETE FROM upstream_changes
@@ -196,7 +207,7 @@ async def record_check(db: Database, look: CheckResult) -> None:
             """,
             facts,
         )
-    if look.change is not None:
+    if result.change is not None:
         # A change that was reported meanwhile has another serial, and is due already.
         await db.execute(
             """
@@ -206,7 +217,7 @@ async def record_check(db: Database, look: CheckResult) -> None:
                    next_check_at = now() + %(change_check_in)s
              WHERE project = %(project)s AND serial = %(serial)s
             """,
-            {**facts, "serial": look.change.serial},
+            {**facts, "serial": result.change.serial},
         )
 
 

@@ -5,6 +5,7 @@ the upstream, not a fact about a project.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from piwheels.backoff import Backoff
 
@@ -77,8 +78,17 @@ class UpstreamHealth:
 
     def trusts_absence(self) -> bool:
         """Whether a missing project really is missing: at least as many others are present."""
-        there = sum(self._recent_presence.values())
-        return there >= len(self._recent_presence) - there
+        return _mostly_present(self._recent_presence.values())
+
+    def trusts_removal(self, project: str) -> bool:
+        """Whether a project was removed whose removal was reported, and whose page is missing.
+
+        The report is evidence of its own: of a farm's only project it is believed. It is not while
+        most of the other projects are missing.
+        """
+        return _mostly_present(
+            present for name, present in self._recent_presence.items() if name != project
+        )
 
     def _record_fault(self, problem: str) -> None:
         self._consecutive_faults += 1
@@ -90,3 +100,8 @@ class UpstreamHealth:
         self._recent_presence.move_to_end(project)
         if len(self._recent_presence) > _MAX_REMEMBERED:
             self._recent_presence.popitem(last=False)
+
+
+def _mostly_present(presence: Iterable[bool]) -> bool:
+    found = list(presence)
+    return sum(found) >= len(found) - sum(found)

@@ -211,7 +211,11 @@ class PageChecker:
     async def _handle_absent(self, due: ProjectToCheck) -> CheckResult:
         judgment, change, done = page_evidence.assess(due, None, 0), due.change, None
         self.health.record_absent(due.project, judgment.problem)
-        if change is not None and page_evidence.confirms_absence(change):
+        if (
+            change is not None
+            and page_evidence.confirms_absence(change)
+            and self.health.trusts_removal(due.project)
+        ):
             await self.reconciler.hide_all(due.project)
             await self.reconciler.confirm_removed(
                 due.project, change.removed_versions, self.clock.now()

@@ -23,14 +23,17 @@ from piwheels.db.upstream import ReportedChange
 from piwheels.db.upstream_wheels import WheelChanges
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import (
     BuildRequest,
     CompatibilityRules,
+    PageCheckResult,
     ProjectStatus,
     Release,
     UpstreamWheelPolicy,
 )
 from piwheels.protocol.messages import AddResult
+from piwheels.upstream import page_evidence
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.faults import describe_fault
@@ -152,12 +155,9 @@ async def _add_project(
 ) -> AddResult:
     requirement = untrusted_names.parse_requirement(item.requirement)
     project = untrusted_names.normalize_project(requirement.name)
-    page = await index.project(project)
-    if page is None:
-        raise RejectedError(f"{index.url} has no project {project}")
+    page, there = await _read_valid_page(db, index, project)
     clock = UpstreamClock()
     clock.update(page.answered_at, page.age_s)
-    there = releases_of(page, seen_at=clock.now())
     if not there and page.status is ProjectStatus.QUARANTINED:
         reason = page.status_reason or "no reason given"
         raise RejectedError(f"the upstream index quarantined it ({reason}) and lists no files")
@@ -181,6 +181,27 @@ async def _add_project(
         return AddResult(requirement=item.requirement, problem=refusal)
     versions = tuple(release.version for release in chosen)
     return AddResult(requirement=item.requirement, project=project, versions=versions)
+
+
+async def _read_valid_page(
+    db: Database, index: SimpleIndex, project: str
+) -> tuple[ProjectPage, list[Release]]:
+    """A project's page, and its releases.
+
+    Raises:
+        RejectedError: there is none, or it proves nothing: it is no project page, or an older one.
+    """
+    page = await index.project(project)
+    if page is None:
+        raise RejectedError(f"{index.url} has no project {project}")
+    clock = UpstreamClock()
+    clock.update(page.answered_at, page.age_s)
+    releases = releases_of(page, seen_at=clock.now())
+    state = await upstream.project_state(db, project)
+    assessment = page_evidence.assess(state, page, len(releases))
+    if assessment.finding is not PageCheckResult.UP_TO_DATE:
+        raise RejectedError(f"{assessment.problem}; nothing was changed, try again later")
+    return page, releases
 
 
 def _select(
@@ -207,13 +228,11 @@ async def set_wheel_policy(
     With `missing` and `mirror`, the wheels are those that the project's page lists now.
 
     Raises:
-        PiwheelsError: the page cannot be read, or there is no such project.
+        PiwheelsError: the page cannot be read or proves nothing, or there is no such project.
     """
     holds, wheels = policy or farm_policy, []
     if holds is not UpstreamWheelPolicy.BUILD:
-        page = await index.project(project)
-        if page is None:
-            raise RejectedError(f"{index.url} has no project {project}")
+        page, _ = await _read_valid_page(db, index, project)
         wheels = counting_wheels(page, holds)
     changes = await upstream_wheels.set_project_policy(db, project, policy, wheels, rules)
     if changes is None:

@@ -53,6 +53,16 @@ def test_absence_is_trusted_while_as_many_others_are_present() -> None:
     assert not health.trusts_absence()
 
 
+def test_a_reported_removal_is_trusted_while_as_many_others_are_present() -> None:
+    health = UpstreamHealth(5, 1.0, 60.0)
+    health.record_absent("demo", "404")
+    assert health.trusts_removal("demo"), "a farm's only project"
+    health.record_absent("other", "404")
+    assert not health.trusts_removal("demo")
+    health.record_success("third")
+    assert health.trusts_removal("demo")
+
+
 def test_delays_of_checks_for_a_change_grow_up_to_an_hour() -> None:
     waits = [change_wait_s(looks, 5.0) for looks in range(200)]
     assert waits[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]

@@ -226,6 +226,30 @@ async def test_a_recreated_project_is_built_again(farm: SyncHarness, upstream: F
         assert await farm.hidden() == {}
 
 
+async def test_a_reported_removal_is_not_believed_while_all_projects_are_missing(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    await key_values.set_value(farm.db, SERIAL, "100")
+    others = ("other", "third")
+    for project in ("demo", *others):
+        upstream.add(project, f"{project}-1.0.tar.gz", b"x")
+    assert await farm.add("demo", *others) == [""] * 3
+    upstream.add_event("demo", "create", 100)
+    for project in others:
+        upstream.faults[f"/simple/{project}/"] = 404
+    async with farm.running():
+        found = dict.fromkeys(others, "absent") | {"demo": "current"}
+        await farm.wait_until(farm.findings, found)
+        upstream.faults["/simple/demo/"] = 404
+        upstream.add_event("demo", "remove project", 101, None)
+        await farm.wait_for_checks(looks=4)
+        assert await farm.hidden() == {}
+        for project in others:
+            del upstream.faults[f"/simple/{project}/"]
+        await farm.db.execute("UPDATE projects SET next_poll_at = now()")
+        await farm.wait_until(farm.hidden, {"1.0": "removed"})
+
+
 async def test_a_removal_that_was_followed_by_a_creation_waits_for_the_new_page(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:

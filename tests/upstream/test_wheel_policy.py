@@ -1,5 +1,6 @@
 """Targets that a wheel of the upstream covers are not built, if the policy says so."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +153,42 @@ async def test_a_policy_that_needs_a_page_is_refused_without_it(
         await set_policy(farm, UpstreamWheelPolicy.BUILD, BUILD, "nobody")
     assert await farm.db.value("SELECT upstream_wheel_policy IS NULL FROM projects")
     assert await farm.queue() == QUEUED
+
+
+def login_page(index: FakeIndex) -> None:
+    index.pages["demo"] = "text/html", b"<html>Please log in</html>"
+
+
+def empty_page(index: FakeIndex) -> None:
+    index.extras["demo"] = {"files": []}
+
+
+def older_page(index: FakeIndex) -> None:
+    index.extras["demo"] = {"files": [], "meta": {"api-version": "1.1", "_last-serial": 41}}
+
+
+@pytest.mark.parametrize("fault", [login_page, empty_page, older_page])
+async def test_a_page_that_proves_nothing_takes_no_wheels_away(
+    farm: SyncHarness,
+    upstream: FakeIndex,
+    upstream_with_wheel: dict[str, Any],
+    fault: Callable[[FakeIndex], None],
+) -> None:
+    assert await farm.add("demo") == [""]
+    async with farm.running(MISSING):
+        await farm.wait_until(farm.queue, [])
+        await farm.wait_until(farm.findings, {"demo": "current"})
+    fault(upstream)
+    with pytest.raises(RejectedError, match="nothing was changed, try again later"):
+        await set_policy(farm, UpstreamWheelPolicy.MIRROR, MISSING)
+    [problem] = await farm.add("demo")
+    assert "nothing was changed" in problem
+    assert await farm.queue() == []
+    assert await farm.db.value("SELECT count(*) FROM upstream_wheels") == 1
+    upstream.pages.clear()
+    upstream.extras.clear()
+    await set_policy(farm, UpstreamWheelPolicy.MIRROR, MISSING)
+    assert await farm.db.value("SELECT count(*) FROM wheels_to_mirror") == 1
 
 
 def test_which_wheels_count() -> None:
