@@ -31,6 +31,7 @@ class FakeIndex:
     headers: dict[str, str] = field(default_factory=dict)  # of pages
     #: (name, version, timestamp, action, serial), as PyPI's; None: there is no changelog.
     changelog: list[Any] | None = None
+    last_serial: int | None = None  # of the changelog; None is that of its newest event
     listing_serial: int | None = None  # the last serial that the list of projects is sent with
     json: bool = True
     etags: bool = False
@@ -84,7 +85,7 @@ class FakeIndex:
             return 200, *self.pages["/pypi"]
         arguments, method = xmlrpc.client.loads(request)
         serials = [int(event[4]) for event in self.changelog if isinstance(event[4], int)]
-        answer: Any = max(serials, default=0)
+        answer: Any = self.last_serial or max(serials, default=0)
         if method == "changelog_since_serial":
             answer = [event for event in self.changelog if event[4] > arguments[0]]
         text = xmlrpc.client.dumps((answer,), methodresponse=True, allow_none=True)

@@ -33,7 +33,7 @@ from piwheels.index_client.page_parser import ACCEPT, parse_page, validator_head
 from piwheels.index_client.pip_config import pip_ca_bundle
 from piwheels.index_client.raw_page import SERIAL_HEADER, first_present
 from piwheels.index_client.urls import origin_of, parse_url, redact_url
-from piwheels.isolated_process import Limits, run_isolated
+from piwheels.isolated_process import Limits, Parameters, Result, run_isolated
 from piwheels.model import Struct
 from piwheels.sanitize import truncate_line
 
@@ -617,14 +617,28 @@ def _parsing(url: str, expected: str) -> Iterator[None]:
         raise RejectedError(f"{redact_url(url)} is not {expected}: {reason}") from None
 
 
+async def parse_by_size(
+    size_bytes: int,
+    parse: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Result:
+    """Call the parser of a response: in a thread, or in a child process if it is large.
+
+    Raises:
+        RejectedError, OSError: of `run_isolated`, if it is large; else what the parser raises.
+    """
+    if size_bytes > _LARGE_PAGE_BYTES:
+        return await run_isolated(_LARGE_PAGE_LIMITS, parse, *arguments, **options)
+    return await asyncio.to_thread(parse, *arguments, **options)
+
+
 async def _parse_response(project: str, response: httpx.Response, content: bytes) -> ProjectPage:
     url = str(response.url)
     with _parsing(url, "a Simple API page"):
-        if len(content) > _LARGE_PAGE_BYTES:
-            return await run_isolated(
-                _LARGE_PAGE_LIMITS, parse_page, project, url, content, response.headers
-            )
-        return await asyncio.to_thread(parse_page, project, url, content, response.headers)
+        return await parse_by_size(
+            len(content), parse_page, project, url, content, response.headers
+        )
 
 
 async def _convert_listing(

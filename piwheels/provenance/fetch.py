@@ -1,5 +1,6 @@
 """Files that `piw verify` reads over HTTP, with limits: what a server sends is hostile input."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ _TIMEOUT = httpx.Timeout(30.0, connect=20.0)
 _MAX_SMALL_S = 60.0
 _MAX_WHEEL_S = 3600.0
 _MISSING = (404, 410)
+_MAX_REDIRECTS = 5
 
 
 class WebReader:
@@ -27,8 +29,6 @@ class WebReader:
     def __init__(self) -> None:
         self._client = httpx.Client(
             timeout=_TIMEOUT,
-            follow_redirects=True,
-            max_redirects=5,
             # The bytes as they are stored: a small response cannot become a large one.
             headers={
                 "Accept-Encoding": "identity",
@@ -70,7 +70,7 @@ class WebReader:
     def _chunks(self, url: str, limit_bytes: int, max_s: float) -> Iterator[bytes]:
         left, ends_at = limit_bytes, time.monotonic() + max_s
         try:
-            with self._client.stream("GET", url) as response:
+            with self._response(url) as response:
                 if response.status_code in _MISSING:
                     raise FileNotFoundError(url)
                 if response.status_code != httpx.codes.OK:
@@ -84,6 +84,18 @@ class WebReader:
                     yield chunk
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise _unreadable(url, str(error) or type(error).__name__) from None
+
+    @contextlib.contextmanager
+    def _response(self, url: str) -> Iterator[httpx.Response]:
+        """A streamed GET; contents of redirects are not read, however long they are."""
+        request = self._client.build_request("GET", url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    yield response
+                    return
+                request = response.next_request
+        raise httpx.TooManyRedirects("it redirects too often")
 
 
 def _unreadable(url: str, reason: str) -> NotVerifiedError:

@@ -4,17 +4,18 @@ An event names only the project and the action. The data is read from the projec
 may be out of order or repeated.
 """
 
-import asyncio
 import xmlrpc.client
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard, TypeVar
 from xml.parsers.expat import ExpatError
 
 from piwheels import untrusted_names
 from piwheels.errors import RejectedError, TransientError
-from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex, parse_by_size
 from piwheels.model import Struct
 from piwheels.sanitize import truncate_line
+
+_T = TypeVar("_T")
 
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
@@ -80,27 +81,28 @@ class Changelog:
             NoChangelogError: the upstream has no changelog.
             TransientError: the upstream is unavailable.
         """
-        serial = await self._call("changelog_last_serial")
-        if not _is_serial(serial):
-            raise NoChangelogError(f"{self._url}: the last serial is not a number")
-        return serial
+        return await self._call(_read_serial, "changelog_last_serial")
 
     async def events_since(self, serial: int) -> list[ChangelogEvent]:
         """Events after a serial, by serial; malformed events are ignored.
 
+        So are those whose serial is above the upstream's last one: after one with the largest
+        number there is, no other would be read again.
+
         Raises:
             NoChangelogError, TransientError: as above.
         """
-        events = await self._call("changelog_since_serial", serial)
-        if not isinstance(events, list):
-            raise NoChangelogError(f"{self._url}: the changelog is not a list")
-        changes = [change for event in events if (change := _parse_event(event)) is not None]
+        events = await self._call(_read_events, "changelog_since_serial", serial)
+        newer = [event for event in events if event.serial > serial]
+        if not newer:
+            return []
+        # Asked for later, it is not below the serial of an event that there is.
+        last = await self.last_serial()
         return sorted(
-            (change for change in changes if change.serial > serial),
-            key=lambda change: change.serial,
+            (event for event in newer if event.serial <= last), key=lambda event: event.serial
         )
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def _call(self, read: Callable[[str, bytes], _T], method: str, *arguments: int) -> _T:
         request = xmlrpc.client.dumps(arguments, method).encode()
         response = await self._index.post_raw(self._url, request, media_type="text/xml")
         status = response.status
@@ -113,8 +115,28 @@ class Changelog:
             raise NoChangelogError(
                 f"{self._url} responded with content type {response.media_type or 'none'}"
             )
-        # In a thread: a response may have 64 MiB.
-        return await asyncio.to_thread(_parse_response, self._url, response.content)
+        try:
+            return await parse_by_size(len(response.content), read, self._url, response.content)
+        except NoChangelogError:
+            raise
+        except (RejectedError, OSError) as error:  # of a child process
+            raise TransientError(f"{self._url}: {truncate_line(str(error))}") from None
+        except MemoryError:
+            raise TransientError(f"{self._url}: the response needs too much memory") from None
+
+
+def _read_serial(url: str, content: bytes) -> int:
+    serial = _parse_response(url, content)
+    if not _is_serial(serial):
+        raise NoChangelogError(f"{url}: the last serial is not a number")
+    return serial
+
+
+def _read_events(url: str, content: bytes) -> list[ChangelogEvent]:
+    events = _parse_response(url, content)
+    if not isinstance(events, list):
+        raise NoChangelogError(f"{url}: the changelog is not a list")
+    return [change for event in events if (change := _parse_event(event)) is not None]
 
 
 def _parse_response(url: str, content: bytes) -> Any:

@@ -96,6 +96,13 @@ def test_a_compressed_answer_is_not_expanded(answers: tuple[str, dict[str, Answe
     assert read(f"{address}/") == b"not gzip"
 
 
+def test_the_content_of_a_redirect_is_not_read(answers: tuple[str, dict[str, Answer]]) -> None:
+    address, known = answers
+    known["/"] = send(b"not gzip", 302, Location="/there", Content_Encoding="gzip")
+    known["/there"] = send(b"found")
+    assert read(f"{address}/") == b"found"
+
+
 def test_an_answer_that_takes_too_long_ends(
     answers: tuple[str, dict[str, Answer]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import SimpleIndex
+from piwheels.isolated_process import Limits
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from tests.fake_index import FakeIndex
 
@@ -111,3 +112,28 @@ async def test_events_with_empty_fields_are_ignored(
     assert await changelog.events_since(0) == [
         ChangelogEvent(project="demo", serial=2, action="create")
     ]
+
+
+async def test_an_event_with_an_impossible_serial_hides_no_other(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    for serial in (2**31 - 1, 4, 3):
+        upstream.add_event("demo", "create", serial)
+    upstream.last_serial = 5
+    assert [event.serial for event in await changelog.events_since(2)] == [3, 4]
+    assert await changelog.events_since(5) == []
+
+
+async def test_a_large_response_is_parsed_in_another_process(
+    upstream: FakeIndex, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add_event("demo", "create", 7)
+    read_here = await changelog.events_since(0)
+    monkeypatch.setattr("piwheels.index_client.client._LARGE_PAGE_BYTES", 0)
+    assert await changelog.events_since(0) == read_here
+    upstream.pages["/pypi"] = ("text/xml", _FAULT.format("<string>no</string>").encode())
+    with pytest.raises(TransientError, match="no"):
+        await changelog.events_since(0)
+    monkeypatch.setattr("piwheels.index_client.client._LARGE_PAGE_LIMITS", Limits(memory_bytes=1))
+    with pytest.raises(TransientError):
+        await changelog.events_since(0)
