@@ -137,7 +137,8 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
 
     A release keeps its sdist if upstream now lists none, and its hash if upstream now gives none
     for the same file. Another sdist under the same name makes the release's wheels outdated: they
-    stay published until new ones are built. Releases of removed projects are skipped.
+    stay published until new ones are built. Releases of removed projects are skipped. None was
+    released later than now.
 
     Returns:
         How many were new or changed.
@@ -152,12 +153,15 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
         INSERT INTO releases
                (project, version, released_at, requires_python, yanked,
                 sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
-        SELECT *
+        SELECT project, version, least(released_at, now()), requires_python, yanked,
+               sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest
           FROM unnest(%(project)s::text[], %(version)s::text[],
                       %(released_at)s::timestamptz[], %(requires_python)s::text[],
                       %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
                       %(sdist_sha256)s::text[], %(sdist_size_bytes)s::bigint[],
                       %(sdist_digest)s::text[])
+               AS new (project, version, released_at, requires_python, yanked, sdist_filename,
+                       sdist_url, sdist_sha256, sdist_size, sdist_digest)
             ON CONFLICT (project, version) DO UPDATE
            SET requires_python = excluded.requires_python,
                yanked = excluded.yanked,

@@ -25,7 +25,7 @@ class PendingChange(Struct, frozen=True, kw_only=True):
     """A change that the changelog reported and that no page shows yet."""
 
     project: str
-    serial: int
+    serial: int  # 0: it was reported before a restart of the serials
     action: str
     removed_versions: tuple[str, ...]  # removed releases, "" for the project as a whole
     project_removed: bool  # the newest event is the removal of the project
@@ -275,9 +275,12 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
     )
 
 
-@transactional
 async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
     """Have every followed project compared with its page, regardless of earlier checks.
+
+    A removal that was reported waits for a page of the project as before; its serial, which the
+    index may give again to another event, is forgotten. The serial and the address are stored
+    last: what is interrupted before is done again.
 
     Args:
         db: the connection.
@@ -287,22 +290,62 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
     Returns:
         How many projects are followed.
     """
-    count = await db.execute(
+    count, after = 0, ""
+    while names := await _next_followed(db, after):
+        await _recheck(db, names)
+        count, after = count + len(names), names[-1]
+    await _restart_from(db, serial, address)
+    return count
+
+
+async def _next_followed(db: Database, after: str) -> list[str]:
+    rows = await db.rows(
+        """
+        SELECT project FROM projects
+         WHERE project > %(after)s AND follow_since IS NOT NULL
+         ORDER BY project LIMIT %(limit)s
+        """,
+        {"after": after, "limit": _STORED_AT_ONCE},
+    )
+    return [row["project"] for row in rows]
+
+
+@transactional
+async def _recheck(db: Database, names: Sequence[str]) -> None:
+    await lock_projects(db, names)
+    await db.execute(
         """
         UPDATE projects
            SET next_poll_at = now(), page_serial = NULL, etag = '', last_modified = '',
                check_result = '', check_result_count = 0
-         WHERE follow_since IS NOT NULL
+         WHERE project = ANY (%(names)s) AND follow_since IS NOT NULL
+        """,
+        {"names": list(names)},
+    )
+
+
+@transactional
+async def _restart_from(db: Database, serial: int | None, address: str) -> None:
+    await db.execute(
+        """
+        DELETE FROM upstream_changes c
+         WHERE c.removed_versions = '{}'
+            OR NOT EXISTS (SELECT FROM projects p WHERE p.project = c.project)
         """
     )
-    await db.execute("DELETE FROM upstream_changes")
+    await db.execute(
+        """
+        UPDATE upstream_changes
+           SET serial = 0, checks = 0, checks_without_serial = 0, problem = '',
+               next_check_at = now()
+        """
+    )
     await db.execute("DELETE FROM listed_projects")
     await db.execute(
         "DELETE FROM key_values WHERE starts_with(key, %(prefix)s)", {"prefix": LISTING_PREFIX}
     )
     await key_values.set_value(db, SERIAL_KEY, None if serial is None else str(serial))
     await key_values.set_value(db, ADDRESS_KEY, address)
-    return count
 
 
 # --- what is new and what is removed -----------------------------------------------------

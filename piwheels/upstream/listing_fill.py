@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from piwheels.db import listed_projects
 from piwheels.db.database import Database, is_database_error
@@ -28,7 +28,7 @@ from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.last_check import upstream_page_of
 from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.reconcile import EPOCH, Reconciler
-from piwheels.upstream.selection import releases_of
+from piwheels.upstream.selection import releases_of, without_future_times
 from piwheels.upstream.wheels import counting_wheels
 
 #: A batch is stored when it has so many releases or projects, or after this time.
@@ -125,6 +125,7 @@ class ListingFill:
         if page is None:
             await self._handle_absent(project, page_evidence.assess(due, None, 0))
             return
+        page = without_future_times(page, datetime.now(UTC))
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
         judgment = page_evidence.assess(due, page, len(releases))
         if judgment.finding is not PageCheckResult.UP_TO_DATE:

@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from piwheels.db import upstream
 from piwheels.db.database import Database
@@ -25,7 +25,7 @@ from piwheels.upstream.health import UpstreamHealth
 from piwheels.upstream.listing_fill import ListingFill
 from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.reconcile import Reconciler
-from piwheels.upstream.selection import releases_of
+from piwheels.upstream.selection import releases_of, without_future_times
 
 _IDLE_S = 5.0
 #: Delays vary by a tenth; a check that is scheduled later than this many times the interval was
@@ -162,6 +162,7 @@ class PageChecker:
         return await self._handle_page(due, page)
 
     async def _handle_page(self, due: ProjectToCheck, page: ProjectPage) -> CheckResult:
+        page = without_future_times(page, datetime.now(UTC))
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
         judgment = page_evidence.assess(due, page, len(releases))
         if judgment.finding is PageCheckResult.EMPTY:

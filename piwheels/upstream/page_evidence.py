@@ -102,6 +102,8 @@ def shows_change(change: PendingChange, serial: int | None) -> bool:
 
 def proves_recreation(change: PendingChange, serial: int | None) -> bool:
     """Whether a page proves that a project was removed and created again."""
+    if not change.serial:
+        return False  # whether the page is newer than the removal is not known any more
     return "" in change.removed_versions and serial is not None and serial >= change.serial
 
 

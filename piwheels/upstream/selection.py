@@ -1,8 +1,9 @@
 """Derives releases from an index page, and selects those that a requirement allows. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -11,6 +12,8 @@ from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Release, Sdist, projection
 
 _PREFERRED_EXTENSION = ".tar.gz"
+#: Of upload times, for clocks that differ.
+_MAX_TIME_AHEAD = timedelta(days=1)
 
 
 class NoSdistError(RejectedError):
@@ -19,6 +22,18 @@ class NoSdistError(RejectedError):
     def __init__(self, text: str, releases: Sequence[Release]) -> None:
         super().__init__(text)
         self.releases = tuple(releases)
+
+
+def without_future_times(page: ProjectPage, now: datetime) -> ProjectPage:
+    """The page; upload times of its files that are more than a day in the future are unknown."""
+    latest = now + _MAX_TIME_AHEAD
+    if all(file.uploaded_at is None or file.uploaded_at <= latest for file in page.files):
+        return page
+    files = (
+        replace(file, uploaded_at=None) if file.uploaded_at and file.uploaded_at > latest else file
+        for file in page.files
+    )
+    return replace(page, files=tuple(files))
 
 
 def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:

@@ -48,6 +48,7 @@ from piwheels.upstream.selection import (
     follow_since,
     releases_of,
     select_releases,
+    without_future_times,
 )
 from piwheels.upstream.wheels import counting_wheels
 
@@ -194,6 +195,7 @@ async def _read_valid_page(
     page = await index.project(project)
     if page is None:
         raise RejectedError(f"{index.url} has no project {project}")
+    page = without_future_times(page, datetime.now(UTC))
     clock = UpstreamClock()
     clock.update(page.answered_at, page.age_s)
     releases = releases_of(page, seen_at=clock.now())

@@ -1,11 +1,13 @@
 """A page that cannot be stored is the fault of one project: it ends nothing and holds up nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
 
-from piwheels.db import listed_projects
+from piwheels.db import catalog, listed_projects
+from piwheels.db import upstream as db_upstream
+from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.model import PageCheckResult, UpstreamWheelPolicy
 from piwheels.upstream.health import UpstreamHealth
@@ -151,3 +153,72 @@ async def test_wheels_with_loose_names_count_for_nothing_and_are_reported(
     assert page is not None
     assert page.problem_count == len(LOOSE_NAMES)
     assert "is not the name of a wheel" in page.problems[0]
+
+
+@pytest.mark.parametrize("is_clock_ahead", [False, True])
+@pytest.mark.parametrize("follow_all", [False, True])
+async def test_no_release_is_of_the_future(
+    farm: SyncHarness, upstream: FakeIndex, is_clock_ahead: bool, follow_all: bool
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x", **{"upload-time": "2199-01-01T00:00:00Z"})
+    upstream.add_event("demo", "create", 7)
+    if is_clock_ahead:
+        del upstream.projects["demo"][0]["upload-time"]
+        upstream.clock_ahead_s = 150 * 365 * 86400.0
+    if follow_all:
+        async with farm.running(FOLLOW_ALL):
+            await farm.wait_until(farm.queue, [("demo", "1.0")])
+    else:
+        assert await farm.add("demo") == [""]
+    assert await farm.db.value("SELECT released_at <= now() FROM releases")
+    page = await last_upstream_page(farm.db, "demo")
+    assert page is not None
+    assert page.newest_at is None, "an upload time of the future is unknown"
+
+
+async def test_a_reported_removal_survives_a_restart_of_the_serials(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    for project in ("demo", "other"):
+        upstream.add(project, f"{project}-1.0.tar.gz", project.encode())
+    assert await farm.add("demo", "other") == ["", ""]
+    reported = [
+        db_upstream.ReportedChange(
+            project=project, serial=900, action=action, removed_versions=removed,
+            project_removed=bool(removed),
+        )
+        for project, action, removed in (
+            ("demo", "remove project", ("",)), ("other", "new release", ()),
+        )
+    ]  # fmt: skip
+    await db_upstream.store_reported_changes(farm.db, reported, 900, follow_all=False)
+    upstream.add_event("other", "create", 7)
+    del upstream.projects["demo"]
+    assert await db_upstream.recheck_all(farm.db, serial=7, address=upstream.simple) == 2
+    rows = await farm.db.rows("SELECT project, serial FROM upstream_changes")
+    assert rows == [{"project": "demo", "serial": 0}]
+    async with farm.running():
+        await farm.wait_until(farm.hidden, {"1.0": "removed"})
+
+
+async def test_all_projects_are_checked_again_in_the_order_of_locks(
+    farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_upstream, "_STORED_AT_ONCE", 2)
+    names = [f"p{number}" for number in range(5)]
+    for name in names:
+        upstream.add(name, f"{name}-1.0.tar.gz", name.encode())
+    assert await farm.add(*names) == [""] * 5
+    await farm.db.execute("UPDATE projects SET next_poll_at = now() + interval '1 day', etag = 'e'")
+    locked: list[list[str]] = []
+    lock_projects = catalog.lock_projects
+
+    async def record_lock(db: Database, projects: Sequence[str]) -> set[str]:
+        locked.append(list(projects))
+        return await lock_projects(db, projects)
+
+    monkeypatch.setattr(db_upstream, "lock_projects", record_lock)
+    assert await db_upstream.recheck_all(farm.db, serial=None, address=upstream.simple) == 5
+    assert locked == [names[:2], names[2:4], names[4:]]
+    due = "SELECT count(*) FROM projects WHERE next_poll_at <= now() AND etag = ''"
+    assert await farm.db.value(due) == 5
