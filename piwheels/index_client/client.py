@@ -237,13 +237,11 @@ class SimpleIndex:
                     limit.extend(len(chunk))
                     if size > limit_bytes:
                         raise FileTooLargeError(_too_large(url, limit_bytes))
-                    for hasher, _ in checks.values():
-                        hasher.update(chunk)
-                    file.write(chunk)
+                    await _in_thread(_write_hashed, file, checks, chunk)
                     if on_progress is not None:
                         on_progress(size, whole)
                 _verify(response, url, checks, size, size_bytes)
-                file.sync()
+                await _in_thread(file.sync)
                 temporary.chmod(0o644)
                 temporary.replace(destination)
         return FetchedFile(size_bytes=size, sha256=checks["sha256"][0].hexdigest())
@@ -280,8 +278,8 @@ class SimpleIndex:
                     limit.extend(len(chunk))
                     if file.size_bytes + len(chunk) > limit_bytes:
                         raise FileTooLargeError(_too_large(url, limit_bytes))
-                    await asyncio.to_thread(file.write, chunk)
-                await asyncio.to_thread(file.sync)
+                    await _in_thread(file.write, chunk)
+                await _in_thread(file.sync)
         found = await asyncio.to_thread(_file_sha256, partial)
         if found != sha256:
             await asyncio.to_thread(partial.unlink)
@@ -523,8 +521,8 @@ async def _save_limited(
     response: httpx.Response, url: str, file: IO[bytes], limit_bytes: int
 ) -> None:
     async for chunk in _decoded(response, url, limit_bytes):
-        await asyncio.to_thread(file.write, chunk)
-    await asyncio.to_thread(file.flush)
+        await _in_thread(file.write, chunk)
+    await _in_thread(file.flush)
 
 
 async def _read_limited(response: httpx.Response, url: str) -> bytes:
@@ -584,6 +582,31 @@ def _hashers(sha256: str, digest: str) -> dict[str, tuple["hashlib._Hash", str]]
 def _content_length(response: httpx.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() and len(text) < 20 else None
+
+
+def _write_hashed(
+    file: AppendFile, hashers: dict[str, tuple["hashlib._Hash", str]], chunk: bytes
+) -> None:
+    for hasher, _ in hashers.values():
+        hasher.update(chunk)
+    file.write(chunk)
+
+
+async def _in_thread(
+    function: Callable[Parameters, object],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> None:
+    """Call a function that uses an open file in a thread: a slow disk delays nothing else.
+
+    Its end is awaited also when this is canceled, because the file is closed then.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
 from piwheels.index_client import client
 from piwheels.index_client.client import DigestError, FetchedFile, MissingFileError, SimpleIndex
@@ -438,6 +440,38 @@ async def test_a_file_is_fetched_and_verified(
     assert fetched == FetchedFile(size_bytes=len(content), sha256=sha256)
     assert (tmp_path / "f").read_bytes() == content
     assert seen[-1] == (len(content), len(content))
+
+
+@pytest.mark.parametrize("step", ["write", "sync"])
+async def test_a_slow_disk_delays_nothing_else(
+    upstream: FakeIndex,
+    index: SimpleIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
+    began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+    unslowed = getattr(AppendFile, step)
+
+    def slowed(*arguments: object) -> None:
+        began.set()
+        assert goes_on.wait(10)
+        unslowed(*arguments)  # fails if the file was closed meanwhile
+        ended.set()
+
+    monkeypatch.setattr(AppendFile, step, slowed)
+    address, sha256 = upstream.file_url(entry), entry["hashes"]["sha256"]
+    task = asyncio.ensure_future(index.fetch(address, sha256, tmp_path / "f", limit_bytes=999))
+    await asyncio.to_thread(began.wait, WAIT_S)
+    assert not task.done()
+    task.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_an_archive_declared_as_an_encoding_stays_an_archive(
