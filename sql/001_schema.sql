@@ -253,7 +253,10 @@ CREATE TABLE listed_projects (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX listed_projects_order ON listed_projects (downloads DESC, serial DESC, project);
+CREATE INDEX listed_projects_order ON listed_projects (downloads DESC, serial DESC, project)
+ WHERE checks = 0;
+
+CREATE INDEX listed_projects_again ON listed_projects (next_check_at) WHERE checks > 0;
 
 -- What did a project's upstream page say when it was last read?
 CREATE TABLE upstream_pages (

@@ -350,7 +350,8 @@ CREATE TABLE listed_projects (
     problem text NOT NULL DEFAULT ''::text,
     CONSTRAINT listed_projects_pkey PRIMARY KEY (project)
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0)
-CREATE INDEX listed_projects_order ON listed_projects USING btree (downloads DESC, serial DESC, project)
+CREATE INDEX listed_projects_again ON listed_projects USING btree (next_check_at) WHERE (checks > 0)
+CREATE INDEX listed_projects_order ON listed_projects USING btree (downloads DESC, serial DESC, project) WHERE (checks = 0)
 
 CREATE TABLE master_epoch (
     single boolean NOT NULL DEFAULT true,

@@ -65,6 +65,11 @@ async def count_unread(db: Database) -> int:
     return int(await db.value("SELECT count(*) FROM listed_projects"))
 
 
+async def has_unread(db: Database) -> bool:
+    """Whether the list has a project whose page was not read yet."""
+    return bool(await db.value("SELECT EXISTS (SELECT FROM listed_projects)"))
+
+
 @transactional
 async def store_listed(db: Database, projects: Sequence[str], serials: Sequence[int | None]) -> int:
     """Store projects of the list whose pages are to be read; returns how many are new.
@@ -148,9 +153,16 @@ async def projects_to_read(db: Database, limit: int, exclude: Sequence[str]) -> 
     """
     rows = await db.rows(
         """
-        WITH next AS (
+        WITH untried AS (
             SELECT project, downloads, serial FROM listed_projects
-             WHERE next_check_at <= now() AND project <> ALL (%(exclude)s)
+             WHERE checks = 0 AND project <> ALL (%(exclude)s)
+             ORDER BY downloads DESC, serial DESC, project LIMIT %(limit)s
+        ), again AS (
+            SELECT project, downloads, serial FROM listed_projects
+             WHERE checks > 0 AND next_check_at <= now() AND project <> ALL (%(exclude)s)
+             ORDER BY next_check_at LIMIT %(limit)s
+        ), next AS (
+            SELECT * FROM untried UNION ALL SELECT * FROM again
              ORDER BY downloads DESC, serial DESC, project LIMIT %(limit)s
         ), known AS (
             DELETE FROM listed_projects l USING next, projects p

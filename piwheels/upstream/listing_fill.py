@@ -38,6 +38,8 @@ _BATCH_S = 1.0
 _LOADED_NAMES = 500
 #: After nothing was due in the list.
 _LOAD_INTERVAL_S = 5.0
+#: How often all that is postponed is counted.
+_COUNT_INTERVAL_S = 60.0
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class ListingFill:
     _names: deque[str] = field(default_factory=deque)
     _pending: set[str] = field(default_factory=set)  # loaded, and not stored or postponed yet
     _load_at: float = float("-inf")
+    _count_at: float = float("-inf")
     _pages: asyncio.Queue[NewProject] = field(
         default_factory=lambda: asyncio.Queue(maxsize=BATCH_PROJECTS)
     )
@@ -96,9 +99,14 @@ class ListingFill:
         return [self._names.popleft() for _ in range(min(limit, len(self._names)))]
 
     async def _recount(self) -> None:
-        """Count what is postponed or being stored: nothing else remains."""
-        self._load_at = time.monotonic() + _LOAD_INTERVAL_S
-        self._unread = await listed_projects.count_unread(self.db)
+        """Count what is postponed or being stored, now and then: nothing else remains."""
+        now = time.monotonic()
+        self._load_at = now + _LOAD_INTERVAL_S
+        if not await listed_projects.has_unread(self.db):
+            self._unread = 0
+        elif now >= self._count_at:
+            self._count_at = now + _COUNT_INTERVAL_S
+            self._unread = max(await listed_projects.count_unread(self.db), 1)
         if not self._unread:
             await self.reconciler.record_event("read the pages of all listed projects")
 

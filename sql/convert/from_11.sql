@@ -83,7 +83,10 @@ CREATE TABLE listed_projects (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX listed_projects_order ON listed_projects (downloads DESC, serial DESC, project);
+CREATE INDEX listed_projects_order ON listed_projects (downloads DESC, serial DESC, project)
+ WHERE checks = 0;
+
+CREATE INDEX listed_projects_again ON listed_projects (next_check_at) WHERE checks > 0;
 
 ALTER TABLE events RENAME COLUMN event TO event_id;
 ALTER TABLE events RENAME COLUMN action TO text;

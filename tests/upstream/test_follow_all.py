@@ -134,6 +134,26 @@ async def test_popular_projects_come_first_then_those_that_changed_last(farm: Sy
     assert await listed_projects.projects_to_read(farm.db, 2, ["popular"]) == order[1:3]
 
 
+async def test_postponed_projects_are_not_read_to_find_the_next_ones(farm: SyncHarness) -> None:
+    await farm.db.execute(
+        """
+        INSERT INTO listed_projects (project, downloads, serial, checks, next_check_at)
+        SELECT 'p' || n, n, 0, (n > 1)::int, now() + interval '1 day' * (n > 2)::int
+          FROM generate_series(1, 20000) n
+        """
+    )
+    await farm.db.execute("ANALYZE listed_projects")
+    assert await listed_projects.projects_to_read(farm.db, 9, []) == ["p2", "p1"]
+    conditions = ("checks = 0", "checks > 0 AND next_check_at <= now()")
+    for condition in conditions:
+        plan = await farm.db.rows(
+            f"EXPLAIN (ANALYZE) SELECT project FROM listed_projects WHERE {condition}"
+        )
+        text = "\n".join(str(row["QUERY PLAN"]) for row in plan)
+        assert "Seq Scan" not in text
+        assert "Rows Removed by Filter" not in text
+
+
 async def test_an_interrupted_fill_goes_on(farm: SyncHarness, listing: FakeIndex) -> None:
     listing.faults["/simple/two/"] = 503
     async with farm.running(FOLLOW_ALL) as sync:
