@@ -135,10 +135,10 @@ class ListingFill:
             return
         page = without_future_times(page, datetime.now(UTC))
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
-        judgment = page_evidence.assess(due, page, len(releases))
-        if judgment.finding is not PageCheckResult.UP_TO_DATE:
-            self.health.record_unusable(project, judgment.problem)
-            await self._postpone(project, judgment.finding, judgment.problem)
+        assessment = page_evidence.assess(due, page, len(releases))
+        if assessment.result is not PageCheckResult.UP_TO_DATE:
+            self.health.record_unusable(project, assessment.problem)
+            await self._postpone(project, assessment.result, assessment.problem)
             return
         self.clock.update(page.answered_at, page.age_s)
         self.health.record_success(project)
@@ -160,20 +160,20 @@ class ListingFill:
             wheels=tuple(counting_wheels(page, self.reconciler.wheel_policy)),
         )
 
-    async def _handle_absent(self, project: str, judgment: Assessment) -> None:
+    async def _handle_absent(self, project: str, assessment: Assessment) -> None:
         """A listed project without a page: forgotten after enough such responses."""
-        self.health.record_absent(project, judgment.problem)
-        checks = await self._postpone(project, judgment.finding, judgment.problem)
+        self.health.record_absent(project, assessment.problem)
+        checks = await self._postpone(project, assessment.result, assessment.problem)
         if checks >= page_evidence.CHECKS_TO_BELIEVE and self.health.trusts_absence():
             await listed_projects.drop_listed(self.db, project)
 
-    async def _postpone(self, project: str, finding: PageCheckResult, problem: str) -> int:
+    async def _postpone(self, project: str, result: PageCheckResult, problem: str) -> int:
         """Read a page again later, and later each time; returns how often that was tried."""
         checks = await listed_projects.checks_of(self.db, project) + 1
         interval_s = self.interval_s
-        if finding is PageCheckResult.UNAVAILABLE:  # no fault of the page
+        if result is PageCheckResult.UNAVAILABLE:  # no fault of the page
             interval_s = min(interval_s, page_evidence.MAX_WAIT_S)
-        wait_s = page_evidence.page_wait_s(interval_s, finding, checks)
+        wait_s = page_evidence.page_wait_s(interval_s, result, checks)
         await listed_projects.postpone(
             self.db, project, truncate_line(problem), timedelta(seconds=wait_s)
         )

@@ -152,7 +152,7 @@ class PageChecker:
         except TransientError as error:
             self.health.record_overload(str(error), time.monotonic(), error.retry_after_s)
             return await self._result(
-                due, Assessment(finding=PageCheckResult.UNAVAILABLE, problem=str(error))
+                due, Assessment(result=PageCheckResult.UNAVAILABLE, problem=str(error))
             )
         if page is None:
             return await self._handle_absent(due)
@@ -164,12 +164,12 @@ class PageChecker:
     async def _handle_page(self, due: ProjectToCheck, page: ProjectPage) -> CheckResult:
         page = without_future_times(page, datetime.now(UTC))
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
-        judgment = page_evidence.assess(due, page, len(releases))
-        if judgment.finding is PageCheckResult.EMPTY:
-            return await self._handle_empty(due, page, judgment)
-        if judgment.finding is not PageCheckResult.UP_TO_DATE:
-            self.health.record_unusable(due.project, judgment.problem)
-            return await self._result(due, judgment)
+        assessment = page_evidence.assess(due, page, len(releases))
+        if assessment.result is PageCheckResult.EMPTY:
+            return await self._handle_empty(due, page, assessment)
+        if assessment.result is not PageCheckResult.UP_TO_DATE:
+            self.health.record_unusable(due.project, assessment.problem)
+            return await self._result(due, assessment)
         self.clock.update(page.answered_at, page.age_s)
         self.health.record_success(due.project)
         if due.change is not None and page_evidence.proves_recreation(due.change, page.serial):
@@ -182,13 +182,13 @@ class PageChecker:
         return await self._handle_current(due, page, recheck_soon=hid)
 
     async def _handle_empty(
-        self, due: ProjectToCheck, page: ProjectPage, judgment: Assessment
+        self, due: ProjectToCheck, page: ProjectPage, assessment: Assessment
     ) -> CheckResult:
         """A page without releases: accepted like a missing project."""
-        self.health.record_absent(due.project, judgment.problem)
+        self.health.record_absent(due.project, assessment.problem)
         if page_evidence.is_confirmed(due, PageCheckResult.EMPTY) and self.health.trusts_absence():
             await self.reconciler.reconcile(page, [], self.clock.now())
-        return await self._result(due, judgment)
+        return await self._result(due, assessment)
 
     async def _handle_current(
         self, due: ProjectToCheck, page: ProjectPage, *, recheck_soon: bool = False
@@ -203,15 +203,15 @@ class PageChecker:
                 )
         return await self._result(
             due,
-            Assessment(finding=PageCheckResult.UP_TO_DATE),
+            Assessment(result=PageCheckResult.UP_TO_DATE),
             page=page,
             done_serial=done,
             recheck_soon=recheck_soon,
         )
 
     async def _handle_absent(self, due: ProjectToCheck) -> CheckResult:
-        judgment, change, done = page_evidence.assess(due, None, 0), due.change, None
-        self.health.record_absent(due.project, judgment.problem)
+        assessment, change, done = page_evidence.assess(due, None, 0), due.change, None
+        self.health.record_absent(due.project, assessment.problem)
         if (
             change is not None
             and page_evidence.confirms_absence(change)
@@ -228,7 +228,7 @@ class PageChecker:
             and self.health.trusts_absence()
         ):
             await self.reconciler.hide_all(due.project)
-        return await self._result(due, judgment, done_serial=done)
+        return await self._result(due, assessment, done_serial=done)
 
     async def _result(
         self,
@@ -272,7 +272,7 @@ class PageChecker:
 
 
 def _unusable(problem: str) -> Assessment:
-    return Assessment(finding=PageCheckResult.UNUSABLE, problem=problem)
+    return Assessment(result=PageCheckResult.UNUSABLE, problem=problem)
 
 
 def _last_page(due: ProjectToCheck) -> ProjectPage | None:

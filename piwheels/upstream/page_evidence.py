@@ -27,7 +27,7 @@ MAX_WAIT_S = 3600.0
 class Assessment(Struct, frozen=True, kw_only=True):
     """What a page proves; `problem` is why it is not used."""
 
-    finding: PageCheckResult
+    result: PageCheckResult
     problem: str = ""
 
 
@@ -41,25 +41,25 @@ def assess(due: ProjectToCheck, page: ProjectPage | None, release_count: int) ->
     """
     if page is None:
         return Assessment(
-            finding=PageCheckResult.NOT_FOUND,
+            result=PageCheckResult.NOT_FOUND,
             problem=f"the upstream index knows no project {due.project}",
         )
     if not release_count and not page.is_index_page:
         return Assessment(
-            finding=PageCheckResult.UNUSABLE,
+            result=PageCheckResult.UNUSABLE,
             problem=f"the response for {due.project} lists no files and is not an index page",
         )
     if not release_count and due.exists and not _proves_empty(due, page):
         return Assessment(
-            finding=PageCheckResult.EMPTY, problem=f"the page of {due.project} lists no releases"
+            result=PageCheckResult.EMPTY, problem=f"the page of {due.project} lists no releases"
         )
     if _is_older(due, page.serial):
         return Assessment(
-            finding=PageCheckResult.OUTDATED,
+            result=PageCheckResult.OUTDATED,
             problem=f"the page of {due.project} is older (serial {page.serial}) than the last "
             f"one (serial {due.page_serial})",
         )
-    return Assessment(finding=PageCheckResult.UP_TO_DATE)
+    return Assessment(result=PageCheckResult.UP_TO_DATE)
 
 
 def _is_older(due: ProjectToCheck, serial: int | None) -> bool:
@@ -80,17 +80,17 @@ def _proves_empty(due: ProjectToCheck, page: ProjectPage) -> bool:
     return reported or (due.page_serial is not None and page.serial > due.page_serial)
 
 
-def repeats(due: ProjectToCheck, finding: PageCheckResult) -> int:
+def repeats(due: ProjectToCheck, result: PageCheckResult) -> int:
     """The number of consecutive checks with this result, including the current one."""
-    return due.result_count + 1 if due.last_result == finding else 1
+    return due.result_count + 1 if due.last_result == result else 1
 
 
-def is_confirmed(due: ProjectToCheck, finding: PageCheckResult) -> bool:
+def is_confirmed(due: ProjectToCheck, result: PageCheckResult) -> bool:
     """Whether enough consecutive checks found no project, or no releases.
 
     Not while the changelog reports a change, whose page may not exist yet.
     """
-    return due.change is None and repeats(due, finding) >= CHECKS_TO_BELIEVE
+    return due.change is None and repeats(due, result) >= CHECKS_TO_BELIEVE
 
 
 def shows_change(change: PendingChange, serial: int | None) -> bool:
@@ -135,18 +135,18 @@ def check_result(
         spread: a factor of about 1 for all delays.
         recheck_soon: check again soon, because the page lacks releases that were there.
     """
-    change, count = due.change, repeats(due, assessment.finding)
+    change, count = due.change, repeats(due, assessment.result)
     checks = change.checks + 1 if change else 0
     given_up = checks >= MAX_CHECKS and (
         done_serial is None or change is None or done_serial < change.serial
     )
     without_serial = page is not None and page.serial is None
-    wait_s = page_wait_s(interval_s, assessment.finding, count)
+    wait_s = page_wait_s(interval_s, assessment.result, count)
     # After a project was missing, read its page unconditionally: its releases are shown again.
-    validated = page or (None if assessment.finding is PageCheckResult.NOT_FOUND else due)
+    validated = page or (None if assessment.result is PageCheckResult.NOT_FOUND else due)
     return CheckResult(
         project=due.project,
-        result=assessment.finding,
+        result=assessment.result,
         result_count=count,
         problem=assessment.problem,
         etag=validated.etag if validated else "",
@@ -172,11 +172,11 @@ def _last_modified(validated: ProjectPage | ProjectToCheck | None) -> str:
     return validated.last_modified if validated else ""
 
 
-def _change_problem(change: PendingChange, judgment: Assessment, page: ProjectPage | None) -> str:
+def _change_problem(change: PendingChange, assessment: Assessment, page: ProjectPage | None) -> str:
     """Why a change is not visible; "" if the page has no serial."""
     if page is not None and page.serial is None:
         return ""
-    problem = judgment.problem or (
+    problem = assessment.problem or (
         f"its page still has serial {page.serial}" if page else "there is no page"
     )
     return (
@@ -191,8 +191,8 @@ def change_wait_s(checks: int, first_s: float) -> float:
     return float(min(_LONG_WAIT_S * 2 ** min(checks - _FREQUENT_CHECKS, 10), MAX_WAIT_S))
 
 
-def page_wait_s(interval_s: float, finding: PageCheckResult, repeats: int) -> float:
+def page_wait_s(interval_s: float, result: PageCheckResult, repeats: int) -> float:
     """The delay of the next check of a page: shorter if the last one proved nothing."""
-    if finding is PageCheckResult.UP_TO_DATE:
+    if result is PageCheckResult.UP_TO_DATE:
         return interval_s
     return float(min(_LONG_WAIT_S * 2 ** min(repeats - 1, 10), interval_s))

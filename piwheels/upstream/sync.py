@@ -201,7 +201,7 @@ async def _read_valid_page(
     releases = releases_of(page, seen_at=clock.now())
     state = await upstream.project_state(db, project)
     assessment = page_evidence.assess(state, page, len(releases))
-    if assessment.finding is not PageCheckResult.UP_TO_DATE:
+    if assessment.result is not PageCheckResult.UP_TO_DATE:
         raise RejectedError(f"{assessment.problem}; nothing was changed, try again later")
     return page, releases
 

@@ -169,10 +169,10 @@ DUE = ProjectToCheck(
 )
 
 
-def look(finding: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckResult:
+def look(result: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckResult:
     return page_evidence.check_result(
         DUE,
-        Assessment(finding=finding),
+        Assessment(result=result),
         page=None,
         done_serial=None,
         interval_s=86400.0,
@@ -190,11 +190,11 @@ def test_a_page_that_lacks_a_release_is_checked_again_soon() -> None:
 def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_older_one() -> None:
     seen = ProjectToCheck(project="demo", exists=True, page_serial=50)
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=9)
-    assert page_evidence.assess(seen, page, 0).finding is PageCheckResult.EMPTY
+    assert page_evidence.assess(seen, page, 0).result is PageCheckResult.EMPTY
     newer = replace_fields(page, serial=51)
-    assert page_evidence.assess(seen, newer, 0).finding is PageCheckResult.UP_TO_DATE
+    assert page_evidence.assess(seen, newer, 0).result is PageCheckResult.UP_TO_DATE
     quarantined = replace_fields(page, status=ProjectStatus.QUARANTINED)
-    assert page_evidence.assess(seen, quarantined, 0).finding is PageCheckResult.OUTDATED
+    assert page_evidence.assess(seen, quarantined, 0).result is PageCheckResult.OUTDATED
 
 
 def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
@@ -218,9 +218,9 @@ def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
         change=change,
     )
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=6)
-    assert page_evidence.assess(seen, page, 1).finding is PageCheckResult.UP_TO_DATE
+    assert page_evidence.assess(seen, page, 1).result is PageCheckResult.UP_TO_DATE
     assert (
-        page_evidence.assess(seen, replace_fields(page, serial=5), 1).finding
+        page_evidence.assess(seen, replace_fields(page, serial=5), 1).result
         is PageCheckResult.OUTDATED
     )
 
