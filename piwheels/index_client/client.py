@@ -62,7 +62,7 @@ class MissingFileError(RejectedError):
 
 
 class FileTooLargeError(RejectedError):
-    """A file is larger than allowed."""
+    """A file, or the content of an answer, is larger than allowed."""
 
 
 class DigestError(RejectedError):
@@ -310,7 +310,8 @@ class SimpleIndex:
 
         Raises:
             TransientError: it cannot be reached.
-            RejectedError: the response is too large, or the URL is unusable.
+            FileTooLargeError: the response is too large.
+            RejectedError: the URL is unusable.
         """
         headers = {"Content-Type": media_type}
         async with (
@@ -539,7 +540,8 @@ async def _decoded(response: httpx.Response, url: str, limit_bytes: int) -> Asyn
     could become gigabytes.
 
     Raises:
-        RejectedError: it is longer than allowed, received or decoded; or it cannot be decoded.
+        FileTooLargeError: it is longer than allowed, received or decoded.
+        RejectedError: it cannot be decoded.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
@@ -553,7 +555,7 @@ async def _decoded(response: httpx.Response, url: str, limit_bytes: int) -> Asyn
         for chunk in (data,) if decoder is None else _decompressed(decoder, data, url):
             decoded += len(chunk)
             if max(received, decoded) > limit_bytes:
-                raise RejectedError(_too_large(url, limit_bytes))
+                raise FileTooLargeError(_too_large(url, limit_bytes))
             yield chunk
     if decoder is not None and received and not decoder.eof:
         raise RejectedError(f"{redact_url(url)} has compressed content that is not complete")

@@ -90,6 +90,7 @@ class Changelog:
         number there is, no other would be read again.
 
         Raises:
+            FileTooLargeError: there are too many of them for one answer.
             NoChangelogError, TransientError: as above.
         """
         events = await self._call(_read_events, "changelog_since_serial", serial)

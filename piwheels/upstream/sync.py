@@ -22,7 +22,7 @@ from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
 from piwheels.db.upstream_wheels import WheelChanges
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
-from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.client import FileTooLargeError, SimpleIndex
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import (
     BuildRequest,
@@ -379,6 +379,8 @@ class UpstreamSync:
 
     async def _compare_all(self, reason: str, serial: int | None) -> None:
         here = self._index.url
+        # A list of all projects that was read before lacks what changed until now.
+        await listed_projects.forget_listing_time(self._db)
         count = await upstream.recheck_all(self._db, serial=serial, address=here)
         self._checker.invisible_changes.clear()
         text = f"{reason}: all {count} followed projects will be compared with their pages again"
@@ -481,9 +483,14 @@ class UpstreamSync:
             await listed_projects.forget_listing_time(self._db)
             return newest
         serial = int(kept)
-        while changes := await changelog.events_since(serial):
-            serial = changes[-1].serial
-            await self._store_changes(changes)
+        try:
+            while changes := await changelog.events_since(serial):
+                serial = changes[-1].serial
+                await self._store_changes(changes)
+        except FileTooLargeError as error:  # it would be asked for again and again
+            newest = await changelog.last_serial()
+            await self._compare_all(f"the changelog since {serial} is too long ({error})", newest)
+            return newest
         return await self._check_serial(changelog, serial)
 
     async def _check_serial(self, changelog: Changelog, serial: int) -> int:

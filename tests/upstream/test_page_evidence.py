@@ -387,6 +387,27 @@ async def test_a_decreased_serial_starts_a_comparison(
     assert "decreased from 1000 to 7" in await farm.events()
 
 
+async def test_a_changelog_that_is_too_long_starts_a_comparison(
+    farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an outage of weeks: it would be too long each time it is asked for."""
+    monkeypatch.setattr("piwheels.index_client.client.PAGE_LIMIT_BYTES", 10_000)
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await farm.add("demo")
+    await key_values.set_value(farm.db, SERIAL, "1")
+    await farm.db.execute("UPDATE projects SET next_poll_at = now() + '1 day'")
+    upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+    for serial in range(2, 100):
+        upstream.add_event("demo", "new release", serial)
+    async with farm.running():
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert await key_values.get_value(farm.db, SERIAL) == "99"
+        upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
+        upstream.add_event("demo", "new release", 100)
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0"), ("demo", "3.0")])
+    assert "the changelog since 1 is too long" in await farm.events()
+
+
 async def test_another_upstream_starts_a_comparison(farm: SyncHarness, upstream: FakeIndex) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.add_event("demo", "create", 5)
