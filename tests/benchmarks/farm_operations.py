@@ -159,6 +159,7 @@ def _dispatcher() -> Any:
         memory_bytes={},
         known_memory_bytes={},
         free_disk={},
+        farm=SimpleNamespace(memory_with_packages={}),
     )
     return SimpleNamespace(
         targets=targets,
