@@ -6,6 +6,7 @@ checks its length and parts first, and raises only RejectedError.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ MAX_REQUIREMENT_LENGTH = 2000
 MAX_TAGS = 500
 
 _MAX_SHOWN_LENGTH = 80
+_WHEEL_FILENAME = re.compile(r"[A-Za-z0-9._+!-]+\.whl")
 
 Parsed = TypeVar("Parsed")
 
@@ -81,6 +83,9 @@ def parse_tags(text: str) -> frozenset[Tag]:
 def parse_wheel_filename(filename: str) -> WheelFilename:
     """What the file name of a wheel says (PEP 427).
 
+    It has only characters that stand for themselves in a URL: `#`, `?` and `%` would make links of
+    pages point elsewhere.
+
     Raises:
         RejectedError: it is none of a wheel, longer than MAX_FILENAME_BYTES, or has more than
             MAX_TAGS tags.
@@ -90,7 +95,7 @@ def parse_wheel_filename(filename: str) -> WheelFilename:
             f"{_quote_shortened(filename)}: the name is longer than {MAX_FILENAME_BYTES} bytes"
         )
     parts = filename.removesuffix(".whl").split("-")
-    if len(parts) not in {5, 6} or "/" in filename or not filename.isprintable():
+    if len(parts) not in {5, 6} or not _WHEEL_FILENAME.fullmatch(filename):
         raise RejectedError(f"{_quote_shortened(filename)} is not the file name of a wheel")
     parse_tags("-".join(parts[-3:]))
     parse = packaging.utils.parse_wheel_filename

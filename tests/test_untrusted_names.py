@@ -71,6 +71,19 @@ def test_the_parts_of_a_wheel_name() -> None:
     assert sorted(map(str, name.tags)) == ["py2-none-any", "py3-none-any"]
 
 
+@pytest.mark.parametrize("mark", ["#", "?", "%41", "&", '"', " ", "é", "\u202e", "\n", "/"])
+@pytest.mark.parametrize("name", ["de{}mo-1.0-py3-none-any", "demo-1.0-1{}-py3-none-any",
+                                  "demo-1.0-py3-none-any.a{}"])  # fmt: skip
+def test_a_wheel_name_has_no_characters_with_a_meaning_in_links(name: str, mark: str) -> None:
+    with pytest.raises(RejectedError, match="is not the file name of a wheel"):
+        untrusted_names.parse_wheel_filename(f"{name.format(mark)}.whl")
+
+
+def test_a_wheel_name_may_have_a_local_version_and_an_epoch() -> None:
+    name = untrusted_names.parse_wheel_filename("demo-1!2.0+abc.1-py3-none-any.whl")
+    assert str(name.version) == "1!2.0+abc.1"
+
+
 def test_real_names_of_the_index_are_within_the_limits() -> None:
     assert (
         str(untrusted_names.parse_version("0.0.0.dev20221010101010123456"))

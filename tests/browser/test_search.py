@@ -273,3 +273,10 @@ async def test_words_of_summaries_and_other_spellings_find_projects(
     await expect(visit.page.get_by_role("status")).to_contain_text("description or spelling")
     await visit.page.keyboard.press("Enter")
     await visit.page.wait_for_url(f"**/project/{name}/")
+
+
+async def test_a_word_that_objects_of_javascript_have_finds_nothing(visit: Visit) -> None:
+    """There are words that start with its first letters, so their file is looked at."""
+    await type_in(visit.page, "constructor")
+    await expect(visit.page.get_by_role("status")).to_have_text("No matching projects.")
+    assert await results(visit.page) == []

@@ -111,7 +111,7 @@
   async function projectsWith(start) {
     if (!(await bucket("_")).includes(start.slice(0, 2))) return [];
     const words = await bucket(start.slice(0, 2));
-    const found = words[start] ? [words[start]] : [];
+    const found = Object.hasOwn(words, start) ? [words[start]] : [];
     for (const word of Object.keys(words)) {
       if (word !== start && word.startsWith(start)) found.push(words[word]);
     }
