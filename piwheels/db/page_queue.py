@@ -31,9 +31,12 @@ class PageKind(StrEnum):
     STATIC = "static"
 
 
-#: Written by the index publisher; the other kinds by the site publisher.
+#: Written by the index publisher, by the publisher of project pages, and by that of single pages.
 INDEX_PAGE_KINDS = (PageKind.SIMPLE,)
-WEBSITE_PAGE_KINDS = tuple(kind for kind in PageKind if kind not in INDEX_PAGE_KINDS)
+PROJECT_PAGE_KINDS = (PageKind.PROJECT, PageKind.PROJECTS, PageKind.ALIAS)
+SINGLE_PAGE_KINDS = tuple(
+    kind for kind in PageKind if kind not in {*INDEX_PAGE_KINDS, *PROJECT_PAGE_KINDS}
+)
 
 _COLLECT_LIMIT = 20_000
 
@@ -43,6 +46,7 @@ class PageToWrite(Struct, frozen=True, kw_only=True):
 
     key: str  # the project or alias; "" where the kind has one page
     generation: int
+    urgent: bool = False
 
 
 async def collect_changes(db: Database, kinds: Sequence[PageKind]) -> int:
@@ -102,7 +106,7 @@ async def pages_to_write(
     """
     rows = await db.rows(
         """
-        SELECT page_key AS key, generation FROM page_queue
+        SELECT page_key AS key, generation, urgent FROM page_queue
          WHERE page_kind = %(kind)s AND dirty AND page_key <> ''
            AND (retry_at IS NULL OR retry_at <= now())
            AND (written_at IS NULL OR written_at + %(min_interval)s <= now())
@@ -117,7 +121,7 @@ async def single_page_to_write(db: Database, kind: PageKind) -> PageToWrite | No
     """The one page of a kind, if it has to be written."""
     row = await db.row(
         """
-        SELECT page_key AS key, generation FROM page_queue
+        SELECT page_key AS key, generation, urgent FROM page_queue
          WHERE page_kind = %(kind)s AND dirty AND page_key = ''
            AND (retry_at IS NULL OR retry_at <= now())
         """,

@@ -86,6 +86,7 @@ from piwheels.upstream.sync import SyncOptions, UpstreamSync
 from piwheels.webroot import TreeTakenError, Webroot, make_dir
 from piwheels.webroot.tree_farm import FARM_FILE
 from piwheels.website.page_data import Site
+from piwheels.website.single_page_publisher import SinglePagePublisher
 from piwheels.website.site_publisher import SitePublisher
 from piwheels.wheel.tags import PackagingRules
 
@@ -105,6 +106,8 @@ _CLAIM_TIMEOUT_S = 60.0
 _START_LIMIT_S = 900.0
 #: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
+#: Lists, of which one is written after the other in one more process, come after pages of projects.
+_LIST_NICENESS = 15
 #: So many processes write pages of projects, on a machine with as many cores; each takes 80 MB.
 _PAGE_WRITERS = 2
 #: One window of a file's chunks and little more: they are large, and queued per peer.
@@ -374,6 +377,12 @@ class _Master:
             served_targets=lambda: self._dispatcher.targets.served,
             is_paused=lambda: self._dispatcher.paused,
         )
+        self._single_page_publisher = SinglePagePublisher(
+            db=await self._connect(stack, "lists"),
+            webroot=self._webroot,
+            executor=stack.enter_context(RenderPool(_LIST_NICENESS)),
+            site=self._site(),
+        )
         bucket_db = await self._connect(stack, "bucket")
         self._bucket = await open_follower(bucket_db, self._webroot, self._config)
 
@@ -486,6 +495,7 @@ class _Master:
             group.create_task(self._alerts.run())
             group.create_task(self._index_publisher.run())
             group.create_task(self._site_publisher.run())
+            group.create_task(self._single_page_publisher.run())
             group.create_task(self._upstream_sync.run())
             group.create_task(self._retention.run())
             group.create_task(self._statement_fill.run())

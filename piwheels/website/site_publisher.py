@@ -1,56 +1,34 @@
-"""The website publisher: writes the pages for people, after the index pages for installers.
+"""The publisher of the pages of projects and of their aliases, after the index for installers.
 
-It has a connection and a render process of its own, and starts nothing while index pages are
-queued. Pages of projects are written when they change, each at most once in a few seconds; single
-pages are written at intervals that grow with the time that writing them takes. A page that fails
-is retried later and does not delay others.
+They are written when they change, each at most once in a few seconds, and those of builds that just
+ended first. A page that fails is retried later and does not delay others.
 """
 
 import asyncio
 import hashlib
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
 
 import msgspec
 
 from piwheels.db import catalog, key_values, page_digests, page_queue
 from piwheels.db import site_queries as site_db
-from piwheels.db.database import Database
 from piwheels.db.page_digests import Basis, PageState
 from piwheels.db.page_queue import PageKind, PageToWrite
 from piwheels.db.queue_outlines import queue_outlines
-from piwheels.errors import PiwheelsError
 from piwheels.model import QueueOutline
 from piwheels.release_status import StatusContext
 from piwheels.rendering import write_errors
-from piwheels.rendering.subprocess_query import run_in_process
-from piwheels.rendering.write_retries import retry_until_written
-from piwheels.webroot import Webroot, is_path_error
-from piwheels.website import loaders, page_writer, project_writer
-from piwheels.website.page_data import Site
+from piwheels.website import page_writer, project_writer
+from piwheels.website.page_schedule import PageSchedule
+from piwheels.website.part_size import MAX_PROJECTS, PartSize
 from piwheels.website.renderer_version import renderer_version
+from piwheels.website.website_publisher import WebsitePublisher
 
-log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
-
-#: Pages of projects that are written at once: so many projects, with so many releases.
-BATCH_SIZE = 50
-_BATCH_RELEASES = 600
 #: Pages of projects that are checked for changes at once.
 _MAX_CHECKED = 1000
-_POLL_S = 1.0
-_BUSY_POLL_S = 0.05
-_RETRY_S = 60.0
-#: A single page is rewritten at the earliest after this multiple of the time that writing it takes,
-#: but not later than after _MAX_PAUSE_S on a slow machine, unless _MIN_COST_FACTOR times are more.
-_COST_FACTOR, _MIN_COST_FACTOR = 50.0, 4.0
-_MAX_PAUSE_S = 60.0
 #: Jobs at the head of each target's queue whose projects' pages show their position.
 _QUEUE_HEAD = 100
 #: If at most this many projects are downloaded in a day, their pages are updated soon; otherwise
@@ -65,90 +43,47 @@ _MAX_CATCH_UP = timedelta(days=31)
 
 
 @dataclass(slots=True)
-class PageSchedule:
-    """When a single page is written next, and the function that writes it."""
-
-    interval_s: float
-    write: Callable[[], Awaitable[object]]
-    due_at: float = float("-inf")
-
-    def mark_written(self, took_s: float) -> None:
-        """Schedule the next rewrite."""
-        pause_s = max(min(took_s * _COST_FACTOR, _MAX_PAUSE_S), took_s * _MIN_COST_FACTOR)
-        self.due_at = time.monotonic() + max(self.interval_s, pause_s)
-
-    def mark_failed(self) -> None:
-        """Schedule a retry."""
-        self.due_at = time.monotonic() + max(self.interval_s, _RETRY_S)
-
-
-@dataclass(slots=True)
-class SitePublisher:
-    """Keeps the pages of the website up to date.
+class SitePublisher(WebsitePublisher):
+    """Keeps the pages of projects and aliases up to date.
 
     served_targets: the targets for which a builder is connected.
     is_paused: whether the farm is paused.
     min_project_interval_s: the minimum interval between rewrites of a project's pages.
-    interval_s: the interval of the single pages; some are written at multiples of it.
+    chore_interval_s: how often it is looked for pages that are outdated though no row of their
+        projects changed, as by downloads.
     writers: how many parts of the pages of projects are written at the same time, at most as many
         as the executor has processes.
     """
 
-    db: Database
-    webroot: Webroot
-    executor: Executor
-    site: Site
     served_targets: Callable[[], frozenset[str]] = frozenset
     is_paused: Callable[[], bool] = bool
     min_project_interval_s: float = 3.0
-    interval_s: float = 10.0
+    chore_interval_s: float = 60.0
     writers: int = 1
-    _schedules: dict[PageKind, PageSchedule] = field(init=False)
-    _housekeeping: list[PageSchedule] = field(init=False)
+    _chores: list[PageSchedule] = field(init=False)
     _downloads_date: date | None = None
     _downloads_today: dict[str, int] = field(default_factory=dict)
     _outlines: dict[str, QueueOutline] = field(default_factory=dict)
     _checked_at_once: int = _MAX_CHECKED
+    _part_size: PartSize = field(default_factory=PartSize)
     _known_renderer: str = ""
 
     def __post_init__(self) -> None:
-        db, root, every_s = self.db, self.webroot.root, self.interval_s
-        static = self._writer(page_writer.write_static)
-        home = self._writer(page_writer.write_home, lambda: loaders.load_home(db, root))
-        search = self._writer(page_writer.write_search)
-        stats = self._writer(page_writer.write_stats, lambda: loaders.load_stats(db))
-        feeds = self._writer(page_writer.write_feeds, lambda: loaders.load_feeds(db))
-        sitemaps = self._writer(page_writer.write_sitemaps)
-        self._schedules = {
-            PageKind.STATIC: PageSchedule(86_400.0, static),
-            PageKind.HOME: PageSchedule(every_s, home),
-            PageKind.SEARCH: PageSchedule(3 * every_s, search),
-            PageKind.STATS: PageSchedule(3 * every_s, stats),
-            PageKind.FAILURES: PageSchedule(3 * every_s, feeds),
-            PageKind.SITEMAPS: PageSchedule(6 * every_s, sitemaps),
-        }
-        self._housekeeping = [
-            PageSchedule(60 * every_s, lambda: site_db.record_queue_lengths(db)),
-            PageSchedule(6 * every_s, self.invalidate_downloaded),
-            PageSchedule(60 * every_s, self._invalidate_queue_heads),
-            PageSchedule(6 * every_s, self._purge_written),
+        every_s = self.chore_interval_s
+        self._chores = [
+            PageSchedule(every_s, self.invalidate_downloaded),
+            PageSchedule(10 * every_s, self._invalidate_queue_heads),
+            PageSchedule(every_s, self._purge_written),
         ]
 
-    async def run(self) -> None:
-        """Write pages until canceled."""
-        while True:
-            await retry_until_written(self.write_pending, self.webroot.root)
-            await asyncio.sleep(_POLL_S)
-
     async def write_pending(self) -> int:
-        """Write all pages that are due; returns the number of pages of projects and aliases."""
+        """Write all pages that are due; returns how many."""
         count = 0
         await self._invalidate_pages_of_other_renderer()
         while True:
-            await self._run_housekeeping()  # also while a change of targets invalidates every page
+            await self._do_chores()  # also while a change of targets invalidates every page
             await self._wait_for_index()
-            await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
-            await self._write_single_pages()
+            await page_queue.collect_changes(self.db, page_queue.PROJECT_PAGE_KINDS)
             if await page_queue.invalidate_all_projects(self.db):
                 continue
             written = await self._write_projects() + await self._write_aliases()
@@ -167,63 +102,11 @@ class SitePublisher:
         await key_values.set_value(self.db, _RENDERER_KEY, renderer)
         self._known_renderer = renderer
 
-    async def _wait_for_index(self) -> None:
-        while await page_queue.index_pages_pending(self.db):  # noqa: ASYNC110 - another service writes them
-            await asyncio.sleep(_BUSY_POLL_S)
-
-    # --- single pages ---
-
-    async def _write_single_pages(self) -> None:
-        for kind, schedule in self._schedules.items():
-            requested = await page_queue.single_page_to_write(self.db, kind)
-            if requested is None and time.monotonic() < schedule.due_at:
-                continue
-            await self._wait_for_index()
-            problem = await self._attempt(kind, schedule)
-            if requested is None:
-                continue
-            if problem:
-                await write_errors.postpone_failed(
-                    self.db, kind, [requested], {requested.key: problem}
-                )
-            else:
-                await page_queue.mark_written(self.db, kind, [requested])
-
-    async def _attempt(self, what: str, schedule: PageSchedule) -> str:
-        """Run a scheduled function; returns the problem, or "" on success."""
-        began = time.monotonic()
-        try:
-            await schedule.write()
-        except BrokenExecutor:
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and not is_path_error(error):
-                raise
-            # One page's error must not stop the others.
-            problem = write_errors.describe_error(error)
-            known = isinstance(error, OSError | PiwheelsError)
-            log.error("%s: %s; retrying", what, problem, exc_info=not known)
-            schedule.mark_failed()
-            return problem
-        schedule.mark_written(time.monotonic() - began)
-        return ""
-
-    def _writer(
-        self, write: Callable[..., object], load: Callable[[], Awaitable[object]] | None = None
-    ) -> Callable[[], Awaitable[object]]:
-        """Writes a page in the render process, which loads long lists itself from the database."""
-
-        async def load_and_write() -> None:
-            content = self.db.dsn if load is None else await load()
-            await self._in_render_process(write, self.site, content)
-
-        return load_and_write
-
     # --- pages of projects ---
 
     async def _write_projects(self) -> int:
         """Write pages of projects until more urgent ones wait; returns how many are up to date."""
-        batch = await self._next_batch(PageKind.PROJECT, self._checked_at_once)
+        batch = await self._next_projects()
         if not batch:
             return 0
         basis = self._digest_basis()
@@ -231,20 +114,34 @@ class SitePublisher:
         unchanged = await asyncio.to_thread(self._written_unchanged, states)
         done = [page for page in batch if page.key in unchanged]
         await page_queue.mark_written(self.db, PageKind.PROJECT, done)
-        few = len(unchanged) < len(batch) / 2
-        self._checked_at_once = BATCH_SIZE * 4 if few else _MAX_CHECKED
+        if not batch[0].urgent:
+            few = len(unchanged) < len(batch) / 2
+            self._checked_at_once = MAX_PROJECTS * 4 if few else _MAX_CHECKED
         pages = {page.key: page for page in batch}
-        count = len(done)
-        parts = list(_parts([state for state in states if state.project not in unchanged]))
-        for start in range(0, len(parts), self.writers):
-            group = [
-                [pages[name] for name in names] for names in parts[start : start + self.writers]
-            ]
-            await self._write_parts(group, basis)
-            count += sum(map(len, group))
-            if self._has_due_work() or await self._more_urgent_pages():
+        left: Sequence[PageState] = [state for state in states if state.project not in unchanged]
+        while left:
+            left = await self._write_first(left, pages, basis)
+            if self._has_due_chore() or await self._more_urgent_pages():
                 break
-        return count
+        return len(batch) - len(left)
+
+    async def _next_projects(self) -> list[PageToWrite]:
+        """Pages of projects to check or write next: the urgent ones alone, if there are any."""
+        batch = await self._next_batch(PageKind.PROJECT, self._checked_at_once)
+        return [page for page in batch if page.urgent] or batch
+
+    async def _write_first(
+        self, states: Sequence[PageState], pages: Mapping[str, PageToWrite], basis: Basis
+    ) -> Sequence[PageState]:
+        """Write a part of pages with each writer, at the same time; returns those that are left."""
+        parts: list[Sequence[PageState]] = []
+        while states and len(parts) < self.writers:
+            parts.append(self._part_size.take(states))
+            states = states[len(parts[-1]) :]
+        began = time.monotonic()
+        await self._write_parts([[pages[state.project] for state in part] for part in parts], basis)
+        self._part_size.adapt(parts, time.monotonic() - began)
+        return states
 
     def _written_unchanged(self, states: Sequence[PageState]) -> frozenset[str]:
         """The projects whose pages were written from the same data, and are there."""
@@ -255,12 +152,11 @@ class SitePublisher:
             and (self.webroot.project_dir(state.project) / "index.html").exists()
         )
 
-    def _has_due_work(self) -> bool:
-        now = time.monotonic()
-        return any(it.due_at <= now for it in (*self._schedules.values(), *self._housekeeping))
+    def _has_due_chore(self) -> bool:
+        return any(chore.is_due for chore in self._chores)
 
     async def _more_urgent_pages(self) -> bool:
-        await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
+        await page_queue.collect_changes(self.db, page_queue.PROJECT_PAGE_KINDS)
         pause = timedelta(seconds=self.min_project_interval_s)
         return await page_queue.urgent_pages_pending(self.db, PageKind.PROJECT, pause)
 
@@ -310,7 +206,7 @@ class SitePublisher:
         )
 
     async def _write_aliases(self) -> int:
-        batch = await self._next_batch(PageKind.ALIAS, BATCH_SIZE)
+        batch = await self._next_batch(PageKind.ALIAS, MAX_PROJECTS)
         if not batch:
             return 0
         names = [page.key for page in batch]
@@ -332,12 +228,12 @@ class SitePublisher:
         await page_queue.mark_written(self.db, kind, done)
         await write_errors.postpone_failed(self.db, kind, batch, problems)
 
-    # --- housekeeping ---
+    # --- chores ---
 
-    async def _run_housekeeping(self) -> None:
-        for chore in self._housekeeping:
-            if time.monotonic() >= chore.due_at:
-                await self._attempt("website housekeeping", chore)
+    async def _do_chores(self) -> None:
+        for chore in self._chores:
+            if chore.is_due:
+                await chore.attempt("website housekeeping")
 
     async def _invalidate_queue_heads(self) -> None:
         self._outlines = await queue_outlines(self.db)
@@ -372,22 +268,4 @@ class SitePublisher:
 
     async def _purge_written(self) -> None:
         pause = timedelta(seconds=self.min_project_interval_s)
-        await page_queue.purge_written(self.db, page_queue.WEBSITE_PAGE_KINDS, pause)
-
-    async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        await asyncio.to_thread(self.webroot.check_writer)
-        return await run_in_process(self.executor, work, self.webroot.root, *arguments)
-
-
-def _parts(states: Sequence[PageState]) -> Iterator[list[str]]:
-    """Projects in their order, in parts that bound the memory of the render process."""
-    part: list[str] = []
-    releases = 0
-    for state in states:
-        if part and (len(part) == BATCH_SIZE or releases + state.releases > _BATCH_RELEASES):
-            yield part
-            part, releases = [], 0
-        part.append(state.project)
-        releases += state.releases
-    if part:
-        yield part
+        await page_queue.purge_written(self.db, page_queue.PROJECT_PAGE_KINDS, pause)

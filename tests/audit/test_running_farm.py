@@ -24,7 +24,7 @@ async def running(farm: AuditedFarm) -> AsyncIterator[None]:
     farm.site.publisher.deletion_delay_s = 0.2
     tasks = [
         asyncio.create_task(work)
-        for work in (farm.site.publisher.run(), farm.site.showing.run(), _change(farm))
+        for work in (farm.site.publisher.run(), _write_website(farm), _change(farm))
     ]
     try:
         yield
@@ -35,6 +35,12 @@ async def running(farm: AuditedFarm) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _write_website(farm: AuditedFarm) -> None:
+    while True:
+        await farm.site.write_website()
+        await asyncio.sleep(0.1)
 
 
 async def _change(farm: AuditedFarm) -> None:

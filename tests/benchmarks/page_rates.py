@@ -23,6 +23,7 @@ from piwheels.model import IndexPage
 from piwheels.rendering.render_pool import RenderPool
 from piwheels.webroot import Webroot
 from piwheels.website.page_data import Site
+from piwheels.website.single_page_publisher import SinglePagePublisher
 from piwheels.website.site_publisher import SitePublisher
 from tests.accesslog.log_generator import LogGenerator
 from tests.benchmarks.goal_table import Rate
@@ -52,19 +53,22 @@ async def measure_rates(db: Database, folder: Path, pages: int, lines: int) -> l
 
 async def _project_pages(db: Database, root: Path, pages: int) -> list[Rate]:
     root.mkdir()
-    with RenderPool(processes=2) as pool:
+    site = Site(url="https://wheels.example.org/")
+    with RenderPool(processes=2) as pool, RenderPool() as list_pool:
         publisher = SitePublisher(
             db=db,
             webroot=Webroot(root),
             executor=pool,
-            site=Site(url="https://wheels.example.org/"),
+            site=site,
             served_targets=lambda: frozenset(TARGET_NAMES),
             writers=2,
             min_project_interval_s=0.0,
         )
         await db.execute("TRUNCATE page_queue, page_invalidations")
-        await publisher.write_pending()  # the single pages
-        single_mb = pool.submit(_peak_mb).result()
+        await SinglePagePublisher(
+            db=db, webroot=Webroot(root), executor=list_pool, site=site
+        ).write_pending()
+        single_mb = list_pool.submit(_peak_mb).result()
         names = [
             row["project"]
             for row in await db.rows(

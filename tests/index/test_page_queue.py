@@ -10,7 +10,7 @@ from piwheels.db.page_digests import Basis
 from piwheels.db.page_queue import PageKind, PageToWrite
 from piwheels.index import index_publisher
 from piwheels.model import IndexPage
-from piwheels.website import project_writer, site_publisher
+from piwheels.website import part_size, project_writer
 from piwheels.website.page_data import Site
 from piwheels.website.project_writer import WriteRequest, WrittenProjects
 from piwheels.website.site_publisher import SitePublisher
@@ -37,7 +37,7 @@ async def test_another_target_invalidates_every_project(site: SiteHarness) -> No
         await site.publish(name)
     await site.write_all()
     await target_queries.add_target(site.db, TARGETS[1], RULES)
-    await page_queue.collect_changes(site.db, page_queue.WEBSITE_PAGE_KINDS)
+    await page_queue.collect_changes(site.db, page_queue.PROJECT_PAGE_KINDS)
     assert await page_queue.invalidate_all_projects(site.db) == 2
     assert await site.queued_pages() == ["alpha", "beta"]
     await site.write_all()
@@ -101,7 +101,7 @@ async def test_pages_of_a_build_that_ended_precede_a_backlog(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if it ends while the backlog is written, and before the backlog is collected."""
-    projects = 3 * site_publisher.BATCH_SIZE
+    projects = 3 * part_size.MAX_PROJECTS
     await site.db.execute(
         """
         INSERT INTO projects (project, display_name)
@@ -132,7 +132,7 @@ async def test_pages_of_a_build_that_ended_precede_a_backlog(
     await site.write_all()
     assert set(written) >= {"alpha", "beta", "backlog-1", f"backlog-{projects}"}
     assert written[0] == "alpha"
-    assert written.index("beta") <= site_publisher.BATCH_SIZE, "it is in the next part"
+    assert written.index("beta") <= part_size.MAX_PROJECTS, "it is in the next part"
 
 
 async def test_index_pages_of_a_new_wheel_precede_a_backlog(

@@ -117,7 +117,7 @@ class SignedSite(SiteHarness):
 
     async def write_pages(self) -> None:
         await self.publisher.write_pending()
-        await self.showing.write_pending()
+        await self.write_website()
 
     async def fill(self) -> None:
         """Write the statements that are missing, as a master does after its start."""

@@ -11,6 +11,7 @@ from piwheels.db.page_queue import PageKind
 from piwheels.index.index_publisher import IndexPublisher
 from piwheels.model import WheelFile
 from piwheels.webroot import Webroot
+from piwheels.website.single_page_publisher import SinglePagePublisher
 from piwheels.website.site_publisher import SitePublisher
 from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release, make_wheel
 from tests.website.factories import SITE
@@ -36,6 +37,9 @@ class SiteHarness:
             site=SITE,
             served_targets=self.served,
             min_project_interval_s=0.0,
+        )
+        self.single_pages = SinglePagePublisher(
+            db=db, webroot=self.webroot, executor=pool, site=SITE
         )
 
     def served(self) -> frozenset[str]:
@@ -69,7 +73,15 @@ class SiteHarness:
     async def write_all(self) -> None:
         """Write the index, and then the website."""
         await self.publisher.write_pending()
-        await self.showing.write_pending()
+        await self.write_website()
+
+    async def write_website(self) -> int:
+        """Write the single pages, then those of projects and aliases; returns how many of these.
+
+        One after the other: they share a connection here.
+        """
+        await self.single_pages.write_pending()
+        return await self.showing.write_pending()
 
     def shown(self, name: str) -> str:
         """A page, whose .gz file has the same content."""
@@ -80,5 +92,5 @@ class SiteHarness:
 
     async def queued_pages(self, part: PageKind = PageKind.PROJECT) -> list[str]:
         """The queued pages of a kind."""
-        await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
+        await page_queue.collect_changes(self.db, page_queue.PROJECT_PAGE_KINDS)
         return sorted(page.key for page in await page_queue.pages_to_write(self.db, part, 1000))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from piwheels.website.site_publisher import PageSchedule
+from piwheels.website.page_schedule import PageSchedule
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ async def test_changed_metadata_writes_the_page_again(site: SiteHarness) -> None
     await site.publish("demo")
     await site.write_all()
     await store_metadata(site.db, "demo", "1.0", ABOUT)
-    await page_queue.collect_changes(site.db, page_queue.WEBSITE_PAGE_KINDS)
+    await page_queue.collect_changes(site.db, page_queue.PROJECT_PAGE_KINDS)
     assert await site.queued_pages(PageKind.PROJECT) == ["demo"]
     await site.write_all()
     assert "Makes wheels" in site.shown("project/demo/index.html")

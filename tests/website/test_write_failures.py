@@ -13,8 +13,9 @@ import pytest
 from piwheels.db import catalog, page_queue
 from piwheels.db.page_queue import PageKind
 from piwheels.rendering import write_retries
-from piwheels.website import project_page, project_writer, site_pages, site_publisher
+from piwheels.website import page_schedule, part_size, project_page, project_writer, site_pages
 from piwheels.website.page_data import Site
+from piwheels.website.page_schedule import PageSchedule
 from piwheels.website.project_writer import WriteRequest, WrittenProjects
 from piwheels.website.site_publisher import SitePublisher
 from tests.timeouts import WAIT_S
@@ -24,7 +25,7 @@ from tests.website.harness import SiteHarness
 
 async def test_nothing_is_written_while_an_index_page_is_queued(site: SiteHarness) -> None:
     await site.publish("alpha")
-    task = asyncio.create_task(site.showing.write_pending())
+    task = asyncio.create_task(site.write_website())
     page = site.webroot.root / "index.html"
     seen = await site.db.value("SELECT count(*) FROM page_invalidations WHERE page_kind = 'simple'")
     for _ in range(5):
@@ -132,10 +133,10 @@ async def test_housekeeping_runs_while_many_pages_are_queued(
     async def chore() -> None:
         waiting.append(await page_queue.pending_page_count(site.db, [PageKind.PROJECT]))
 
-    monkeypatch.setattr(site_publisher, "BATCH_SIZE", 1)
-    monkeypatch.setattr(site_publisher, "_MAX_PAUSE_S", 0.0)
-    monkeypatch.setattr(site_publisher, "_MIN_COST_FACTOR", 0.0)
-    monkeypatch.setattr(site.showing, "_housekeeping", [site_publisher.PageSchedule(0.0, chore)])
+    monkeypatch.setattr(part_size, "MAX_PROJECTS", 1)
+    monkeypatch.setattr(page_schedule, "_MAX_PAUSE_S", 0.0)
+    monkeypatch.setattr(page_schedule, "_MIN_COST_FACTOR", 0.0)
+    monkeypatch.setattr(site.showing, "_chores", [PageSchedule(0.0, chore)])
     for name in ("alpha", "beta", "gamma"):
         await site.publish(name)
     await site.write_all()
@@ -211,7 +212,7 @@ async def test_a_part_that_cannot_be_written_does_not_stop_the_one_beside_it(
             raise OSError(errno.EROFS, "Read-only file system")
         return write(root, shown, request)
 
-    monkeypatch.setattr(site_publisher, "BATCH_SIZE", 2)
+    monkeypatch.setattr(part_size, "MAX_PROJECTS", 2)
     with ThreadPoolExecutor(2) as pool:
         publisher = SitePublisher(
             db=site.db, webroot=site.webroot, executor=pool, site=SITE, writers=2,
@@ -245,7 +246,7 @@ async def test_queued_pages_survive_a_kill(site: SiteHarness, dsn: str) -> None:
     there = {path.name for path in (root / "project").iterdir()}
     assert await page_queue.pending_page_count(site.db) > 0
     assert len(there) < len(names)
-    await site.showing.write_pending()
+    await site.write_website()
     for name in names:
         site.shown(f"project/{name}/index.html")
         site.shown(f"project/{name}/json")
