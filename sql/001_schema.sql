@@ -792,6 +792,18 @@ SELECT build_id, project, version, target, builder, outcome, will_retry, reason,
   FROM builds
  WHERE builder <> 'mirror';
 
+-- Which wheels do pages list? Not those of a release that upstream lists no more, nor mirrored ones
+-- that upstream took back.
+CREATE VIEW listed_files AS
+SELECT f.project, f.version, f.filename, f.sha256, f.size_bytes, f.metadata_sha256, f.compatibility_id,
+       f.requires_python, f.debian_packages, f.build_id, f.rebuild_requested, f.published_at,
+       f.uploaded_at, f.yanked, f.has_provenance, f.mirrored_from, f.attestations_url
+  FROM files f
+ WHERE f.missing_since IS NULL
+   AND NOT EXISTS (
+       SELECT FROM releases r
+        WHERE r.project = f.project AND r.version = f.version AND r.missing_since IS NOT NULL);
+
 -- Which wheels do installers accept where, by tags and by the wheel's own Requires-Python? A
 -- specifier that the master has not evaluated yet excludes no interpreter. Mirrored wheels that
 -- upstream yanked or took back do not count.
@@ -1424,13 +1436,13 @@ BEGIN
             -- One that is being installed stays: it may be published in a moment.
             ON CONFLICT (filename) DO UPDATE SET removed_at = now()
          WHERE NOT file_deletions.installing;
-        SELECT bool_or(NOT EXISTS (SELECT FROM files f WHERE f.project = name))
+        SELECT bool_or(NOT EXISTS (SELECT FROM listed_files f WHERE f.project = name))
           INTO listing_changed FROM unnest(names) AS name;
     ELSE
         DELETE FROM file_deletions d USING changed c WHERE d.filename = c.filename;
         SELECT bool_or(
                    NOT EXISTS (
-                       SELECT FROM files f
+                       SELECT FROM listed_files f
                         WHERE f.project = name
                           AND f.filename NOT IN (SELECT c.filename FROM changed c)
                    )

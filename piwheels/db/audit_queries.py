@@ -137,13 +137,7 @@ async def projects_with_listed_files(db: Database, after: str, limit: int) -> li
         """
         SELECT project FROM projects p
          WHERE project > %(after)s
-           AND EXISTS (
-               SELECT FROM files f
-                WHERE f.project = p.project
-                  AND NOT EXISTS (
-                      SELECT FROM releases r
-                       WHERE r.project = f.project AND r.version = f.version
-                         AND r.missing_since IS NOT NULL))
+           AND EXISTS (SELECT FROM listed_files f WHERE f.project = p.project)
          ORDER BY project LIMIT %(limit)s
         """,
         {"after": after, "limit": limit},

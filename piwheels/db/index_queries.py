@@ -23,10 +23,9 @@ async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexP
                f.requires_python, f.version, f.attestations_url,
                coalesce(f.uploaded_at, r.released_at) AS released_at,
                coalesce(f.yanked, r.yanked) AS yanked
-          FROM files f
+          FROM listed_files f
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
-           AND f.missing_since IS NULL
+         WHERE f.project = ANY (%(projects)s)
         """,
         {"projects": list(projects)},
     )
@@ -61,15 +60,5 @@ def version_sort_key(text: str) -> Version:
 
 async def indexed_projects(db: Database) -> list[str]:
     """Every project with files that are listed, by name; hidden releases do not count."""
-    rows = await db.rows(
-        """
-        SELECT DISTINCT f.project
-          FROM files f
-         WHERE f.missing_since IS NULL AND NOT EXISTS (
-             SELECT FROM releases r
-              WHERE r.project = f.project AND r.version = f.version
-                AND r.missing_since IS NOT NULL)
-         ORDER BY f.project
-        """
-    )
+    rows = await db.rows("SELECT DISTINCT project FROM listed_files ORDER BY project")
     return [row["project"] for row in rows]

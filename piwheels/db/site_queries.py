@@ -47,15 +47,16 @@ async def project_files(
     rows = await db.rows(
         """
         SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, k.glibc,
-               f.requires_python, f.debian_packages, f.version, f.build_id, f.rebuild_requested,
+               f.requires_python, f.debian_packages, f.version, f.build_id,
+               b.target AS built_for, f.rebuild_requested,
                f.published_at, f.has_provenance, f.mirrored_from, f.attestations_url,
                coalesce(f.uploaded_at, r.released_at) AS released_at,
                coalesce(f.yanked, r.yanked) AS yanked
-          FROM files f
+          FROM listed_files f
+          JOIN builds b ON b.build_id = f.build_id
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
-           AND f.missing_since IS NULL
+         WHERE f.project = ANY (%(projects)s)
          ORDER BY f.filename
         """,
         {"projects": list(projects)},
@@ -241,12 +242,8 @@ async def _projects_after(db: Database, after: str) -> list[ProjectListing]:
           FROM part p
           LEFT JOIN (
               SELECT f.project, count(*) AS files
-                FROM files f
+                FROM listed_files f
                WHERE f.project > %(after)s AND f.project <= (SELECT max(project) FROM part)
-                 AND NOT EXISTS (
-                   SELECT FROM releases r
-                    WHERE r.project = f.project AND r.version = f.version
-                      AND r.missing_since IS NOT NULL)
                GROUP BY f.project
           ) f ON f.project = p.project
           LEFT JOIN downloads_by_project t ON t.project = p.project
@@ -278,7 +275,7 @@ async def listed_projects(db: Database, after: str, limit: int) -> list[ListedPr
     rows = await db.rows(
         """
         SELECT p.project AS name, coalesce(m.summary, '') AS summary,
-               EXISTS (SELECT FROM files f WHERE f.project = p.project) AS has_wheels
+               EXISTS (SELECT FROM listed_files f WHERE f.project = p.project) AS has_wheels
           FROM projects p
           LEFT JOIN project_metadata m ON m.project = p.project
          WHERE p.project > %(after)s

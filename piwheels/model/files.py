@@ -58,6 +58,7 @@ class FileSummary(IndexEntry, frozen=True, kw_only=True):
     glibc: str = ""  # the oldest that it works with; "" if it needs none
     debian_packages: tuple[str, ...]
     build_id: int
+    built_for: str = ""  # the target of that build
     has_provenance: bool = False  # a statement of how it was built is beside it
     rebuild_requested: bool
     mirrored_from: str | None = None  # the file on the upstream index; None: it is no mirrored one

@@ -75,23 +75,23 @@ def _release(
     facts: ProjectStatusRow, release: ReleaseStatusRow, files: Sequence[FileSummary]
 ) -> CompatibleRelease:
     no_sdist = "" if release.has_sdist else "no source"
-    abis = {target.last_build_id: target.target.partition("-")[0] for target in release.targets}
     return CompatibleRelease(
         skip_reason=release.skip_reason or facts.skip_reason or no_sdist,
         prerelease=is_prerelease(release.version),
         released=f"{release.released_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         yanked=release.yanked is not None,
-        files={file.filename: _file(file, abis) for file in files},
+        files={file.filename: _file(file) for file in files},
     )
 
 
-def _file(file: FileSummary, abis: dict[int | None, str]) -> CompatibleFile:
+def _file(file: FileSummary) -> CompatibleFile:
     python, abi, platform = (*file.tags.split("-", 2), "", "")[:3]
+    built_for = "" if file.mirrored_from else file.built_for.partition("-")[0]
     return CompatibleFile(
         filesize=file.size_bytes,
         filehash=file.sha256,
         apt_dependencies=file.debian_packages,
         platform=platform,
-        builder_abi=abis.get(file.build_id, python),
+        builder_abi=built_for or python,
         file_abi_tag=abi,
     )

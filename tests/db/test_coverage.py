@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from piwheels.db import (
+    audit_queries,
     catalog,
     index_queries,
     job_queue,
@@ -381,8 +382,30 @@ async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database)
     assert await index_content(farm) == ([], set())
     assert await site_queries.project_files(farm, ["alpha"]) == {}
     assert [item.files async for item in site_queries.list_projects(farm)] == [0]
+    assert [item.has_wheels for item in await site_queries.listed_projects(farm, "", 9)] == [False]
+    assert await audit_queries.projects_with_listed_files(farm, "", 9) == []
     assert await farm.value("SELECT count(*) FROM files") == 1
     assert await farm.value("SELECT count(*) FROM file_deletions") == 0
+
+
+async def test_the_first_listed_wheel_beside_hidden_ones_changes_the_list_of_projects(
+    farm: Database,
+) -> None:
+    await catalog.add_releases(farm, [make_release("alpha")], RULES)
+    job = await claim_job(farm, CP39)
+    assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
+    await catalog.update_listed_releases(farm, "alpha", [])
+    await catalog.add_releases(farm, [make_release("alpha", "2.0")], RULES)
+    await farm.execute("DELETE FROM page_invalidations")
+    job = await claim_job(farm, CP39)
+    assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
+    assert await index_queries.indexed_projects(farm) == ["alpha"]
+    stale = "SELECT count(*) FROM page_invalidations WHERE page_kind = 'simple' AND page_key = ''"
+    assert await farm.value(stale) > 0
+    await farm.execute("DELETE FROM page_invalidations")
+    await farm.execute("DELETE FROM files WHERE version = '2.0'")
+    assert await index_queries.indexed_projects(farm) == []
+    assert await farm.value(stale) > 0
 
 
 async def test_a_release_that_is_shown_again_is_not_rebuilt(farm: Database) -> None:

@@ -37,9 +37,10 @@ def a_project_with_files() -> ProjectData:
         version="2.0",
         tags="cp39-abi3-linux_armv7l",
         debian_packages=("libffi8",),
+        built_for=CP313,
     )
     pure = a_wheel("1.0", filename="demo-1.0-py3-none-any.whl", tags="py3-none-any", build_id=99)
-    built = a_target(CP313, last_build_id=7, last_outcome=Outcome.BUILT)
+    built = a_target(CP313, last_build_id=8, last_outcome=Outcome.FAILED)  # it was built again
     return a_project(
         a_release("2.0", built),
         a_release("2.0rc1", yanked="bad", has_sdist=False),
