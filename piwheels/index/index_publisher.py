@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from piwheels.index.simple_pages import (
 from piwheels.model import IndexPage
 from piwheels.rendering import subprocess_query, write_errors
 from piwheels.rendering.write_retries import retry_until_written
-from piwheels.webroot import Webroot, gz_path, is_path_error
+from piwheels.webroot import Webroot, gz_path
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ class IndexPublisher:
         except DatabaseUnavailableError as error:
             log.warning("the project list was not written: %s; retrying", error)
             return 0
-        except OSError as error:
-            if not is_path_error(error):
+        except Exception as error:
+            if write_errors.is_of_web_root(error) or isinstance(error, BrokenExecutor):
                 raise
             problems = {queued.key: write_errors.describe_error(error)}
             await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [queued], problems)
@@ -163,7 +163,7 @@ class IndexPublisher:
             # but fails on metadata without a wheel.
             webroot = self.webroot
             places = (webroot.provenance_path, webroot.metadata_path, webroot.wheel_path)
-            with write_errors.collecting_path_errors(problems, file.filename):
+            with write_errors.collecting_errors(problems, file.filename):
                 self.webroot.remove(place(file.sha256, file.filename) for place in places)
         return problems
 
@@ -186,16 +186,16 @@ def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
         # The HTML is written last: its first bytes identify the content of both.
         pages = [f"{folder}/index.v1_json", f"{folder}/index.html"]
         paths = map(Path, pages)
-        if page is None:
-            with write_errors.collecting_path_errors(problems, project):
+        with write_errors.collecting_errors(problems, project):
+            if page is None:
                 webroot.remove(
                     path for page in reversed([*paths]) for path in (page, gz_path(page))
                 )
-        elif webroot.has_marked_pages(pages, content_marker(page)):
-            webroot.discard_temporaries(pages)
-        else:
-            rendered = render_project(page)
-            changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))
+            elif webroot.has_marked_pages(pages, content_marker(page)):
+                webroot.discard_temporaries(pages)
+            else:
+                rendered = render_project(page)
+                changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))
     if changed:
         failed = webroot.write_pages(changed)
         problems |= {

@@ -53,11 +53,16 @@ def describe_error(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def collecting_path_errors(problems: dict[str, str], name: str) -> Iterator[None]:
-    """Collect an error that concerns a single path; others are raised."""
+def collecting_errors(problems: dict[str, str], name: str) -> Iterator[None]:
+    """Collect whatever is wrong with one page; an error of the whole web root is raised."""
     try:
         yield
-    except OSError as error:
-        if not is_path_error(error):
+    except Exception as error:
+        if is_of_web_root(error):
             raise
         problems[name] = describe_error(error)
+
+
+def is_of_web_root(error: Exception) -> bool:
+    """Whether an error concerns all pages, as that of a full disk, and not a single one."""
+    return isinstance(error, OSError) and not is_path_error(error)

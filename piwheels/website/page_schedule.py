@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from piwheels.errors import PiwheelsError
 from piwheels.rendering import write_errors
-from piwheels.webroot import is_path_error
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class PageSchedule:
         except BrokenExecutor:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and not is_path_error(error):
+            if write_errors.is_of_web_root(error):
                 raise
             # One page's error must not stop the others.
             problem = write_errors.describe_error(error)

@@ -117,7 +117,7 @@ def write_aliases(
     problems: dict[str, str] = {}
     for name, project in found:
         folder = webroot.project_dir(name)
-        with write_errors.collecting_path_errors(problems, name):
+        with write_errors.collecting_errors(problems, name):
             if project is None:
                 remove_folder(webroot, folder)
             else:

@@ -120,16 +120,14 @@ def write_directories(
     rendered: dict[str, dict[str, bytes]] = {}
     problems: dict[str, str] = {}
     for name, content in found.items():
-        try:
+        with write_errors.collecting_errors(problems, name):
             rendered[name] = {} if content is None else render_project(site, content)
-        except Exception as error:  # noqa: BLE001 - one project's page must not stop others'
-            problems[name] = write_errors.describe_error(error)
     problems |= _write_log_pages(webroot, site, found)
     folders = {name: (webroot.project_dir(name), pages) for name, pages in rendered.items()}
     failed = write_folders(webroot, folders)
     problems |= {name: write_errors.describe_error(problem) for name, problem in failed.items()}
     for name, (folder, pages) in folders.items():
-        with write_errors.collecting_path_errors(problems, name):
+        with write_errors.collecting_errors(problems, name):
             if pages:
                 remove_others(webroot, folder, "releases-*.html", pages)
             else:
@@ -144,6 +142,6 @@ def _write_log_pages(
     problems: dict[str, str] = {}
     for name, content in found.items():
         if content is not None:
-            with write_errors.collecting_path_errors(problems, name):
+            with write_errors.collecting_errors(problems, name):
                 log_page.write_log_pages(webroot, site, log_page.linked_builds(content))
     return problems

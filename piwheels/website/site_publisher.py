@@ -27,6 +27,8 @@ from piwheels.website.part_size import MAX_PROJECTS, PartSize
 from piwheels.website.renderer_version import renderer_version
 from piwheels.website.website_publisher import WebsitePublisher
 
+#: Of the files of a project's directory, those without which its page is not there.
+_FILES = ("json", "v1.json", "index.html")
 #: Pages of projects that are checked for changes at once.
 _MAX_CHECKED = 1000
 #: Jobs at the head of each target's queue whose projects' pages show their position.
@@ -149,7 +151,7 @@ class SitePublisher(WebsitePublisher):
             state.project
             for state in states
             if state.is_unchanged
-            and (self.webroot.project_dir(state.project) / "index.html").exists()
+            and all((self.webroot.project_dir(state.project) / name).exists() for name in _FILES)
         )
 
     def _has_due_chore(self) -> bool:

@@ -76,13 +76,17 @@ async def test_an_operator_can_have_unchanged_pages_written(
     assert sorted(written[1:]) == list(_PROJECTS)
 
 
-async def test_missing_pages_are_written_whatever_their_digest(site: SiteHarness) -> None:
+@pytest.mark.parametrize("lost", ["*", "index.html", "json", "v1.json"])
+async def test_missing_pages_are_written_whatever_their_digest(
+    site: SiteHarness, lost: str
+) -> None:
     await site.publish("alpha")
     await site.write_all()
-    site.webroot.remove(site.webroot.project_dir("alpha").iterdir())
+    site.webroot.remove(list(site.webroot.project_dir("alpha").glob(lost)))
     await invalidate(site, "alpha")
     await site.write_all()
-    assert "alpha" in site.shown("project/alpha/index.html")
+    for name in ("index.html", "json", "v1.json"):
+        assert "alpha" in site.shown(f"project/alpha/{name}")
 
 
 async def test_a_crash_after_writing_leaves_no_digest_of_other_data(

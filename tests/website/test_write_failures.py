@@ -5,6 +5,7 @@ import errno
 import gzip
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +13,21 @@ import pytest
 
 from piwheels.db import catalog, page_queue
 from piwheels.db.page_queue import PageKind
+from piwheels.errors import PiwheelsError
+from piwheels.index import index_publisher, simple_pages
+from piwheels.index.simple_pages import RenderedPage
+from piwheels.model import IndexPage
 from piwheels.rendering import write_retries
-from piwheels.website import page_schedule, part_size, project_page, project_writer, site_pages
-from piwheels.website.page_data import Site
+from piwheels.website import (
+    log_page,
+    page_schedule,
+    part_size,
+    project_page,
+    project_writer,
+    site_pages,
+)
+from piwheels.website.log_page import FailedBuild
+from piwheels.website.page_data import ProjectData, Site
 from piwheels.website.page_schedule import PageSchedule
 from piwheels.website.project_writer import WriteRequest, WrittenProjects
 from piwheels.website.site_publisher import SitePublisher
@@ -82,6 +95,55 @@ async def test_a_project_with_invalid_data_does_not_delay_others(
     await page_queue.request_rewrite(site.db, None, "alpha")
     await site.write_all()
     assert (site.webroot.project_dir("alpha") / "index.html").exists()
+
+
+async def test_a_log_that_cannot_be_shown_delays_its_project_alone(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alpha", "beta"):
+        await site.publish(name)
+    linked = log_page.linked_builds
+
+    def fails_for_alpha(content: ProjectData) -> Iterator[FailedBuild]:
+        if content.facts.project == "alpha":
+            raise ValueError("no such color")
+        return linked(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_page, "linked_builds", fails_for_alpha)
+        await site.write_all()
+    assert "no such color" in await site.db.value("SELECT string_agg(text, ' ') FROM events")
+    assert (site.webroot.project_dir("beta") / "index.html").exists()
+    assert await page_queue.pending_page_count(site.db, [PageKind.PROJECT]) == 1
+
+
+async def test_an_index_page_that_cannot_be_rendered_delays_no_other(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render = simple_pages.render_project
+
+    def fails_for_alpha(page: IndexPage) -> RenderedPage:
+        if page.project == "alpha":
+            raise ValueError("no such year")
+        return render(page)
+
+    def no_list(*_: object) -> None:
+        raise PiwheelsError("the statement was canceled")
+
+    for name in ("alpha", "beta"):
+        await site.publish(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(index_publisher, "render_project", fails_for_alpha)
+        patch.setattr(index_publisher, "refresh_project_list", no_list)
+        await site.publisher.write_pending()
+    assert [file["filename"] for file in site.page("beta")["files"]]
+    assert not site.webroot.simple_dir("alpha").exists()
+    events = await site.db.value("SELECT string_agg(text, ' ') FROM events")
+    assert "no such year" in events
+    assert "the statement was canceled" in events
+    await site.db.execute("UPDATE page_queue SET retry_at = now() WHERE retry_at IS NOT NULL")
+    await site.publisher.write_pending()
+    assert {project["name"] for project in site.page()["projects"]} == {"alpha", "beta"}
 
 
 async def test_a_single_page_that_fails_does_not_delay_others(
