@@ -24,6 +24,11 @@ _LOOK_S = 0.02
 #: A build ends at ten times the rate of a real farm, which ends 6,700 a day.
 _PAUSE_S = 86_400 / 67_000
 _FIRST_PAGES = 100
+_LAST_OUTDATED = """
+    SELECT page_key AS project FROM page_queue
+     WHERE page_kind = 'project' AND dirty
+     ORDER BY urgent, dirty_since DESC LIMIT 1
+"""
 _GIVE_UP_S = 600.0
 
 
@@ -82,14 +87,10 @@ async def _publishing(dsn: str, webroot: Webroot) -> AsyncIterator[None]:
 
 
 async def _sample(db: Database, samples: int) -> list[float]:
-    """Seconds until each of some pages was written, one after the other."""
-    projects = await db.rows(
-        "SELECT project FROM projects ORDER BY project DESC LIMIT %(samples)s",
-        {"samples": samples},
-    )
+    """Seconds until each of some outdated pages was written, as long as there are any."""
     await _until(db, "SELECT count(*) >= %(count)s FROM page_digests", {"count": _FIRST_PAGES})
-    waits = []
-    for row in projects:
+    waits: list[float] = []
+    while len(waits) < samples and (row := await db.row(_LAST_OUTDATED)):
         began = time.perf_counter()
         await page_digests.forget_digests(db, [row["project"]])
         await page_queue.invalidate(db, PageKind.PROJECT, [row["project"]], urgent=True)
