@@ -65,24 +65,23 @@ def _write(webroot: Webroot, changed: dict[str, bytes]) -> None:
 
 
 async def _pages(db: Database) -> AsyncIterator[_Page]:
-    """The pages of every group, also of an empty one; the projects of one are in memory."""
+    """The pages of every group, also of an empty one.
+
+    Of each group one page is in memory: where the database sorts `ch` after `h`, as in Czech, the
+    projects of c do not follow each other.
+    """
     numbers: Counter[str] = Counter()
-    group = ""
-    projects: list[ListedProject] = []
+    started: dict[str, list[ListedProject]] = {group: [] for group in project_list.GROUPS}
     async for project in _listed(db):
-        its_group = project_list.group_of(project.name)
-        if projects and (its_group != group or len(projects) == PAGE_PROJECTS):
-            yield _Page(group, numbers[group], projects)
-            projects = []
-        if not projects:
-            group = its_group
+        group = project_list.group_of(project.name)
+        started[group].append(project)
+        if len(started[group]) == PAGE_PROJECTS:
             numbers[group] += 1
-        projects.append(project)
-    if projects:
-        yield _Page(group, numbers[group], projects)
-    for each in project_list.GROUPS:
-        if not numbers[each]:
-            yield _Page(each, 1, [])
+            yield _Page(group, numbers[group], started[group])
+            started[group] = []
+    for group, projects in started.items():
+        if projects or not numbers[group]:
+            yield _Page(group, numbers[group] + 1, projects)
 
 
 async def _listed(db: Database) -> AsyncIterator[ListedProject]:

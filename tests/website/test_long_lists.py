@@ -2,15 +2,15 @@
 
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import msgspec
 import pytest
 
 from piwheels.db import site_queries
 from piwheels.db.database import Database
-from piwheels.model import ProjectListing
-from piwheels.website import compatible_json, json_documents
+from piwheels.model import ListedProject, ProjectListing
+from piwheels.website import compatible_json, json_documents, project_list_files
 from piwheels.website.compact_lists import NameList, ProjectTable
 from piwheels.website.project_list_files import write_project_list
 from tests.website.factories import SITE, Reader, a_listing
@@ -111,3 +111,18 @@ async def test_a_group_of_many_pages_is_written_page_by_page(site: SiteHarness) 
     shown = [link for page in pages for link in Reader(page).links() if "/project/many" in link]
     assert shown == [f"../project/many-{number:04}/" for number in range(1, 1002)]
     assert not (site.webroot.root / "projects" / "m-4.html").exists()
+
+
+async def test_projects_of_a_letter_are_listed_in_any_order_of_the_database(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sorted_in_czech(_: Database) -> AsyncIterator[ListedProject]:
+        for name in ("cd", "hadoop", "chardet"):
+            yield ListedProject(name=name, summary="", has_wheels=True)
+
+    monkeypatch.setattr(project_list_files, "_listed", sorted_in_czech)
+    await project_list_files.write_project_list(site.db, site.webroot, SITE)
+    shown = site.shown("projects/c.html")
+    assert "/project/cd/" in shown
+    assert "/project/chardet/" in shown
+    assert not (site.webroot.root / "projects" / "c-2.html").exists()
