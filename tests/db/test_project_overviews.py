@@ -84,10 +84,15 @@ async def test_what_builds_of_a_project_need_is_told(
     job = await job_queue.claim(database, "pi1", NAMES)
     assert job is not None
     await complete_as_built(
-        database, job, "pi1", make_wheel(job, "py3-none-any"), duration_s=2700.0, peak_disk_bytes=7
+        database,
+        job,
+        "pi1",
+        make_wheel(job, "py3-none-any"),
+        duration_s=2700.0,
+        peak_disk_bytes=128 << 20,
     )
     found = await overviews.overview(job.project, None)
-    assert found.needs == ProjectNeeds(min_disk_bytes=7, expected_build_s=2700.0)
+    assert found.needs == ProjectNeeds(min_disk_bytes=128 << 20, expected_build_s=2700.0)
 
 
 async def test_an_unknown_project_is_rejected_and_an_unknown_version_has_no_targets(
