@@ -83,8 +83,8 @@ def parse_tags(text: str) -> frozenset[Tag]:
 def parse_wheel_filename(filename: str) -> WheelFilename:
     """What the file name of a wheel says (PEP 427).
 
-    It has only characters that stand for themselves in a URL: `#`, `?` and `%` would make links of
-    pages point elsewhere.
+    Its characters need no quoting in a URL: with `#`, `?` or `%`, links on pages would point
+    elsewhere.
 
     Raises:
         RejectedError: it is none of a wheel, longer than MAX_FILENAME_BYTES, or has more than

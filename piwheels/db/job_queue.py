@@ -44,16 +44,16 @@ _JOB_COLUMNS: LiteralString = f"""
     jobs.build_id, jobs.target, jobs.attempts AS attempt, jobs.min_timeout_s, {RELEASE_COLUMNS}
 """
 
-#: So many jobs at the head of a target's queue are looked at one by one, and those behind them by
-#: what they need: a claim that has to leave thousands of jobs to others costs no more.
+#: The number of jobs at the head of a target's queue that are examined one by one. Those behind
+#: them are examined by what they need: leaving thousands of jobs to other builders costs no more.
 _LOOKED_AT_ONE_BY_ONE: LiteralString = "500"
 #: Jobs that wait for a builder.
 _WAITS: LiteralString = "claimed_by IS NULL AND retry_at IS NULL AND NOT parked"
-#: What a claim may take of them, by length: each is the condition of a partial index of jobs.
-_CLAIMABLE: dict[JobLength, LiteralString] = {
-    JobLength.ANY: _WAITS,
-    JobLength.SHORT: f"{_WAITS} AND NOT is_long",
-    JobLength.LONG: f"{_WAITS} AND is_long",
+#: What a claim may take of them, by length; with `_WAITS`, the conditions of partial indexes.
+_OF_LENGTH: dict[JobLength, LiteralString] = {
+    JobLength.ANY: "true",
+    JobLength.SHORT: "NOT is_long",
+    JobLength.LONG: "is_long",
 }
 
 
@@ -95,7 +95,7 @@ def _head_sql(which: LiteralString, looked_at: LiteralString) -> LiteralString:
                        FROM jobs
                       WHERE jobs.target = served.target
                         AND priority_class BETWEEN %(first)s AND %(last)s
-                        AND {which}
+                        AND {_WAITS} AND {which}
                       ORDER BY priority_class, priority_time
                       LIMIT {looked_at} + 1) AS jobs
               WHERE position > {looked_at} OR {SUITS_JOB}
@@ -109,7 +109,7 @@ def _head_sql(which: LiteralString, looked_at: LiteralString) -> LiteralString:
           FROM head
           JOIN jobs USING (project, version, target)
          WHERE head.position <= {looked_at}
-           AND jobs.needs_hash = head.needs_hash AND hold_reason IS NULL AND {which}
+           AND jobs.needs_hash = head.needs_hash AND hold_reason IS NULL AND {_WAITS} AND {which}
            FOR UPDATE OF jobs SKIP LOCKED
     )
     {_taking("head")}
@@ -128,7 +128,6 @@ def _by_needs_sql(which: LiteralString) -> LiteralString:
 
     The recursion goes from each such kind to the next one in the index.
     """
-    which = which.replace(_WAITS, "true")
     return f"""
     WITH RECURSIVE kinds AS (
         SELECT served.*, first.*
@@ -188,7 +187,7 @@ class _Claim(NamedTuple):
 def _claims(
     condition: LiteralString, looked_at: LiteralString = _LOOKED_AT_ONE_BY_ONE
 ) -> dict[JobLength, _Claim]:
-    which = {length: f"{claimable} AND {condition}" for length, claimable in _CLAIMABLE.items()}
+    which = {length: f"{it} AND {condition}" for length, it in _OF_LENGTH.items()}
     return {
         length: _Claim(_head_sql(it, looked_at), _by_needs_sql(it)) for length, it in which.items()
     }
@@ -300,7 +299,7 @@ async def targets_with_long_jobs(db: Database, names: Sequence[str]) -> set[str]
         SELECT target FROM unnest(%(names)s::text[]) AS named (target)
          WHERE EXISTS (SELECT FROM jobs
                         WHERE jobs.target = named.target AND hold_reason IS NULL
-                          AND {_CLAIMABLE[JobLength.LONG]})
+                          AND {_WAITS} AND {_OF_LENGTH[JobLength.LONG]})
         """,  # noqa: S608 - of constants alone
         {"names": list(names)},
     )

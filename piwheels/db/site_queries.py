@@ -20,6 +20,9 @@ from piwheels.model import (
     Struct,
 )
 
+#: Projects that are read at once.
+_PART_PROJECTS = 5000
+
 
 class SuccessRate(Struct, frozen=True, kw_only=True):
     """Recent results of builds for a target."""
@@ -213,8 +216,6 @@ async def set_alias(db: Database, name: str, project: str | None) -> bool:
     )
     return changed > 0
 
-
-_PART_PROJECTS = 5000
 
 # --- all projects ------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ def _document(title: str, head: str, body: str) -> bytes:
 
 
 def _link(file: IndexEntry) -> str:
-    # Names of wheels have only characters that stand for themselves in a URL (untrusted_names).
+    # The names of wheels need no quoting in a URL (see untrusted_names).
     name, sha256 = escape(file.filename), _escape_hash(file.sha256)
     metadata = f"sha256={_escape_hash(file.metadata_sha256)}"
     requires = _attribute("data-requires-python", file.requires_python or None)

@@ -1,11 +1,11 @@
-"""How many pages of projects are written at once: so many as take a fraction of a second."""
+"""How many pages of projects are written at once: as many as take a fraction of a second."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from piwheels.db.page_digests import PageState
 
-#: An urgent page waits for the parts that are being written: so long are they meant to take.
+#: The intended duration of a part: an urgent page waits until the current parts are written.
 _PART_S = 0.3
 #: More projects, or releases for each of them, would take too much memory of a render process.
 MAX_PROJECTS = 50
@@ -22,7 +22,7 @@ class PartSize:
     projects: float = MAX_PROJECTS / 2
 
     def take(self, states: Sequence[PageState]) -> Sequence[PageState]:
-        """The first of some projects, at least one: so many, and with so many releases, as fit."""
+        """The first of some projects, at least one: as many, by number and releases, as fit."""
         limit = min(int(self.projects), MAX_PROJECTS)
         releases = 0
         for count, state in enumerate(states):
